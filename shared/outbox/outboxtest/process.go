@@ -1,0 +1,203 @@
+package outboxtest
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+var errPortTaken = errors.New("port taken")
+
+// orphanWait is how long we wait for backends that outlive their postmaster.
+const orphanWait = 10 * time.Second
+
+// initdb creates the cluster's data, with a password so that other users of the
+// machine cannot reach the superuser over loopback.
+func (s *Server) initdb(ctx context.Context) error {
+	secret := filepath.Join(s.dir, "password")
+	if err := os.WriteFile(secret, []byte(s.password), 0o600); err != nil {
+		return fmt.Errorf("password file: %w", err)
+	}
+	defer os.Remove(secret)
+	if err := s.account.own(secret); err != nil {
+		return err
+	}
+	locale := "C.UTF-8"
+	if runtime.GOOS == "darwin" {
+		locale = "C" // macOS has no C.UTF-8 before version 15.
+	}
+	cmd := exec.CommandContext(ctx, filepath.Join(s.opts.Bin, "initdb"),
+		"--pgdata="+s.data(), "--username="+superuser, "--pwfile="+secret, "--auth=scram-sha-256",
+		"--encoding=UTF8", "--locale="+locale, "--no-sync", "--no-instructions")
+	cmd.Dir, cmd.SysProcAttr = s.dir, s.account.attributes()
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("initdb: %w: %s", err, bytes.TrimSpace(out))
+	}
+	return nil
+}
+
+func (s *Server) data() string { return filepath.Join(s.dir, "data") }
+
+// arguments are the server's settings, given on its command line.
+func (s *Server) arguments() []string {
+	settings := map[string]string{
+		"listen_addresses":        "127.0.0.1",
+		"unix_socket_directories": "",
+		"shared_buffers":          "64MB",
+		"max_connections":         "100",
+		"timezone":                "UTC",
+		"lc_messages":             "C", // launch reads the log
+		"logging_collector":       "off",
+		"jit":                     "off",
+	}
+	if !s.opts.Durable {
+		settings["fsync"] = "off"
+		settings["synchronous_commit"] = "off"
+		settings["full_page_writes"] = "off"
+	}
+	args := []string{"-D", s.data(), "-p", strconv.Itoa(s.port)}
+	for _, m := range []map[string]string{settings, s.opts.Settings} {
+		for name, value := range m {
+			args = append(args, "-c", name+"="+value)
+		}
+	}
+	return args
+}
+
+// process is one run of the server.
+type process struct {
+	cmd  *exec.Cmd
+	done chan struct{}
+	log  *serverLog
+}
+
+// launch starts the server and waits until it accepts connections, ends or ctx is over.
+func (s *Server) launch(ctx context.Context) (*process, error) {
+	p := &process{
+		cmd:  exec.Command(filepath.Join(s.opts.Bin, "postgres"), s.arguments()...),
+		done: make(chan struct{}),
+		log:  &serverLog{sink: s.opts.Log, ready: make(chan struct{})},
+	}
+	p.cmd.Dir, p.cmd.SysProcAttr = s.dir, s.account.attributes()
+	p.cmd.Stderr, p.cmd.WaitDelay = p.log, orphanWait
+	if err := p.cmd.Start(); err != nil {
+		return nil, fmt.Errorf("postgres: %w", err)
+	}
+	go func() {
+		defer close(p.done)
+		_ = p.cmd.Wait() // The log says more than the exit status.
+	}()
+	select {
+	case <-p.log.ready:
+		return p, nil
+	case <-p.done:
+		tail := p.log.tail()
+		if strings.Contains(tail, "Address already in use") {
+			return nil, errPortTaken
+		}
+		return nil, fmt.Errorf("postgres ended at start: %s", tail)
+	case <-ctx.Done():
+		return nil, errors.Join(fmt.Errorf("postgres start: %w", context.Cause(ctx)), p.end(syscall.SIGQUIT))
+	}
+}
+
+// end sends sig and waits for the server and its children.
+func (p *process) end(sig syscall.Signal) error {
+	if err := p.cmd.Process.Signal(sig); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return fmt.Errorf("signal postgres: %w", err)
+	}
+	<-p.done
+	return nil
+}
+
+// serverLog splits the server's output into lines, passes them on, and sees
+// the line that says the server is ready.
+type serverLog struct {
+	sink  func(string)
+	ready chan struct{}
+
+	mu      sync.Mutex
+	partial []byte
+	last    []string
+	isReady bool
+}
+
+// Write implements io.Writer for exec.Cmd, which calls it from one goroutine.
+func (l *serverLog) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.partial = append(l.partial, b...)
+	for {
+		line, rest, found := bytes.Cut(l.partial, []byte("\n"))
+		if !found {
+			return len(b), nil
+		}
+		l.partial = rest
+		l.line(string(line))
+	}
+}
+
+func (l *serverLog) line(s string) {
+	const kept = 20
+	l.last = append(l.last, s)
+	l.last = l.last[max(0, len(l.last)-kept):]
+	if l.sink != nil {
+		l.sink(s)
+	}
+	if !l.isReady && strings.Contains(s, "database system is ready to accept connections") {
+		l.isReady = true
+		close(l.ready)
+	}
+}
+
+func (l *serverLog) tail() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return strings.Join(l.last, "\n")
+}
+
+// watchdog outlives this process by a moment. It is a shell that waits for the
+// end of its input, which comes when we close it or when the kernel does so for
+// us after a panic or kill -9; then it stops the server and removes the directory.
+// (Linux's parent death signal would do half of this, and follows a thread, not a process.)
+type watchdog struct {
+	cmd *exec.Cmd
+	in  io.Closer
+}
+
+const watchdogScript = `cat >/dev/null
+read -r pid 2>/dev/null <"$1/data/postmaster.pid" && kill -QUIT "$pid" 2>/dev/null &&
+while kill -0 "$pid" 2>/dev/null; do sleep 0.05; done
+rm -rf "$1"`
+
+func startWatchdog(dir string) (*watchdog, error) {
+	cmd := exec.Command("sh", "-c", watchdogScript, "roomcast-postgres-watchdog", dir)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // A signal to our group must not reach it.
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		return nil, fmt.Errorf("watchdog: %w", err)
+	}
+	if err := cmd.Start(); err != nil {
+		return nil, fmt.Errorf("watchdog: %w", err)
+	}
+	return &watchdog{cmd, in}, nil
+}
+
+// dismiss ends the watchdog; the server is expected to have ended before.
+func (w *watchdog) dismiss() error {
+	if err := errors.Join(w.in.Close(), w.cmd.Wait()); err != nil {
+		return fmt.Errorf("watchdog: %w", err)
+	}
+	return nil
+}
