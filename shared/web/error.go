@@ -1,0 +1,113 @@
+package web
+
+import (
+	"context"
+	"errors"
+	"math"
+	"net/http"
+	"strconv"
+	"time"
+)
+
+// Error is an answer other than success. Status, Reason and Field go to the
+// caller; Err goes to the log and nowhere else, so a handler may wrap whatever
+// it got from below without asking whether a stranger may read it.
+type Error struct {
+	Status     int           // HTTP status, 400 to 599
+	Reason     string        // shown to the caller: what was wrong, in plain words, never a secret
+	Field      string        // the field, header or parameter at fault; empty if none
+	RetryAfter time.Duration // when to come back; 0 says nothing
+	Err        error         // the cause, logged only; may be nil
+}
+
+// Error gives the reason and the cause, for logs.
+func (e *Error) Error() string {
+	text := e.Reason
+	if e.Field != "" {
+		text = e.Field + ": " + text
+	}
+	if e.Err != nil {
+		text += ": " + e.Err.Error()
+	}
+	return text
+}
+
+// Unwrap gives the cause.
+func (e *Error) Unwrap() error { return e.Err }
+
+// BadRequest is a 400 that names the field at fault.
+func BadRequest(field, reason string) *Error {
+	return &Error{Status: http.StatusBadRequest, Field: field, Reason: reason}
+}
+
+// Unauthorized is a 401: the caller is not known. cause is logged only, because
+// why a credential failed helps whoever guesses credentials.
+func Unauthorized(reason string, cause error) *Error {
+	return &Error{Status: http.StatusUnauthorized, Field: "Authorization", Reason: reason, Err: cause}
+}
+
+// Forbidden is a 403: the caller is known and may not.
+func Forbidden(reason string, cause error) *Error {
+	return &Error{Status: http.StatusForbidden, Reason: reason, Err: cause}
+}
+
+// NotFound is a 404.
+func NotFound(reason string) *Error {
+	return &Error{Status: http.StatusNotFound, Reason: reason}
+}
+
+// Unavailable is a 503: something behind this process is away, a repeat after
+// the given time may well succeed.
+func Unavailable(reason string, after time.Duration, cause error) *Error {
+	return &Error{Status: http.StatusServiceUnavailable, Reason: reason, RetryAfter: after, Err: cause}
+}
+
+// statusClientGone is nginx's 499. It is never sent, since nobody is left to
+// read it; logs and metrics need it so that callers who hang up are not counted
+// as our failures.
+const statusClientGone = 499
+
+// answer decides what the caller is told about err. Whatever is not an *Error is
+// a fault of ours, and its text stays inside. r's own context tells a caller who
+// hung up from a deadline below us.
+func answer(r *http.Request, err error) *Error {
+	var known *Error
+	var tooLarge *http.MaxBytesError
+	switch {
+	case errors.As(err, &known):
+		return known
+	case errors.As(err, &tooLarge):
+		return bodyTooLarge(tooLarge.Limit)
+	case errors.Is(err, http.ErrAbortHandler):
+		return &Error{Status: statusClientGone, Reason: "aborted"}
+	case errors.Is(err, context.Canceled) && errors.Is(r.Context().Err(), context.Canceled):
+		return &Error{Status: statusClientGone, Reason: "client closed the request"}
+	case errors.Is(err, context.DeadlineExceeded):
+		return Unavailable("timed out", time.Second, err)
+	default:
+		return &Error{Status: http.StatusInternalServerError, Reason: "internal error", Err: err}
+	}
+}
+
+// write sends e as JSON. Headers that described the answer the handler had in
+// mind would be lies about this one; the same list as net/http.Error removes.
+func (e *Error) write(w http.ResponseWriter) {
+	h := w.Header()
+	for _, name := range []string{"Content-Length", "Content-Encoding", "Etag", "Last-Modified"} {
+		h.Del(name)
+	}
+	h.Set("Cache-Control", "no-store")
+	if e.Status == http.StatusUnauthorized {
+		h.Set("WWW-Authenticate", "Bearer") // a 401 must name a scheme: RFC 9110, 15.5.2
+	}
+	if e.RetryAfter > 0 {
+		// Whole seconds (RFC 9110, 10.2.3), rounded up: never an invitation to come early.
+		h.Set("Retry-After", strconv.Itoa(int(math.Ceil(e.RetryAfter.Seconds()))))
+	}
+	body := struct {
+		Error string `json:"error"`
+		Field string `json:"field,omitempty"`
+	}{e.Reason, e.Field}
+	// Two strings always marshal, and a caller who has gone is not worth an error.
+	_ = WriteJSON(w, e.Status, body)
+}
