@@ -1,0 +1,56 @@
+package pusher
+
+import (
+	"crypto/hmac"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+)
+
+// Why a webhook is not believed.
+var (
+	ErrWebhookKey       = errors.New("webhook of another app")
+	ErrWebhookSignature = errors.New("webhook signature wrong")
+	ErrWebhookBody      = errors.New("webhook body malformed")
+)
+
+// Webhook is one verified request from Pusher. Pusher repeats it until it gets a 2xx, for
+// five minutes, and does not keep order between requests: compare Time.
+type Webhook struct {
+	Time   time.Time // when Pusher sent it, to the millisecond
+	Events []WebhookEvent
+}
+
+// WebhookEvent is one thing that happened. Which fields are set depends on Name.
+type WebhookEvent struct {
+	Name     string `json:"name"` // such as member_added, member_removed, channel_occupied, channel_vacated
+	Channel  string `json:"channel"`
+	UserID   string `json:"user_id"`   // of the member; Pusher's members have string ids
+	Event    string `json:"event"`     // client_event only
+	Data     string `json:"data"`      // client_event only; on encrypted channels still sealed
+	SocketID string `json:"socket_id"` // client_event only
+}
+
+// Webhook verifies that the request came from Pusher for this app, and returns what it says.
+// body is the raw body, exactly as received; header has canonical names, as net/http's do.
+// Errors: ErrWebhookKey, ErrWebhookSignature, ErrWebhookBody.
+func (c *Client) Webhook(header http.Header, body []byte) (*Webhook, error) {
+	if header.Get("X-Pusher-Key") != c.cfg.Key { // public, so it may be compared plainly
+		return nil, ErrWebhookKey
+	}
+	sent, err := hex.DecodeString(header.Get("X-Pusher-Signature"))
+	if err != nil || !hmac.Equal(sent, hmacSHA256(c.cfg.Secret, body)) {
+		return nil, ErrWebhookSignature
+	}
+	var hook struct {
+		TimeMs int64          `json:"time_ms"`
+		Events []WebhookEvent `json:"events"`
+	}
+	if err := json.Unmarshal(body, &hook); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrWebhookBody, err)
+	}
+	return &Webhook{Time: time.UnixMilli(hook.TimeMs), Events: hook.Events}, nil
+}
