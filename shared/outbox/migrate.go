@@ -1,0 +1,116 @@
+package outbox
+
+import (
+	"context"
+	"embed"
+	"errors"
+	"fmt"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+//go:embed sql/*.sql
+var files embed.FS
+
+// Migrate brings the schema to what this program expects: the numbered files not
+// yet applied, in order, then functions.sql. Each is a transaction of its own and
+// takes turns with others who migrate. Doing it again is harmless. The user of
+// the URL must own the chat's tables.
+func Migrate(ctx context.Context, databaseURL string) error {
+	config, err := pgx.ParseConfig(databaseURL)
+	if err != nil {
+		return fmt.Errorf("database URL: %w", scrubParse(err))
+	}
+	conn, err := pgx.ConnectConfig(ctx, config)
+	if err != nil {
+		return fmt.Errorf("migrate: connect: %w", err)
+	}
+	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
+
+	done, err := applied(ctx, conn)
+	if err != nil {
+		return fmt.Errorf("migrate: %w", err)
+	}
+	names, err := migrations()
+	if err != nil {
+		return fmt.Errorf("migrate: %w", err)
+	}
+	for _, name := range names {
+		if done[versionOf(name)] {
+			continue
+		}
+		if err := apply(ctx, conn, name); err != nil {
+			return fmt.Errorf("migrate: %w", err)
+		}
+	}
+	if err := apply(ctx, conn, "functions.sql"); err != nil {
+		return fmt.Errorf("migrate: %w", err)
+	}
+	return nil
+}
+
+// migrations lists the numbered files in order.
+func migrations() ([]string, error) {
+	entries, err := files.ReadDir("sql")
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, e := range entries { // ReadDir sorts by name
+		if versionOf(e.Name()) > 0 {
+			names = append(names, e.Name())
+		}
+	}
+	return names, nil
+}
+
+func versionOf(name string) int {
+	digits, _, _ := strings.Cut(name, "_")
+	n, err := strconv.Atoi(digits)
+	if err != nil {
+		return 0
+	}
+	return n
+}
+
+func applied(ctx context.Context, conn *pgx.Conn) (map[int]bool, error) {
+	rows, err := conn.Query(ctx, `select version from roomcast.migrations`)
+	if err != nil {
+		return nil, err
+	}
+	versions, err := pgx.CollectRows(rows, pgx.RowTo[int])
+	if pg := (*pgconn.PgError)(nil); errors.As(err, &pg) && (pg.Code == "42P01" || pg.Code == "3F000") {
+		return nil, nil // no such table or schema: nothing is applied yet
+	}
+	if err != nil {
+		return nil, err
+	}
+	done := make(map[int]bool, len(versions))
+	for _, v := range versions {
+		done[v] = true
+	}
+	return done, nil
+}
+
+// apply runs a file as psql -f would: many statements, with their own begin and
+// commit.
+func apply(ctx context.Context, conn *pgx.Conn, name string) error {
+	sql, err := files.ReadFile("sql/" + name)
+	if err != nil {
+		return err
+	}
+	if _, err := conn.PgConn().Exec(ctx, string(sql)).ReadAll(); err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	return nil
+}
+
+// scrubParse takes the connection string, and so the password, out of pgx's
+// parse error, which quotes it.
+func scrubParse(err error) error {
+	return errors.New(regexp.MustCompile("`[^`]*`").ReplaceAllString(err.Error(), "…"))
+}

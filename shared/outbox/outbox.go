@@ -1,0 +1,118 @@
+// Package outbox owns the schema "roomcast" in the chat's Postgres: the rows the
+// triggers write in the user's own transaction, and how a relay numbers them,
+// leases them, and says they are done.
+//
+// It promises: a row that was committed is returned by [DB.Claim] until an
+// [DB.Ack] passes over it, whoever crashes meanwhile; per room, rows come in the
+// order of their seq, which has no gaps and is the same in every repeat; two
+// relays that both believe they hold a room cannot both move it on. It does not
+// promise that a row is returned only once.
+//
+// All of it is SQL, in sql/: tables in numbered migrations, functions in one
+// file. The Go here calls those functions and holds no state but a pool of
+// connections. It keeps to what Supavisor's transaction mode allows: no session
+// state, no LISTEN, no named prepared statements.
+package outbox
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// DB is a relay's access to the outbox. It is safe for concurrent use.
+type DB struct {
+	pool *pgxpool.Pool
+}
+
+// Open reads a database URL and returns a DB that connects when first used. The
+// error names what is wrong with the URL and never repeats its password.
+// maxConns bounds the pool; Supabase's smaller plans allow 60 in all.
+func Open(databaseURL string, maxConns int32) (*DB, error) {
+	config, err := pgxpool.ParseConfig(databaseURL)
+	if err != nil {
+		return nil, fmt.Errorf("database URL: %w", scrubParse(err))
+	}
+	config.MaxConns = maxConns
+	config.MaxConnIdleTime = time.Minute
+	config.ConnConfig.ConnectTimeout = 5 * time.Second
+	config.ConnConfig.RuntimeParams["application_name"] = "roomcast"
+	// Extended protocol without named statements: the only mode that is both fast
+	// enough and right behind every pooler (FACTS.md, Supavisor).
+	config.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeExec
+	pool, err := pgxpool.NewWithConfig(context.Background(), config)
+	if err != nil {
+		return nil, fmt.Errorf("database pool: %w", err)
+	}
+	return &DB{pool: pool}, nil
+}
+
+// Close waits for the queries under way and ends every connection.
+func (db *DB) Close() { db.pool.Close() }
+
+// Ping reports whether the database answers.
+func (db *DB) Ping(ctx context.Context) error { return db.pool.Ping(ctx) }
+
+// Wake is a relay's first call after start or sleep. It takes the awake lease for
+// this long, during which writers ring no bell, and notices a restored database.
+func (db *DB) Wake(ctx context.Context, lease time.Duration) error {
+	return db.exec(ctx, "wake", `select roomcast.wake($1::interval)`, lease)
+}
+
+// StayAwake moves the awake lease ahead of the database's clock.
+func (db *DB) StayAwake(ctx context.Context, lease time.Duration) error {
+	return db.exec(ctx, "stay awake", `select roomcast.stay_awake($1::interval)`, lease)
+}
+
+// LeaveAwake ends the awake lease now, for a relay that must stop at once:
+// writers ring again. It ends it for every relay; one that still polls takes it
+// back within a moment, at the price of a needless bell.
+func (db *DB) LeaveAwake(ctx context.Context) error {
+	return db.exec(ctx, "leave awake", `select roomcast.leave_awake()`)
+}
+
+// MayRest reports whether a relay that let its lease lapse may stop polling:
+// nothing waits, and no transaction is open that wrote while the lease held.
+func (db *DB) MayRest(ctx context.Context) (bool, error) {
+	return db.ask(ctx, "may rest", `select roomcast.may_rest()`)
+}
+
+// HasWaiting reports whether any row waits to be accepted, due now or later.
+func (db *DB) HasWaiting(ctx context.Context) (bool, error) {
+	return db.ask(ctx, "has waiting", `select roomcast.has_waiting()`)
+}
+
+// Clean removes some of the sent rows that are past the retention, at most
+// maxRuns runs of them, and returns how many rows went.
+func (db *DB) Clean(ctx context.Context, maxRuns int) (int64, error) {
+	var n int64
+	if err := db.pool.QueryRow(ctx, `select roomcast.clean($1)`, maxRuns).Scan(&n); err != nil {
+		return 0, fmt.Errorf("clean: %w", err)
+	}
+	return n, nil
+}
+
+// CanRead asks the database whether a user may read a room: roomcast.can_read,
+// which the team may have replaced. claims is the token's whole claims object.
+// Room and user are taken as they come; what no table can hold is nobody's.
+func (db *DB) CanRead(ctx context.Context, room, userID string, claims []byte) (bool, error) {
+	return db.ask(ctx, "can read", `select roomcast.may_read($1, $2::uuid, $3::jsonb)`, room, userID, string(claims))
+}
+
+func (db *DB) exec(ctx context.Context, what, sql string, args ...any) error {
+	if _, err := db.pool.Exec(ctx, sql, args...); err != nil {
+		return fmt.Errorf("%s: %w", what, err)
+	}
+	return nil
+}
+
+func (db *DB) ask(ctx context.Context, what, sql string, args ...any) (bool, error) {
+	var yes bool
+	if err := db.pool.QueryRow(ctx, sql, args...).Scan(&yes); err != nil {
+		return false, fmt.Errorf("%s: %w", what, err)
+	}
+	return yes, nil
+}

@@ -1,0 +1,734 @@
+-- Roomcast's functions, as they are today. Applied after every migration, and
+-- again as often as you like. All pin their search_path; at the end of this file
+-- everything is taken from everybody and the relay's few are given to
+-- roomcast_relay.
+begin;
+select pg_advisory_xact_lock(hashtextextended('roomcast.migrate', 0));
+
+--------------------------------------------------------------------------------
+-- Capture: what runs inside the user's transaction. Nothing here leaves Postgres.
+--------------------------------------------------------------------------------
+
+-- pick keeps the named keys of a record. Null keys keep everything.
+create or replace function roomcast.pick(record jsonb, keys text[]) returns jsonb
+language plpgsql immutable set search_path = '' as $$
+declare
+  kept jsonb := '{}';
+  key  text;
+begin
+  if keys is null then
+    return record;
+  end if;
+  foreach key in array keys loop
+    if record ? key then
+      kept := kept || jsonb_build_object(key, record -> key);
+    end if;
+  end loop;
+  return kept;
+end
+$$;
+
+-- enqueue writes one outbox row. The insert takes its lock on the outbox before
+-- it looks whether the relay is awake: rest() relies on that order.
+create or replace function roomcast.enqueue(source int, op text, room text, key_hash bigint, record jsonb) returns void
+language plpgsql security definer set search_path = '' as $$
+declare
+  rings boolean;
+begin
+  if room is null then
+    insert into roomcast.roomless (source, op) values ($1, $2);
+    return;
+  end if;
+  insert into roomcast.outbox (source, op, room, key_hash, record, wakes)
+  values ($1, $2, $3, $4, $5,
+          (select a.until < clock_timestamp() from roomcast.awake a)
+          and current_setting('roomcast.rung', true) is distinct from pg_current_xact_id()::text)
+  returning wakes into rings;
+  if rings then
+    -- One bell per transaction is enough. A rolled back savepoint undoes this, too.
+    perform set_config('roomcast.rung', pg_current_xact_id()::text, true);
+  end if;
+end
+$$;
+
+-- scrub takes the text of a message out of the rows still kept: each becomes a
+-- deletion, which says nothing but which message. In one room, or everywhere.
+create or replace function roomcast.scrub(source int, key_hash bigint, ids jsonb, only_room text default null) returns void
+language sql security definer set search_path = '' as $$
+  update roomcast.outbox o set op = 'DELETE', record = $3
+   where o.key_hash = $2 and o.source = $1 and o.op <> 'DELETE' and ($4 is null or o.room = $4)
+$$;
+
+-- capture is the trigger on the user's tables. Its arguments: the source's id, its
+-- kind, the room column, the columns that may leave (empty: all), the columns that
+-- identify a row. It reads rows as jsonb, so a column dropped or renamed meanwhile
+-- makes a poorer event, never a failed INSERT.
+create or replace function roomcast.capture() returns trigger
+language plpgsql security definer set search_path = '' set timezone = 'UTC' as $$
+declare
+  source constant int    := tg_argv[0];
+  kind   constant text   := tg_argv[1];
+  room   constant text   := tg_argv[2];
+  keep   constant text[] := nullif(tg_argv[3], '');
+  ids    constant text[] := tg_argv[4];
+  was    jsonb;
+  is_now jsonb;
+  was_id jsonb;
+  now_id jsonb;
+  gone   jsonb;
+begin
+  if current_setting('roomcast.capture', true) = 'off' then
+    return null;
+  end if;
+  if tg_op <> 'INSERT' then
+    was    := to_jsonb(old);
+    was_id := roomcast.pick(was, ids);
+  end if;
+  if tg_op <> 'DELETE' then
+    is_now := to_jsonb(new);
+    now_id := roomcast.pick(is_now, ids);
+  end if;
+
+  -- The same row in the same room: an edit, if anything that may leave has changed.
+  if tg_op = 'UPDATE' and was_id = now_id and was -> room is not distinct from is_now -> room then
+    if kind = 'messages' and roomcast.pick(was, keep) <> roomcast.pick(is_now, keep) then
+      perform roomcast.enqueue(source, 'UPDATE', is_now ->> room,
+        hashtextextended(now_id::text, source), roomcast.pick(is_now, keep));
+    end if;
+    return null;
+  end if;
+
+  -- Gone from one room, new in another, or both for a row that moved.
+  if was is not null and (tg_op = 'DELETE' or was ->> room is not null) then
+    gone := roomcast.pick(was, keep);
+    if kind = 'messages' then
+      gone := roomcast.pick(gone, ids || room);
+      perform roomcast.scrub(source, hashtextextended(was_id::text, source), gone,
+        case when tg_op = 'UPDATE' then was ->> room end);
+    end if;
+    perform roomcast.enqueue(source, 'DELETE', was ->> room, hashtextextended(was_id::text, source), gone);
+  end if;
+  if is_now is not null and (tg_op = 'INSERT' or is_now ->> room is not null) then
+    perform roomcast.enqueue(source, 'INSERT', is_now ->> room,
+      hashtextextended(now_id::text, source), roomcast.pick(is_now, keep));
+  end if;
+  return null;
+end
+$$;
+
+-- capture_truncate: a truncated messages table takes its text with it.
+create or replace function roomcast.capture_truncate() returns trigger
+language plpgsql security definer set search_path = '' as $$
+begin
+  update roomcast.outbox o set op = 'DELETE', record = roomcast.pick(o.record, s.keys)
+    from roomcast.sources s
+   where s.id = tg_argv[0]::int and o.source = s.id and o.op <> 'DELETE';
+  return null;
+end
+$$;
+
+--------------------------------------------------------------------------------
+-- The bell: asks for the relay's attention. It carries nothing, and may be lost.
+--------------------------------------------------------------------------------
+
+create or replace function roomcast.has_pg_net() returns boolean
+language sql stable set search_path = '' as $$
+  select exists (select from pg_catalog.pg_proc p
+                  where p.pronamespace = to_regnamespace('net') and p.proname = 'http_post')
+$$;
+
+create or replace function roomcast.is_awake() returns boolean
+language sql volatile security definer set search_path = '' as $$
+  select until >= clock_timestamp() from roomcast.awake
+$$;
+
+-- bell_secret reads the bearer token, from Vault if it lies there.
+create or replace function roomcast.bell_secret() returns text
+language plpgsql stable set search_path = '' as $$
+declare
+  s   roomcast.settings;
+  out text;
+begin
+  select * into s from roomcast.settings;
+  if s.vault_name is null then
+    return s.secret;
+  end if;
+  execute 'select decrypted_secret from vault.decrypted_secrets where name = $1' into out using s.vault_name;
+  return out;
+end
+$$;
+
+-- ring queues one bell, unless one is already on its way or being queued by a
+-- transaction that commits at this moment. It reports whether it queued one, and
+-- never fails: whatever is wrong with pg_net is not the chat's concern.
+create or replace function roomcast.ring() returns boolean
+language plpgsql security definer set search_path = '' as $$
+declare
+  s       roomcast.settings;
+  waiting boolean;
+begin
+  select * into s from roomcast.settings;
+  if s.url is null or not roomcast.has_pg_net() then
+    return false;
+  end if;
+  if not pg_try_advisory_xact_lock(hashtextextended('roomcast.ring', 0)) then
+    return false;
+  end if;
+  execute 'select exists (select from net.http_request_queue where url = $1)' into waiting using s.url;
+  if waiting then
+    return false;
+  end if;
+  execute 'select net.http_post(url => $1, body => $2, headers => $3, timeout_milliseconds => $4)'
+    using s.url,
+          jsonb_build_object('type', 'BELL', 'schema', 'roomcast', 'table', 'outbox', 'record', null, 'old_record', null),
+          jsonb_build_object('Content-Type', 'application/json', 'Authorization', 'Bearer ' || roomcast.bell_secret()),
+          s.timeout_ms;
+  return true;
+exception when others then
+  raise log 'roomcast: the bell could not be queued (SQLSTATE %)', sqlstate;
+  return false;
+end
+$$;
+
+-- ring_at_commit runs once for a transaction that wrote while the relay slept, at
+-- its very end: a bell lock is then held for no longer than the commit takes, and
+-- the relay cannot arrive before the row can be seen.
+create or replace function roomcast.ring_at_commit() returns trigger
+language plpgsql security definer set search_path = '' as $$
+begin
+  if not roomcast.is_awake() then
+    perform roomcast.ring();
+  end if;
+  return null;
+exception when others then
+  raise log 'roomcast: the bell could not be rung (SQLSTATE %)', sqlstate;
+  return null;
+end
+$$;
+
+do $$
+begin
+  if not exists (select from pg_trigger where tgname = 'ring' and tgrelid = 'roomcast.outbox'::regclass) then
+    create constraint trigger ring after insert on roomcast.outbox
+      deferrable initially deferred for each row when (new.wakes)
+      execute function roomcast.ring_at_commit();
+  end if;
+end
+$$;
+
+--------------------------------------------------------------------------------
+-- The relay's side: number, claim, ack, park.
+--------------------------------------------------------------------------------
+
+-- has_unnumbered looks for rows that the last numbering could not see.
+create or replace function roomcast.has_unnumbered() returns boolean
+language sql volatile security definer set search_path = '' as $$
+  select exists (select from roomcast.outbox o where o.xid >= (select c.next_xid from roomcast.cursor c))
+      or exists (select from roomcast.outbox o where o.xid = any (array(select unnest(c.open_xids) from roomcast.cursor c)))
+      or exists (select from roomcast.cursor c where c.next_xid > pg_snapshot_xmax(pg_current_snapshot()))
+$$;
+
+-- number gives every new row its seq, per room in id order, and returns how many it
+-- numbered. One relay at a time does so; another one that comes by goes on without.
+--
+-- Which rows are new is decided by snapshots, not by ids: a transaction that took a
+-- low id and committed last is simply new to the next numbering. The one statement
+-- below both reads the rows and keeps its own snapshot, so that each row is new to
+-- exactly one numbering. Its own transaction is noted as unfinished, in case somebody
+-- writes a message and numbers in one.
+--
+-- A database restored elsewhere counts its transactions anew: then, and when told to
+-- by full, rows are new when no run holds them.
+create or replace function roomcast.number(full_scan boolean default false) returns bigint
+language plpgsql security definer set search_path = '' as $$
+declare
+  c    roomcast.cursor;
+  mine xid8;
+  n    bigint;
+begin
+  select * into c from roomcast.cursor for update skip locked;
+  if not found then
+    return 0;
+  end if;
+  mine := pg_current_xact_id();
+  full_scan := full_scan or c.next_xid > pg_snapshot_xmax(pg_current_snapshot());
+
+  with fresh as (
+    select o.id, o.room from roomcast.outbox o
+     where not full_scan and o.xid >= c.next_xid and o.xid <> mine
+    union all
+    select o.id, o.room from roomcast.outbox o
+     where not full_scan and o.xid = any (c.open_xids) and o.xid < c.next_xid
+    union all
+    select o.id, o.room from roomcast.outbox o
+     where full_scan and o.xid <> mine
+       and o.id not in (select unnest(r.ids) from roomcast.runs r)
+  ), ranked as (
+    select f.id, f.room, row_number() over (partition by f.room order by f.id) - 1 as i from fresh f
+  ), grown as (
+    insert into roomcast.rooms as r (room, head_seq, due)
+    select k.room, count(*), clock_timestamp() from ranked k group by k.room order by k.room
+    on conflict (room) do update
+      set head_seq = r.head_seq + excluded.head_seq,
+          due = case when r.head_seq = r.sent_seq then excluded.due else r.due end
+    returning r.room, r.head_seq
+  ), sized as (
+    select k.room, count(*) as size from ranked k group by k.room
+  ), numbered as (
+    insert into roomcast.runs (room, first_seq, last_seq, ids)
+    select k.room,
+           g.head_seq - s.size + min(k.i) + 1,
+           g.head_seq - s.size + max(k.i) + 1,
+           array_agg(k.id order by k.id)
+      from ranked k join grown g using (room) join sized s using (room)
+     group by k.room, g.head_seq, s.size, k.i / 1000   -- a longer array is slow to read in part
+    returning cardinality(ids) as size
+  ), moved as (
+    update roomcast.cursor
+       set next_xid = pg_snapshot_xmax(pg_current_snapshot()),
+           open_xids = array(select pg_snapshot_xip(pg_current_snapshot())) || mine
+  )
+  select coalesce(sum(size), 0) into n from numbered;
+  return n;
+end
+$$;
+
+-- claim leases rooms with waiting rows to a relay and returns those rows in order. A
+-- room under lease or backoff is not due and hides nobody: several relays share a
+-- backlog. The lease ends by itself; its fence must be named in the ack.
+--
+-- At most max_rows rows come back, at most per_room of a room. A row that is missing
+-- (somebody deleted it by hand) comes with a null op: its number is to be passed over.
+create or replace function roomcast.claim(relay text, max_rows int, per_room int, lease interval)
+returns table (room text, epoch text, fence bigint, seq bigint, at text, kind text, op text, keys text[], record text)
+language plpgsql security definer set search_path = '' as $$
+#variable_conflict use_column
+begin
+  if roomcast.has_unnumbered() then
+    perform roomcast.number();
+  end if;
+  if not exists (select from roomcast.rooms r where r.head_seq > r.sent_seq and r.due <= (select clock_timestamp())) then
+    return;
+  end if;
+  return query
+  with free as (
+    select r.room, r.due, least(r.head_seq - r.sent_seq, $3) as size
+      from roomcast.rooms r
+     where r.head_seq > r.sent_seq and r.due <= (select clock_timestamp())
+     order by r.due
+     limit least($2, 500)
+       for update skip locked
+  ), counted as (
+    select f.room, sum(f.size) over (order by f.due, f.room) - f.size as before from free f
+  ), leased as (
+    update roomcast.rooms r
+       set fence = r.fence + 1, due = clock_timestamp() + $4, holder = $1
+      from counted c
+     where c.room = r.room and c.before < $2
+    returning r.room, r.epoch, r.fence, r.sent_seq, least(r.head_seq, r.sent_seq + least($3, $2 - c.before)) as last
+  )
+  select l.room, l.epoch, l.fence, n.seq,
+         to_char(o.at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"'),
+         s.kind, o.op, s.keys, o.record::text
+    from leased l
+    cross join lateral (
+      select u.id, g.first_seq + u.i - 1 as seq
+        from roomcast.runs g cross join lateral unnest(g.ids) with ordinality as u (id, i)
+       where g.room = l.room and g.first_seq <= l.last and g.last_seq > l.sent_seq
+         and g.first_seq + u.i - 1 between l.sent_seq + 1 and l.last
+    ) n
+    left join roomcast.outbox o on o.id = n.id
+    left join roomcast.sources s on s.id = o.source
+   order by l.room, n.seq;
+end
+$$;
+
+-- ack moves rooms on to the last seq that Pusher accepted, frees them, and lets each
+-- rest for wait seconds before it may be claimed again (0: at once). It returns the
+-- rooms that were refused, because another relay has claimed them since.
+create or replace function roomcast.ack(rooms text[], fences bigint[], seqs bigint[], waits double precision[])
+returns setof text
+language sql security definer set search_path = '' as $$
+  with told as (
+    select * from unnest($1, $2, $3, $4) as t (room, fence, seq, wait)
+  ), held as materialized (   -- locked in one order, as number() does
+    select r.room, t.seq, t.wait
+      from roomcast.rooms r join told t on t.room = r.room and t.fence = r.fence
+     order by r.room
+       for update of r
+  ), moved as (
+    update roomcast.rooms r
+       set sent_seq = greatest(r.sent_seq, least(h.seq, r.head_seq)),
+           due      = clock_timestamp() + make_interval(secs => h.wait),
+           holder   = null
+      from held h where h.room = r.room
+    returning r.room
+  )
+  select t.room from told t where t.room not in (select m.room from moved m)
+$$;
+
+-- park notes why an event will never be sent. The ack then passes over its seq. It
+-- reports false, and notes nothing, when the lease is no longer this relay's.
+create or replace function roomcast.park(room text, fence bigint, seq bigint, reason text) returns boolean
+language sql security definer set search_path = '' as $$
+  with held as (
+    select r.room from roomcast.rooms r where r.room = $1 and r.fence = $2
+  ), noted as (
+    insert into roomcast.parked (room, seq, outbox_id, reason)
+    select g.room, $3, g.ids[$3 - g.first_seq + 1], left($4, 500)
+      from held h join roomcast.runs g on g.room = h.room and $3 between g.first_seq and g.last_seq
+    on conflict (room, seq) do update set reason = excluded.reason, at = excluded.at
+  )
+  select exists (select from held)
+$$;
+
+--------------------------------------------------------------------------------
+-- Waking and resting.
+--------------------------------------------------------------------------------
+
+-- wake is a relay's first word after start or sleep: it takes the awake lease, and
+-- notices a database that was restored from a copy. There every room's numbering
+-- starts anew under a new epoch, since what was sent after the copy is not known.
+create or replace function roomcast.wake(lease interval) returns void
+language plpgsql security definer set search_path = '' as $$
+declare
+  here constant bigint := (select system_identifier from pg_control_system());
+  was  bigint;
+begin
+  perform roomcast.stay_awake(lease);
+  select cluster_id into was from roomcast.settings;
+  if was is not distinct from here then
+    return;
+  end if;
+  update roomcast.settings set cluster_id = here where cluster_id is not distinct from was;
+  if found and was is not null then
+    perform roomcast.number(full_scan => true);
+    update roomcast.rooms set epoch = substr(md5(gen_random_uuid()::text), 1, 8);
+  end if;
+end
+$$;
+
+-- stay_awake moves the awake lease ahead of the database's clock.
+create or replace function roomcast.stay_awake(lease interval) returns void
+language sql security definer set search_path = '' as $$
+  update roomcast.awake set until = greatest(until, clock_timestamp() + $1)
+$$;
+
+-- has_waiting: is there any row that Pusher has not accepted, due now or later?
+create or replace function roomcast.has_waiting() returns boolean
+language sql volatile security definer set search_path = '' as $$
+  select roomcast.has_unnumbered() or exists (select from roomcast.rooms r where r.head_seq > r.sent_seq)
+$$;
+
+-- may_rest tells a relay that let its lease lapse whether it may stop polling: the
+-- lease of every relay is over, nothing waits, and no transaction that wrote while
+-- the lease held is still open. Such a one holds its lock on the outbox until it
+-- ends, and rang no bell.
+create or replace function roomcast.may_rest() returns boolean
+language sql volatile security definer set search_path = '' as $$
+  select not roomcast.is_awake()
+     and not exists (select from pg_locks l
+                      where l.locktype = 'relation' and l.relation = 'roomcast.outbox'::regclass
+                        and l.mode = 'RowExclusiveLock' and l.pid <> pg_backend_pid()
+                        and l.database = (select d.oid from pg_database d where d.datname = current_database()))
+     and not roomcast.has_waiting()
+$$;
+
+-- leave_awake gives the awake lease back early, for a relay that must stop now.
+create or replace function roomcast.leave_awake() returns void
+language sql security definer set search_path = '' as $$
+  update roomcast.awake set until = clock_timestamp() where until > clock_timestamp()
+$$;
+
+-- sweep is the backstop, run by pg_cron: it rings if anything waits while nobody is
+-- awake, and clears a little of what has been kept long enough.
+create or replace function roomcast.sweep() returns boolean
+language plpgsql security definer set search_path = '' as $$
+begin
+  if not roomcast.is_awake()
+     and (roomcast.has_unnumbered()
+          or exists (select from roomcast.rooms r where r.head_seq > r.sent_seq and r.due <= (select clock_timestamp()))) then
+    return roomcast.ring();
+  end if;
+  perform roomcast.clean(20);
+  return false;
+end
+$$;
+
+-- clean removes up to max_runs runs of sent rows that are older than the retention,
+-- and returns how many rows went. A row that a user's DELETE holds at this moment is
+-- left for the next time: the chat never waits for the broom.
+create or replace function roomcast.clean(max_runs int) returns bigint
+language plpgsql security definer set search_path = '' as $$
+declare
+  before constant timestamptz := (select clock_timestamp() - retention from roomcast.settings);
+  picked roomcast.runs[];
+  old    bigint[];
+  n      bigint;
+begin
+  picked := array(
+    select g from roomcast.runs g join roomcast.rooms r using (room)
+     where g.at < before and g.last_seq <= r.sent_seq
+     order by g.at limit max_runs
+       for update of g skip locked);
+  if cardinality(picked) = 0 then
+    return 0;
+  end if;
+  old := array(
+    select o.id from roomcast.outbox o
+     where o.id in (select unnest(p.ids) from unnest(picked) p)
+       for update skip locked);
+  delete from roomcast.outbox o where o.id = any (old);
+  get diagnostics n = row_count;
+  delete from roomcast.parked k using unnest(picked) p
+   where k.room = p.room and k.seq between p.first_seq and p.last_seq;
+  delete from roomcast.runs g using unnest(picked) p
+   where g.room = p.room and g.first_seq = p.first_seq
+     and not exists (select from roomcast.outbox o where o.id = any (p.ids));
+  return n;
+end
+$$;
+
+--------------------------------------------------------------------------------
+-- Access.
+--------------------------------------------------------------------------------
+
+-- may_read is how the relay asks can_read, whoever wrote that: as its owner, and
+-- with null meaning no.
+create or replace function roomcast.may_read(room text, user_id uuid, claims jsonb) returns boolean
+language plpgsql volatile security definer set search_path = '' as $$
+begin
+  return coalesce(roomcast.can_read($1, $2, $3), false);
+end
+$$;
+
+-- remake_is_member writes roomcast.is_member(room, user) anew from the attached
+-- members tables, so that its plans are cached and its comparisons use their indexes.
+-- A room or user id that the table's type cannot hold belongs to nobody.
+create or replace function roomcast.remake_is_member() returns void
+language plpgsql set search_path = '' as $$
+declare
+  looks text := '';
+  s     roomcast.sources;
+begin
+  for s in select * from roomcast.sources where kind = 'members' and detached_at is null order by id loop
+    looks := looks || format($look$
+  begin
+    if exists (select from %s m where m.%I = $1::%s and m.%I = $2::%s) then
+      return true;
+    end if;
+  exception when data_exception then
+    null;
+  end;$look$,
+      s.relation,
+      s.room_column, roomcast.column_type(s.relation, s.room_column),
+      s.user_column, roomcast.column_type(s.relation, s.user_column));
+  end loop;
+  execute format($make$
+create or replace function roomcast.is_member(room text, user_id uuid) returns boolean
+language plpgsql stable security definer set search_path = '' as $f$
+begin%s
+  return false;
+end
+$f$;
+revoke all on function roomcast.is_member(text, uuid) from public;
+$make$, looks);
+end
+$$;
+
+--------------------------------------------------------------------------------
+-- The operator's side.
+--------------------------------------------------------------------------------
+
+create or replace function roomcast.column_type(relation regclass, name text) returns text
+language sql stable set search_path = '' as $$
+  select format_type(a.atttypid, a.atttypmod) from pg_attribute a
+   where a.attrelid = $1 and a.attname = $2 and a.attnum > 0 and not a.attisdropped
+$$;
+
+-- attach is what attach_messages and attach_members share. It takes a short lock on
+-- the table, and gives up after three seconds rather than queue the chat behind it.
+create or replace function roomcast.attach(
+  table_name text, kind text, room_column text, user_column text, columns text[], ids text[])
+returns void
+language plpgsql set search_path = '' set lock_timeout = '3s' as $$
+#variable_conflict use_variable
+declare
+  tbl  regclass := to_regclass(table_name);
+  col  text;
+  id   int;
+begin
+  if tbl is null then
+    raise exception 'table_name: there is no table %', table_name using errcode = 'undefined_table';
+  end if;
+  if (select relkind from pg_class c where c.oid = tbl) not in ('r', 'p') then
+    raise exception 'table_name: % is not a table', table_name using errcode = 'wrong_object_type';
+  end if;
+  foreach col in array array_remove(array[room_column, user_column] || columns || ids, null) loop
+    if roomcast.column_type(tbl, col) is null then
+      raise exception 'columns: % has no column %', tbl, col using errcode = 'undefined_column';
+    end if;
+  end loop;
+  if coalesce(cardinality(ids), 0) = 0 then
+    raise exception 'ids: % has no primary key; name the columns that identify a row', tbl
+      using errcode = 'invalid_parameter_value';
+  end if;
+  if kind = 'messages' and columns is not null and not columns @> ids then
+    raise exception 'columns: must include %, which identify a row', ids using errcode = 'invalid_parameter_value';
+  end if;
+
+  insert into roomcast.sources as s (relation, kind, room_column, user_column, columns, keys)
+  values (tbl, kind, room_column, user_column, columns,
+          case when columns is null or room_column = any (columns) then ids || array_remove(array[room_column], ids[1]) else ids end)
+  on conflict on constraint one_source_per_table do update
+     set kind = excluded.kind, room_column = excluded.room_column, user_column = excluded.user_column,
+         columns = excluded.columns, keys = excluded.keys, attached_at = now(), detached_at = null
+  returning s.id into id;
+
+  execute format('create or replace trigger roomcast_capture after insert or update or delete on %s '
+                 'for each row execute function roomcast.capture(%L, %L, %L, %L, %L)',
+                 tbl, id, kind, room_column, coalesce(columns::text, ''), ids::text);
+  if kind = 'messages' then
+    execute format('create or replace trigger roomcast_truncate after truncate on %s '
+                   'for each statement execute function roomcast.capture_truncate(%L)', tbl, id);
+  end if;
+  perform roomcast.remake_is_member();
+end
+$$;
+
+-- attach_messages relays a table of chat messages. room_column names the room; columns
+-- are those that may leave the database (null: all); ids are those that identify a row
+-- (null: the primary key). Attaching again changes the choice.
+create or replace function roomcast.attach_messages(
+  table_name text, room_column text default 'room_id', columns text[] default null, ids text[] default null)
+returns void
+language plpgsql set search_path = '' as $$
+begin
+  perform roomcast.attach($1, 'messages', $2, null, $3, coalesce($4, (
+    select array_agg(a.attname::text order by array_position(i.indkey::int2[], a.attnum))
+      from pg_index i join pg_attribute a on a.attrelid = i.indrelid and a.attnum = any (i.indkey::int2[])
+     where i.indrelid = to_regclass($1) and i.indisprimary)));
+end
+$$;
+
+-- attach_members relays membership and makes it the default answer of can_read. One
+-- row is one user in one room.
+create or replace function roomcast.attach_members(
+  table_name text, room_column text default 'room_id', user_column text default 'user_id', columns text[] default null)
+returns void
+language plpgsql set search_path = '' as $$
+begin
+  perform roomcast.attach($1, 'members', $2, $3, $4, array[$2, $3]);
+end
+$$;
+
+-- detach stops relaying a table. What it has already put into the outbox is still sent.
+create or replace function roomcast.detach(table_name text) returns void
+language plpgsql set search_path = '' set lock_timeout = '3s' as $$
+begin
+  if to_regclass($1) is null then
+    raise exception 'table_name: there is no table %', $1 using errcode = 'undefined_table';
+  end if;
+  execute format('drop trigger if exists roomcast_capture on %s', to_regclass($1));
+  execute format('drop trigger if exists roomcast_truncate on %s', to_regclass($1));
+  update roomcast.sources set detached_at = now() where relation = to_regclass($1) and detached_at is null;
+  perform roomcast.remake_is_member();
+end
+$$;
+
+-- configure says where the bell rings and with which secret. The secret goes into
+-- Vault where there is one. With pg_cron it also schedules the sweep, every ten
+-- seconds if this pg_cron knows seconds (from 1.5 on), else every minute. Null leaves
+-- a setting as it is.
+create or replace function roomcast.configure(
+  url text default null, secret text default null, retention interval default null, timeout_ms int default null)
+returns void
+language plpgsql set search_path = '' as $$
+#variable_conflict use_variable
+begin
+  if url is not null and url !~ '^https?://[^/\s]+' then
+    raise exception 'url: must be an http or https address, as https://app.fly.dev/webhooks/supabase'
+      using errcode = 'invalid_parameter_value';
+  end if;
+  if secret is not null and secret !~ '^[\x21-\x7e]{8,}$' then
+    raise exception 'secret: must be at least 8 printable ASCII characters without spaces'
+      using errcode = 'invalid_parameter_value';
+  end if;
+  update roomcast.settings s
+     set url = coalesce(configure.url, s.url),
+         retention = coalesce(configure.retention, s.retention),
+         timeout_ms = coalesce(configure.timeout_ms, s.timeout_ms);
+  if secret is not null then
+    perform roomcast.keep_secret(secret);
+  end if;
+  perform roomcast.schedule_sweep();
+end
+$$;
+
+create or replace function roomcast.keep_secret(secret text) returns void
+language plpgsql set search_path = '' as $$
+declare
+  known uuid;
+begin
+  if to_regclass('vault.decrypted_secrets') is null then
+    update roomcast.settings s set secret = $1, vault_name = null;
+    return;
+  end if;
+  execute 'select id from vault.decrypted_secrets where name = $1' into known using 'roomcast_webhook_secret';
+  if known is null then
+    execute 'select vault.create_secret($1, $2)' using secret, 'roomcast_webhook_secret';
+  else
+    execute 'select vault.update_secret($1, $2)' using known, secret;
+  end if;
+  update roomcast.settings s set secret = null, vault_name = 'roomcast_webhook_secret';
+end
+$$;
+
+create or replace function roomcast.schedule_sweep() returns void
+language plpgsql set search_path = '' as $$
+declare
+  version int[] := (select string_to_array(extversion, '.')::int[] from pg_extension where extname = 'pg_cron');
+begin
+  if to_regprocedure('cron.schedule(text,text,text)') is null then
+    raise notice 'roomcast: no pg_cron here; a lost bell waits for the next one';
+    return;
+  end if;
+  execute 'select cron.schedule($1, $2, $3)'
+    using 'roomcast-sweep',
+          case when version < array[1, 5] then '* * * * *' else '10 seconds' end,
+          'select roomcast.sweep()';
+end
+$$;
+
+select roomcast.remake_is_member();
+
+--------------------------------------------------------------------------------
+-- Rights: nobody has any, the relay has these.
+--------------------------------------------------------------------------------
+
+do $$
+declare
+  grantee text;
+begin
+  revoke all on all tables    in schema roomcast from public;
+  revoke all on all functions in schema roomcast from public;
+  for grantee in select rolname from pg_roles where rolname in ('anon', 'authenticated') loop
+    execute format('revoke all on schema roomcast from %I', grantee);
+    execute format('revoke all on all tables in schema roomcast from %I', grantee);
+    execute format('revoke all on all functions in schema roomcast from %I', grantee);
+  end loop;
+end
+$$;
+grant execute on function
+  roomcast.claim(text, int, int, interval),
+  roomcast.ack(text[], bigint[], bigint[], double precision[]),
+  roomcast.park(text, bigint, bigint, text),
+  roomcast.wake(interval),
+  roomcast.stay_awake(interval),
+  roomcast.may_rest(),
+  roomcast.leave_awake(),
+  roomcast.has_waiting(),
+  roomcast.clean(int),
+  roomcast.may_read(text, uuid, jsonb)
+to roomcast_relay;
+commit;
