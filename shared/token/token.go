@@ -1,0 +1,149 @@
+// Package token turns the access token of a Supabase user into claims.
+//
+// A project signs with one of two systems, and during a migration with both:
+//
+//   - signing keys: ES256 or RS256 (EdDSA is accepted if the set has such a
+//     key), the key named by kid and published in a key set (JWKS);
+//   - the legacy secret: HS256. It is in no key set, and the kid that some
+//     tokens carry beside it means nothing (Supabase Auth ignores it too).
+//
+// The algorithm belongs to the key, never to the token: the header only says
+// which key to try, so a token cannot have a public key used as an HMAC secret.
+//
+// Nothing is fetched until a token asks for a key, and no goroutine outlives a
+// call: a Verifier at rest costs nothing.
+package token
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+)
+
+// maxLength bounds a token in bytes. Supabase's are 1 to 2 kB; what grows them
+// is user_metadata, which the user writes.
+const maxLength = 16 << 10
+
+// Claims is what a verified token says about its bearer.
+type Claims struct {
+	UserID    string // sub: a uuid in canonical, lower-case form
+	Role      string // always "authenticated"
+	SessionID string // may be empty
+	Email     string // may be empty; personal, so keep it out of logs
+	Anonymous bool   // signed in without credentials
+	Expires   time.Time
+
+	// Raw is the whole claims object, byte for byte as it was signed: what
+	// roomcast.can_read judges by.
+	Raw json.RawMessage
+}
+
+// Verifier checks tokens. It is safe for concurrent use.
+type Verifier struct {
+	issuer    string // "" means unchecked
+	secret    []byte
+	anonymous bool
+	leeway    time.Duration
+	clock     func() time.Time
+	keys      *keySet // nil without a SupabaseURL
+	parser    *jwt.Parser
+}
+
+// Verify returns the claims of a token in compact form, or an error matching
+// one of the sentinels of this package. It may fetch the key set, for a few
+// seconds at most.
+func (v *Verifier) Verify(ctx context.Context, token string) (Claims, error) {
+	if token == "" {
+		return Claims{}, ErrMissing
+	}
+	if len(token) > maxLength || !compact(token) {
+		return Claims{}, ErrMalformed
+	}
+	var (
+		p      payload
+		keyErr error
+	)
+	_, err := v.parser.ParseWithClaims(token, &p, func(t *jwt.Token) (key any, _ error) {
+		key, keyErr = v.key(ctx, t.Header)
+		return key, keyErr
+	})
+	switch {
+	case keyErr != nil: // as it is, without the parser's wrapping
+		return Claims{}, keyErr
+	case errors.Is(err, jwt.ErrTokenMalformed):
+		return Claims{}, ErrMalformed
+	case errors.Is(err, jwt.ErrTokenSignatureInvalid):
+		return Claims{}, ErrSignature
+	case err != nil: // the header's alg is absent, no string, or unknown to the parser
+		return Claims{}, ErrAlgorithm
+	}
+	return v.claims(&p)
+}
+
+// Check fetches the key set now, whatever is cached, and says whether a user's
+// token could be verified with what is configured. It is meant for a doctor.
+func (v *Verifier) Check(ctx context.Context) error {
+	if v.keys == nil {
+		return nil
+	}
+	n, err := v.keys.check(ctx)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrKeysUnavailable, err)
+	}
+	if n == 0 && len(v.secret) == 0 {
+		// What a project that still signs with the legacy secret publishes.
+		return fmt.Errorf("%w: the set is empty and there is no JWT secret", ErrKeysUnavailable)
+	}
+	return nil
+}
+
+// key picks the key a header asks for and holds it to the key's own algorithm.
+func (v *Verifier) key(ctx context.Context, header map[string]any) (any, error) {
+	// RFC 7515, section 4.1.11: extensions we do not know must not be ignored.
+	if _, ok := header["crit"]; ok {
+		return nil, ErrMalformed
+	}
+	switch alg := header["alg"]; alg {
+	case "HS256":
+		if len(v.secret) == 0 {
+			return nil, ErrAlgorithm
+		}
+		return v.secret, nil
+	case "ES256", "RS256", "EdDSA":
+		if v.keys == nil {
+			return nil, ErrAlgorithm
+		}
+		kid, _ := header["kid"].(string)
+		if kid == "" {
+			return nil, ErrUnknownKey
+		}
+		k, err := v.keys.lookup(ctx, kid)
+		if err != nil {
+			return nil, err
+		}
+		if k.alg != alg {
+			return nil, ErrAlgorithm
+		}
+		return k.public, nil
+	default:
+		return nil, ErrAlgorithm
+	}
+}
+
+// compact reports whether s holds only what a compact JWS is made of. The
+// decoder of base64 would skip line breaks.
+func compact(s string) bool {
+	for i := range len(s) {
+		c := s[i]
+		switch {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '-', c == '_', c == '.':
+		default:
+			return false
+		}
+	}
+	return true
+}
