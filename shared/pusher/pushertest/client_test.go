@@ -1,0 +1,67 @@
+package pushertest_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"roomcast/shared/pusher"
+	"roomcast/shared/pusher/pushertest"
+)
+
+// start runs an emulator for one test.
+func start(t testing.TB, opts pushertest.Options) *pushertest.Server {
+	t.Helper()
+	s, err := pushertest.New(opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Close)
+	return s
+}
+
+func client(t testing.TB, s *pushertest.Server) *pusher.Client {
+	t.Helper()
+	c, err := pusher.New(s.Config())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// within bounds every wait of a test.
+func within(t testing.TB) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 15*time.Second)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+func TestPublishIsRecordedInOrder(t *testing.T) {
+	s := start(t, pushertest.Options{})
+	c := client(t, s)
+	ctx := within(t)
+	if err := c.PublishBatch(ctx, []pusher.Event{
+		{Channel: "private-a", Name: "one", Data: []byte(`{"n":"<&>"}`)},
+		{Channel: "private-b", Name: "two", Data: []byte("\u2028 😀")},
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Publish(ctx, pusher.Event{Channel: "private-a", Name: "three", Data: []byte("x"), SocketID: "1.2"}); err != nil {
+		t.Fatal(err)
+	}
+	got := s.Events()
+	if len(got) != 3 {
+		t.Fatalf("recorded %d events, want 3", len(got))
+	}
+	for i, want := range []pushertest.Accepted{
+		{Channel: "private-a", Name: "one", Data: `{"n":"<&>"}`, Request: 1, Batch: 0},
+		{Channel: "private-b", Name: "two", Data: "\u2028 😀", Request: 1, Batch: 1},
+		{Channel: "private-a", Name: "three", Data: "x", SocketID: "1.2", Request: 2, Batch: 0},
+	} {
+		want.At = got[i].At
+		if got[i] != want {
+			t.Errorf("event %d: got %+v, want %+v", i, got[i], want)
+		}
+	}
+}

@@ -1,0 +1,215 @@
+package pushertest
+
+import (
+	"encoding/json"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+)
+
+// hub knows who listens to what. One lock guards all of it: whatever happens to channels and
+// members has one order, and handing a message to a socket is only an append to its queue.
+type hub struct {
+	changed broadcast          // after each change of connections and subscriptions
+	report  func(...hookEvent) // to the webhooks; must not block
+
+	mu       sync.Mutex
+	sockets  map[string]*socket // by socket id
+	channels map[string]*channel
+	users    map[string]map[*socket]bool // signed in, by user id
+}
+
+// channel exists while somebody is subscribed to it.
+type channel struct {
+	name    string
+	sockets map[*socket]string // to the member's id; empty outside presence channels
+	members map[string]*member // presence channels only
+}
+
+// member is one user, on one connection or several.
+type member struct {
+	info  json.RawMessage
+	conns int
+}
+
+func newHub(report func(...hookEvent)) *hub {
+	return &hub{
+		report:   report,
+		sockets:  make(map[string]*socket),
+		channels: make(map[string]*channel),
+		users:    make(map[string]map[*socket]bool),
+	}
+}
+
+func (h *hub) add(sock *socket) {
+	h.mu.Lock()
+	h.sockets[sock.id] = sock
+	h.mu.Unlock()
+	h.changed.notify()
+}
+
+// remove forgets a socket that is gone, with its subscriptions and its sign-in.
+func (h *hub) remove(sock *socket) {
+	h.mu.Lock()
+	delete(h.sockets, sock.id)
+	h.signOut(sock)
+	for _, name := range slices.Sorted(maps.Keys(sock.channels)) {
+		h.leave(sock, name)
+	}
+	h.mu.Unlock()
+	h.changed.notify()
+}
+
+// publish hands a message to all subscribers of its channel except one.
+func (h *hub) publish(f frame, exceptSocketID string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if ch := h.channels[f.Channel]; ch != nil {
+		ch.send(f, exceptSocketID)
+	}
+}
+
+func (ch *channel) send(f frame, exceptSocketID string) {
+	f.Channel = ch.name
+	message := f.encode()
+	for sock := range ch.sockets {
+		if sock.id != exceptSocketID {
+			sock.queue.add(message)
+		}
+	}
+}
+
+// subscribe makes the socket a listener, as a member if id is not empty, and answers it. It
+// reports false when a presence channel is full.
+func (h *hub) subscribe(sock *socket, name, id string, info json.RawMessage) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if !sock.channels[name] && !h.join(sock, name, id, info) {
+		return false
+	}
+	sock.send(frame{Event: evSubscribed, Channel: name, Data: h.channels[name].greeting()})
+	h.changed.notify()
+	return true
+}
+
+func (h *hub) join(sock *socket, name, id string, info json.RawMessage) bool {
+	ch := h.channels[name]
+	if id != "" && ch != nil && ch.members[id] == nil && len(ch.members) >= maxMembers {
+		return false
+	}
+	if ch == nil {
+		ch = &channel{name: name, sockets: make(map[*socket]string), members: make(map[string]*member)}
+		h.channels[name] = ch
+		h.report(hookEvent{Name: "channel_occupied", Channel: name})
+	}
+	if id != "" {
+		h.enter(ch, id, info)
+	}
+	ch.sockets[sock] = id
+	sock.channels[name] = true
+	return true
+}
+
+// enter counts a member's connection; the others hear of the first one only.
+func (h *hub) enter(ch *channel, id string, info json.RawMessage) {
+	m := ch.members[id]
+	if m == nil {
+		m = &member{info: info}
+		ch.members[id] = m
+		ch.send(frame{Event: evMemberIn, Data: nested(memberData{id, info})}, "")
+		h.report(hookEvent{Name: "member_added", Channel: ch.name, UserID: id})
+	}
+	m.conns++
+}
+
+func (h *hub) unsubscribe(sock *socket, name string) {
+	h.mu.Lock()
+	h.leave(sock, name)
+	h.mu.Unlock()
+	h.changed.notify()
+}
+
+// leave undoes join, under the lock. The others hear when a member's last connection goes.
+func (h *hub) leave(sock *socket, name string) {
+	ch := h.channels[name]
+	if ch == nil || !sock.channels[name] {
+		return
+	}
+	id := ch.sockets[sock]
+	delete(ch.sockets, sock)
+	delete(sock.channels, name)
+	if m := ch.members[id]; m != nil {
+		if m.conns--; m.conns == 0 {
+			delete(ch.members, id)
+			ch.send(frame{Event: evMemberOut, Data: nested(memberData{UserID: id})}, "")
+			h.report(hookEvent{Name: "member_removed", Channel: name, UserID: id})
+		}
+	}
+	if len(ch.sockets) == 0 {
+		delete(h.channels, name)
+		h.report(hookEvent{Name: "channel_vacated", Channel: name})
+	}
+}
+
+type memberData struct {
+	UserID string          `json:"user_id"`
+	Info   json.RawMessage `json:"user_info,omitempty"`
+}
+
+// greeting is the data of subscription_succeeded: {} or, in a presence channel, who is there.
+func (ch *channel) greeting() string {
+	if !strings.HasPrefix(ch.name, "presence-") {
+		return "{}"
+	}
+	hash := make(map[string]json.RawMessage, len(ch.members))
+	for id, m := range ch.members {
+		hash[id] = m.info // null when the member brought none
+	}
+	return nested(map[string]any{"presence": map[string]any{
+		"ids": slices.Sorted(maps.Keys(hash)), "hash": hash, "count": len(hash),
+	}})
+}
+
+// relay passes a client event on to the channel's other subscribers.
+func (h *hub) relay(sock *socket, name, event string, data json.RawMessage) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if ch := h.channels[name]; ch != nil && sock.channels[name] {
+		ch.send(frame{Event: event, Data: data, UserID: ch.sockets[sock]}, sock.id)
+	}
+}
+
+// signIn makes the socket one of the user's; a socket has one user, the last.
+func (h *hub) signIn(sock *socket, userID string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.signOut(sock)
+	sock.userID = userID
+	if h.users[userID] == nil {
+		h.users[userID] = make(map[*socket]bool)
+	}
+	h.users[userID][sock] = true
+}
+
+func (h *hub) signOut(sock *socket) {
+	delete(h.users[sock.userID], sock)
+	if len(h.users[sock.userID]) == 0 {
+		delete(h.users, sock.userID)
+	}
+}
+
+func (h *hub) signedIn(userID string) []*socket {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return slices.Collect(maps.Keys(h.users[userID]))
+}
+
+// cut closes all sockets without a goodbye.
+func (h *hub) cut() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, sock := range h.sockets {
+		sock.queue.cut()
+	}
+}
