@@ -30,11 +30,12 @@ type Room struct {
 type Row struct {
 	Seq    int64
 	Change event.Change
+	Age    time.Duration // since it was written, by the database's clock
 	// Missing: somebody deleted the row by hand. Its seq is to be passed over.
 	Missing bool
 }
 
-const claimSQL = `select room, epoch, fence, seq, at, kind, op, keys, record
+const claimSQL = `select room, epoch, fence, seq, at, age, kind, op, keys, record
   from roomcast.claim($1, $2::int, $3::int, $4::interval)`
 
 // Claim takes the rooms with waiting rows that no relay holds, leases them under
@@ -81,21 +82,25 @@ func (r *claimReader) add(v [][]byte) error {
 		r.rooms = append(r.rooms, Room{ID: string(v[0]), Fence: fence})
 	}
 	room := &r.rooms[len(r.rooms)-1]
-	if v[6] == nil {
+	if v[7] == nil {
 		room.Rows = append(room.Rows, Row{Seq: seq, Missing: true})
 		return nil
 	}
 	reuse(&r.epoch, v[1])
-	reuse(&r.kind, v[5])
-	if r.keys != string(v[7]) {
-		r.keys = string(v[7])
+	reuse(&r.kind, v[6])
+	if r.keys != string(v[8]) {
+		r.keys = string(v[8])
 		r.keyList = parseArray(r.keys)
 	}
-	room.Rows = append(room.Rows, Row{Seq: seq, Change: event.Change{
+	age, err := strconv.ParseFloat(string(v[5]), 64)
+	if err != nil {
+		return fmt.Errorf("age: %w", err)
+	}
+	room.Rows = append(room.Rows, Row{Seq: seq, Age: time.Duration(age * float64(time.Second)), Change: event.Change{
 		Kind:     event.Kind(r.kind),
-		Op:       event.Op(v[6]),
+		Op:       event.Op(v[7]),
 		Room:     room.ID,
-		Record:   json.RawMessage(bytes.Clone(v[8])),
+		Record:   json.RawMessage(bytes.Clone(v[9])),
 		Keys:     r.keyList,
 		Position: &event.Position{Seq: seq, Epoch: r.epoch, At: string(v[4])},
 	}})

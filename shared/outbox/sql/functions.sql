@@ -299,8 +299,9 @@ $$;
 --
 -- At most max_rows rows come back, at most per_room of a room. A row that is missing
 -- (somebody deleted it by hand) comes with a null op: its number is to be passed over.
-create or replace function roomcast.claim(relay text, max_rows int, per_room int, lease interval)
-returns table (room text, epoch text, fence bigint, seq bigint, at text, kind text, op text, keys text[], record text)
+drop function if exists roomcast.claim(text, int, int, interval);   -- its columns may have changed
+create function roomcast.claim(relay text, max_rows int, per_room int, lease interval)
+returns table (room text, epoch text, fence bigint, seq bigint, at text, age double precision, kind text, op text, keys text[], record text)
 language plpgsql security definer set search_path = '' as $$
 #variable_conflict use_column
 begin
@@ -329,6 +330,7 @@ begin
   )
   select l.room, l.epoch, l.fence, n.seq,
          to_char(o.at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"'),
+         extract(epoch from clock_timestamp() - o.at)::double precision,
          s.kind, o.op, s.keys, o.record::text
     from leased l
     cross join lateral (

@@ -1,0 +1,332 @@
+package relay
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"roomcast/shared/outbox"
+)
+
+// The pace of polling: quick behind an event, since events come in company, then
+// slower and slower.
+const (
+	quickPoll = 4 * time.Millisecond
+	slowPoll  = 25 * time.Millisecond
+	pollShare = 200 // a poll waits this part of the time since the last row
+)
+
+func pollAfter(quiet time.Duration) time.Duration {
+	return min(max(quiet/pollShare, quickPoll), slowPoll)
+}
+
+// loop is one time of being awake. Only its own goroutine touches it; lanes
+// answer through results.
+type loop struct {
+	*Relay
+	results chan outcome
+	slots   chan struct{} // one per lane
+
+	underWay int          // loads handed to lanes
+	rows     int          // rows in them
+	acks     []outbox.Ack // not yet told to the database
+
+	lastRow  time.Time // when the last row was claimed, or the loop began
+	renewAt  time.Time // when the awake lease is to be moved ahead
+	pollAt   time.Time // when the next claim is due
+	database backoff   // while the database does not answer
+	failed   error     // its last error, until it answers again
+	cleanAt  time.Time
+}
+
+func newLoop(r *Relay) *loop {
+	now := time.Now()
+	return &loop{
+		Relay:   r,
+		results: make(chan outcome),
+		slots:   make(chan struct{}, r.Lanes),
+		lastRow: now,
+		cleanAt: now.Add(cleanEvery),
+	}
+}
+
+// stayAwake runs the hot loop until it may rest or has to leave.
+func (l *loop) stayAwake(ctx context.Context) {
+	l.Log.Debug("awake")
+	l.Observer.Woke()
+	woken := false
+	for ctx.Err() == nil {
+		if l.leaving.Err() != nil {
+			l.finish(ctx)
+			return
+		}
+		switch {
+		case !woken:
+			woken = l.call(ctx, "wake", func(ctx context.Context) error { return l.Outbox.Wake(ctx, l.AwakeLease) })
+			l.renewAt = time.Now().Add(l.AwakeLease / 3)
+		case l.lingering():
+			l.renew(ctx)
+		case l.mayRest(ctx):
+			l.Log.Debug("asleep")
+			return
+		}
+		if woken {
+			l.turn(ctx)
+		}
+		l.wait(ctx)
+	}
+	l.abandon()
+}
+
+// lingering: has there been a row, or is one waiting, so recently that more may
+// come? Past that the awake lease is left to lapse.
+func (l *loop) lingering() bool {
+	return l.underWay > 0 || l.health.paused() || time.Since(l.lastRow) < l.Linger
+}
+
+func (l *loop) renew(ctx context.Context) {
+	if now := time.Now(); now.After(l.renewAt) {
+		if l.call(ctx, "stay awake", func(ctx context.Context) error { return l.Outbox.StayAwake(ctx, l.AwakeLease) }) {
+			l.renewAt = now.Add(l.AwakeLease / 3)
+		}
+	}
+}
+
+// mayRest asks the database, which alone knows whether every lease has lapsed and
+// who is still writing. It polls on until the answer is yes.
+func (l *loop) mayRest(ctx context.Context) bool {
+	if time.Now().Before(l.renewAt) || len(l.acks) > 0 {
+		return false
+	}
+	rest := false
+	l.call(ctx, "may rest", func(ctx context.Context) (err error) {
+		rest, err = l.Outbox.MayRest(ctx)
+		return err
+	})
+	l.renewAt = time.Now().Add(l.AwakeLease / 4) // do not ask at every poll
+	return rest
+}
+
+// turn tells the database what is done and asks it for more.
+func (l *loop) turn(ctx context.Context) {
+	l.ack(ctx)
+	if len(l.acks) > 0 { // the database is away
+		return
+	}
+	l.claim(ctx)
+	l.clean(ctx)
+}
+
+// ack tells the database what lanes have done. What it cannot tell now it keeps
+// and tells later: the fence says whether that still counts.
+func (l *loop) ack(ctx context.Context) {
+	if len(l.acks) == 0 || !l.database.over() {
+		return
+	}
+	acks := l.acks
+	l.call(ctx, "ack", func(ctx context.Context) error {
+		refused, err := l.Outbox.Ack(ctx, acks)
+		if err != nil {
+			return err
+		}
+		l.acks = nil
+		for _, room := range refused {
+			l.Observer.LeaseLost()
+			l.Log.Warn("lease lost: another relay sends these again", slog.String("room", room))
+		}
+		return nil
+	})
+}
+
+// claim takes more rows if lanes can use them, and deals them out.
+func (l *loop) claim(ctx context.Context) {
+	limits, at := l.allowance()
+	start := time.Now()
+	if start.Before(at) {
+		return
+	}
+	var rooms []outbox.Room
+	if !l.call(ctx, "claim", func(ctx context.Context) (err error) {
+		rooms, err = l.Outbox.Claim(ctx, l.Name, limits)
+		return err
+	}) {
+		return
+	}
+	rows := 0
+	for i := range rooms {
+		rows += len(rooms[i].Rows)
+	}
+	now := time.Now()
+	l.Observer.Claimed(rows, now.Sub(start))
+	if rows > 0 {
+		l.lastRow = now
+		l.rows += rows
+		for _, load := range deal(rooms, l.Lanes) {
+			load.claimed, load.deadline = now, start.Add(limits.Lease-leaseMargin)
+			l.underWay++
+			go l.carry(ctx, load)
+		}
+	}
+	l.pollAt = now.Add(pollAfter(now.Sub(l.lastRow)))
+	if rows >= limits.Rows/2 {
+		l.pollAt = now // there is more
+	}
+}
+
+// allowance says how much may be claimed and not before when: nothing until a lane
+// is through while they have enough before them, nothing while Pusher is paused, a
+// little to try a Pusher that just failed.
+func (l *loop) allowance() (limits outbox.Limits, at time.Time) {
+	limits, at = l.Claim, l.pollAt
+	if l.rows > limits.Rows {
+		return limits, never()
+	}
+	resumes, step := l.health.next()
+	if step == 0 {
+		return limits, at
+	}
+	if l.underWay > 0 {
+		return limits, never()
+	}
+	limits.Rows, limits.PerRoom = probeRows, 1
+	return limits, resumes
+}
+
+// never is later than any deadline of a loop.
+func never() time.Time { return time.Now().Add(time.Hour) }
+
+// carry runs one load in a lane and reports what came of it.
+func (l *loop) carry(ctx context.Context, load load) {
+	l.slots <- struct{}{}
+	out := l.run(ctx, load)
+	<-l.slots
+	l.results <- out
+}
+
+func (l *loop) take(out outcome) {
+	l.underWay--
+	l.rows -= out.rows
+	l.acks = append(l.acks, out.acks...)
+}
+
+// wait sleeps until something is to be done: a lane is through, a bell rings, the
+// next poll or renewal is due.
+func (l *loop) wait(ctx context.Context) {
+	_, until := l.allowance()
+	if until.After(l.renewAt) {
+		until = l.renewAt
+	}
+	if until.Before(l.database.until) {
+		until = l.database.until
+	}
+	timer := time.NewTimer(max(0, time.Until(until)))
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-l.leaving.Done():
+	case out := <-l.results:
+		l.take(out)
+		l.takeMore()
+	case <-l.bell:
+		l.lastRow = time.Now() // somebody saw us asleep: take the lease again
+		l.renewAt = time.Time{}
+	case <-timer.C:
+	}
+}
+
+// takeMore takes the results that are there already, so that one ack tells all.
+func (l *loop) takeMore() {
+	for {
+		select {
+		case out := <-l.results:
+			l.take(out)
+		default:
+			return
+		}
+	}
+}
+
+// call runs one database call under its limit, and keeps the backoff while the
+// database does not answer. It says so once, not at every try.
+func (l *loop) call(ctx context.Context, what string, fn func(context.Context) error) bool {
+	if !l.database.over() {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(ctx, l.CallLimit)
+	defer cancel()
+	err := fn(ctx)
+	if err == nil {
+		if l.database.step > 0 {
+			l.Log.Info("database answers again")
+		}
+		l.database.reset()
+		l.failed = nil
+		return true
+	}
+	l.failed = err
+	if l.database.step == 0 && ctx.Err() != context.Canceled {
+		l.Log.Error("database does not answer; rows wait", slog.String("call", what), slog.Any("err", err))
+	}
+	l.database.next(databaseBackoff)
+	return false
+}
+
+// finish leaves in order: writers ring from now on, lanes finish, what was
+// committed before writers knew is sent, too.
+func (l *loop) finish(ctx context.Context) {
+	l.database.reset() // one try at each, whatever came before
+	l.call(ctx, "leave awake", l.Outbox.LeaveAwake)
+	l.settle(ctx)
+	l.pollAt = time.Time{}
+	l.claim(ctx)
+	l.settle(ctx)
+}
+
+// settle waits for the lanes and tells the database.
+func (l *loop) settle(ctx context.Context) {
+	for l.underWay > 0 {
+		l.take(<-l.results)
+	}
+	l.ack(ctx)
+}
+
+// abandon waits for lanes whose context has ended, and tells nobody.
+func (l *loop) abandon() {
+	for l.underWay > 0 {
+		l.take(<-l.results)
+	}
+}
+
+// empty sends all that waits, round after round.
+func (l *loop) empty(ctx context.Context) error {
+	for {
+		if err := ctx.Err(); err != nil {
+			l.abandon()
+			return err
+		}
+		l.pollAt = time.Time{}
+		l.claim(ctx)
+		if l.underWay == 0 {
+			return errors.Join(l.failed, l.health.reason())
+		}
+		l.settle(ctx)
+	}
+}
+
+// cleanEvery and cleanRuns pace the retention: a little, now and then, while the
+// loop is awake anyway.
+const (
+	cleanEvery = 10 * time.Second
+	cleanRuns  = 200
+)
+
+func (l *loop) clean(ctx context.Context) {
+	if now := time.Now(); now.After(l.cleanAt) {
+		l.cleanAt = now.Add(cleanEvery)
+		l.call(ctx, "clean", func(ctx context.Context) error {
+			_, err := l.Outbox.Clean(ctx, cleanRuns)
+			return err
+		})
+	}
+}

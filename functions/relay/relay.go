@@ -1,0 +1,209 @@
+// Package relay carries rows from the outbox to Pusher.
+//
+// A bell (POST /webhooks/supabase) wakes the hot loop, which claims the rooms
+// that have waiting rows, hands them to lanes, and acks what Pusher accepted:
+//
+//	claim ▶ translate ▶ publish ▶ ack
+//
+// One room is in one lane at a time and a lane sends one batch at a time, so a
+// room's events are accepted in order; lanes run side by side. Whatever fails,
+// rows go back to the database and are claimed again: an event can be sent twice
+// with the same seq, never skipped. The loop polls for a while after the last
+// row, then lets its awake lease lapse and sleeps until the next bell.
+//
+// Without a database there is only [Forward], which publishes the webhook's own
+// row and promises less.
+package relay
+
+import (
+	"context"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"roomcast/shared/event"
+	"roomcast/shared/outbox"
+	"roomcast/shared/pusher"
+)
+
+// Outbox is the database as the relay sees it.
+type Outbox interface {
+	Wake(ctx context.Context, lease time.Duration) error
+	StayAwake(ctx context.Context, lease time.Duration) error
+	LeaveAwake(ctx context.Context) error
+	MayRest(ctx context.Context) (bool, error)
+	HasWaiting(ctx context.Context) (bool, error)
+	Claim(ctx context.Context, relay string, l outbox.Limits) ([]outbox.Room, error)
+	Ack(ctx context.Context, acks []outbox.Ack) (refused []string, err error)
+	Park(ctx context.Context, room string, fence, seq int64, reason string) (bool, error)
+	Clean(ctx context.Context, maxRuns int) (int64, error)
+}
+
+// Publisher is Pusher as the relay sees it. Its errors are sorted by
+// [pusher.Classify].
+type Publisher interface {
+	PublishBatch(ctx context.Context, events []pusher.Event) error
+}
+
+var (
+	_ Outbox    = (*outbox.DB)(nil)
+	_ Publisher = (*pusher.Client)(nil)
+)
+
+// Config is what a relay is made of. Name, Outbox, Publisher, Channels and Log
+// are needed; the zero value of the rest means the default.
+type Config struct {
+	Name      string // of this process among relays; shown to operators
+	Outbox    Outbox
+	Publisher Publisher
+	Channels  []event.ChannelKind // every event goes to each of these of its room
+	Observer  Observer
+	Log       *slog.Logger
+
+	Lanes      int           // batches under way at once; 32
+	Claim      outbox.Limits // 4000 rows, 250 of a room, for 15 s
+	AwakeLease time.Duration // how far ahead the awake lease is kept; 4 s
+	Linger     time.Duration // how long it polls after the last row; 20 s
+	CallLimit  time.Duration // for one database call; 10 s
+}
+
+func (c *Config) setDefaults() {
+	set := func(d *time.Duration, to time.Duration) {
+		if *d == 0 {
+			*d = to
+		}
+	}
+	setInt := func(n *int, to int) {
+		if *n == 0 {
+			*n = to
+		}
+	}
+	setInt(&c.Lanes, 32)
+	setInt(&c.Claim.Rows, 4000)
+	setInt(&c.Claim.PerRoom, 250)
+	set(&c.Claim.Lease, 15*time.Second)
+	set(&c.AwakeLease, 4*time.Second)
+	set(&c.Linger, 20*time.Second)
+	set(&c.CallLimit, 10*time.Second)
+	if c.Observer == nil {
+		c.Observer = Unobserved{}
+	}
+}
+
+// Relay is the hot loop. Make it with [New], run it with [Relay.Run], wake it
+// with [Relay.Ring].
+type Relay struct {
+	Config
+	limit  int // bytes of data that fit all of Channels
+	bell   chan struct{}
+	nudge  chan struct{}
+	busy   atomic.Bool
+	health *health
+
+	leave   context.CancelFunc // ends Run; Drain calls it
+	leaving context.Context
+	leaveBy atomic.Pointer[time.Time] // when lanes must hand back what they have
+	stopped chan struct{}             // closed when Run has returned
+	running atomic.Bool
+}
+
+// New makes a relay that sleeps.
+func New(c Config) *Relay {
+	c.setDefaults()
+	r := &Relay{
+		Config:  c,
+		limit:   dataLimit(c.Channels),
+		bell:    make(chan struct{}, 1),
+		nudge:   make(chan struct{}, 1),
+		health:  newHealth(c.Log, c.Observer),
+		stopped: make(chan struct{}),
+	}
+	r.leaving, r.leave = context.WithCancel(context.Background())
+	return r
+}
+
+// Ring wakes the loop, or keeps it awake. It never blocks.
+func (r *Relay) Ring() {
+	r.Observer.Bell()
+	signal(r.bell)
+}
+
+// Nudge makes a sleeping loop look once whether anything waits: whoever calls us
+// is one more chance to notice a bell that was lost. It never blocks.
+func (r *Relay) Nudge() {
+	if !r.busy.Load() {
+		signal(r.nudge)
+	}
+}
+
+func signal(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default: // one is waiting already, and one is enough
+	}
+}
+
+// Busy reports whether the loop is awake: leaving now would interrupt it.
+func (r *Relay) Busy() bool { return r.busy.Load() }
+
+// Run looks for rows once and then sleeps until it is woken, again and again,
+// until ctx ends or [Relay.Drain] is called. When ctx ends it stops at once:
+// whatever is under way will be sent again by another relay.
+func (r *Relay) Run(ctx context.Context) {
+	r.running.Store(true)
+	defer close(r.stopped)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+
+	r.Nudge()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-r.leaving.Done():
+			return
+		case <-r.bell:
+		case <-r.nudge:
+			// If the database cannot say, waking is the way to find out when it can.
+			if waits, err := r.hasWaiting(ctx); err == nil && !waits {
+				continue
+			}
+		}
+		r.busy.Store(true)
+		newLoop(r).stayAwake(ctx)
+		r.busy.Store(false)
+	}
+}
+
+func (r *Relay) hasWaiting(ctx context.Context) (bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, r.CallLimit)
+	defer cancel()
+	return r.Outbox.HasWaiting(ctx)
+}
+
+// Drain makes Run give back the awake lease, finish what is under way, send what
+// was committed meanwhile, and return. It waits for that until ctx ends.
+func (r *Relay) Drain(ctx context.Context) error {
+	if by, ok := ctx.Deadline(); ok {
+		by = by.Add(-leaveMargin)
+		r.leaveBy.Store(&by)
+	}
+	r.leave()
+	if !r.running.Load() {
+		return nil
+	}
+	select {
+	case <-r.stopped:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Empty sends all that waits and returns: the loop for a platform on which
+// nothing runs between two requests. It takes no awake lease, since it will not
+// be polling, so every writer rings. It returns the error that stopped it early;
+// the rows then wait for the next bell or sweep.
+func (r *Relay) Empty(ctx context.Context) error {
+	return newLoop(r).empty(ctx)
+}

@@ -1,0 +1,135 @@
+package relay
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"roomcast/shared/event"
+	"roomcast/shared/web"
+)
+
+// maxWebhook bounds a webhook's body. pg_net sends a row whole; a row larger than
+// this has no place in a chat, and in Pusher none at a hundredth of it.
+const maxWebhook = 1 << 20
+
+// webhook is the body of a Supabase Database Webhook. Unknown keys and any order
+// are fine; records stay raw, since a bigint does not survive a float64.
+type webhook struct {
+	Type      string          `json:"type"`
+	Schema    string          `json:"schema"`
+	Table     string          `json:"table"`
+	Record    json.RawMessage `json:"record"`
+	OldRecord json.RawMessage `json:"old_record"`
+}
+
+// bellType is the type in the body of Roomcast's own bell.
+const bellType = "BELL"
+
+// readWebhook reads and checks a webhook's body. Its errors are answers that name
+// the field at fault.
+func readWebhook(w http.ResponseWriter, r *http.Request) (webhook, error) {
+	if err := web.RequireJSON(r); err != nil {
+		return webhook{}, err
+	}
+	body, err := web.Body(w, r, maxWebhook)
+	if err != nil {
+		return webhook{}, err
+	}
+	return parseWebhook(body)
+}
+
+func parseWebhook(body []byte) (webhook, error) {
+	var hook webhook
+	if err := json.Unmarshal(body, &hook); err != nil {
+		var wrong *json.UnmarshalTypeError
+		if errors.As(err, &wrong) && wrong.Field != "" {
+			return webhook{}, web.BadRequest(wrong.Field, "must be a "+wrong.Type.String()+", not a "+wrong.Value)
+		}
+		return webhook{}, web.BadRequest("body", "is not a JSON object")
+	}
+	return hook, hook.check()
+}
+
+func (h webhook) check() error {
+	if h.Type == bellType {
+		return nil
+	}
+	op := event.Op(h.Type)
+	if op != event.Insert && op != event.Update && op != event.Delete {
+		return web.BadRequest("type", "must be INSERT, UPDATE or DELETE")
+	}
+	if h.Table == "" {
+		return web.BadRequest("table", "is missing")
+	}
+	if h.Schema == "" {
+		return web.BadRequest("schema", "is missing")
+	}
+	if (op == event.Delete) != absent(h.Record) || !absent(h.Record) && !isObject(h.Record) {
+		return web.BadRequest("record", "must be an object, or null for a DELETE")
+	}
+	if (op == event.Insert) != absent(h.OldRecord) || !absent(h.OldRecord) && !isObject(h.OldRecord) {
+		return web.BadRequest("old_record", "must be an object, or null for an INSERT")
+	}
+	return nil
+}
+
+func absent(raw json.RawMessage) bool {
+	return len(raw) == 0 || string(raw) == "null"
+}
+
+func isObject(raw json.RawMessage) bool {
+	return bytes.HasPrefix(bytes.TrimSpace(raw), []byte{'{'})
+}
+
+// Bell answers POST /webhooks/supabase.
+type Bell struct {
+	Secrets []string // any of these is accepted: two while one is being rotated
+	Log     *slog.Logger
+
+	// Ring is called for every caller who knows a secret, whatever the body says:
+	// what is sent comes from the outbox, so nothing is lost with a bad body.
+	Ring func()
+	// Empty, where it is set, sends all that waits before the answer: for a
+	// platform on which nothing runs afterwards. Ring is then not called.
+	Empty func(context.Context) error
+	// Forward, where it is set, publishes the webhook's own row: there is no outbox.
+	Forward func(context.Context, webhook) error
+}
+
+// emptyLimit bounds the work done before an answer: pg_net waits five seconds by
+// default and then counts the bell as lost, which is harmless, but says so.
+const emptyLimit = 25 * time.Second
+
+// ServeHTTP checks the secret, rings, and answers 202 at once.
+func (b *Bell) ServeHTTP(w http.ResponseWriter, r *http.Request) error {
+	secret, ok := web.Bearer(r)
+	if !ok || !web.SecretIn(secret, b.Secrets) {
+		return web.Unauthorized("unknown webhook secret", nil)
+	}
+	if b.Ring != nil && b.Empty == nil {
+		b.Ring()
+	}
+	hook, bad := readWebhook(w, r)
+	if b.Empty != nil {
+		ctx, cancel := context.WithTimeout(r.Context(), emptyLimit)
+		defer cancel()
+		if err := b.Empty(ctx); err != nil {
+			return web.Unavailable("not everything could be sent; the rows wait in the outbox", time.Second, err)
+		}
+	}
+	if bad != nil {
+		return bad
+	}
+	if b.Forward != nil && hook.Type != bellType {
+		if err := b.Forward(r.Context(), hook); err != nil {
+			return err
+		}
+	}
+	w.WriteHeader(http.StatusAccepted)
+	return nil
+}
