@@ -28,29 +28,36 @@ func CORS(origins []string, next http.Handler) http.Handler {
 	anyone := slices.Contains(origins, "*")
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		origin := r.Header.Get("Origin")
-		preflight := r.Method == http.MethodOptions && origin != "" &&
-			r.Header.Get("Access-Control-Request-Method") != ""
 		h := w.Header()
 		if !anyone {
 			// Also without an Origin: a cache must not hand this answer to a page that has one.
 			h.Add("Vary", "Origin")
 		}
 		allowed := anyone || slices.Contains(origins, origin)
-		switch {
-		case origin != "" && allowed && anyone:
-			h.Set("Access-Control-Allow-Origin", "*")
-		case origin != "" && allowed:
-			h.Set("Access-Control-Allow-Origin", origin)
+		if origin != "" && allowed {
+			h.Set("Access-Control-Allow-Origin", allowValue(anyone, origin))
+			h.Set("Access-Control-Expose-Headers", corsExpose)
 		}
-		if !preflight {
-			if origin != "" && allowed {
-				h.Set("Access-Control-Expose-Headers", corsExpose)
-			}
-			next.ServeHTTP(w, r)
+		if isPreflight(r) {
+			answerPreflight(w, allowed)
 			return
 		}
-		answerPreflight(w, allowed)
+		next.ServeHTTP(w, r)
 	})
+}
+
+func allowValue(anyone bool, origin string) string {
+	if anyone {
+		return "*"
+	}
+	return origin
+}
+
+// isPreflight tells a browser's question from an OPTIONS request of another kind
+// (Fetch standard, "CORS-preflight request").
+func isPreflight(r *http.Request) bool {
+	return r.Method == http.MethodOptions && r.Header.Get("Origin") != "" &&
+		r.Header.Get("Access-Control-Request-Method") != ""
 }
 
 // answerPreflight tells the browser what may follow. A refusal has a status and
