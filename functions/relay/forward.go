@@ -34,7 +34,7 @@ var forwardBackoff = span{50 * time.Millisecond, time.Second}
 
 // Publish sends what a webhook means. Its errors are answers: 422 names the field
 // that is missing, 502 and 503 say that Pusher did not take it.
-func (f *Forward) Publish(ctx context.Context, hook webhook) error {
+func (f *Forward) Publish(ctx context.Context, hook Webhook) error {
 	changes, err := f.changes(hook)
 	if err != nil {
 		f.Observer.Forwarded("rejected")
@@ -115,7 +115,7 @@ func (f *Forward) batch(changes []event.Change) ([]pusher.Event, error) {
 
 // changes reads a webhook the way the capture trigger reads a row: an edit that
 // changed nothing is none, a row that moved is gone in one room and new in another.
-func (f *Forward) changes(hook webhook) ([]event.Change, error) {
+func (f *Forward) changes(hook Webhook) ([]event.Change, error) {
 	kind, keys := event.Messages, []string{"id", f.RoomColumn}
 	if slices.Contains(f.Members, hook.Table) {
 		kind, keys = event.Members, []string{f.UserColumn, f.RoomColumn}
@@ -162,7 +162,7 @@ func (f *Forward) changes(hook webhook) ([]event.Change, error) {
 }
 
 // sameRow reports whether an UPDATE left the row's identity and room alone.
-func (f *Forward) sameRow(hook webhook, keys []string) (bool, error) {
+func (f *Forward) sameRow(hook Webhook, keys []string) (bool, error) {
 	was, err := event.Pick(hook.OldRecord, keys)
 	if err != nil {
 		return false, web.BadRequest("old_record", err.Error())

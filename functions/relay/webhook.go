@@ -17,9 +17,9 @@ import (
 // this has no place in a chat, and in Pusher none at a hundredth of it.
 const maxWebhook = 1 << 20
 
-// webhook is the body of a Supabase Database Webhook. Unknown keys and any order
+// Webhook is the body of a Supabase Database Webhook. Unknown keys and any order
 // are fine; records stay raw, since a bigint does not survive a float64.
-type webhook struct {
+type Webhook struct {
 	Type      string          `json:"type"`
 	Schema    string          `json:"schema"`
 	Table     string          `json:"table"`
@@ -32,30 +32,30 @@ const bellType = "BELL"
 
 // readWebhook reads and checks a webhook's body. Its errors are answers that name
 // the field at fault.
-func readWebhook(w http.ResponseWriter, r *http.Request) (webhook, error) {
+func readWebhook(w http.ResponseWriter, r *http.Request) (Webhook, error) {
 	if err := web.RequireJSON(r); err != nil {
-		return webhook{}, err
+		return Webhook{}, err
 	}
 	body, err := web.Body(w, r, maxWebhook)
 	if err != nil {
-		return webhook{}, err
+		return Webhook{}, err
 	}
 	return parseWebhook(body)
 }
 
-func parseWebhook(body []byte) (webhook, error) {
-	var hook webhook
+func parseWebhook(body []byte) (Webhook, error) {
+	var hook Webhook
 	if err := json.Unmarshal(body, &hook); err != nil {
 		var wrong *json.UnmarshalTypeError
 		if errors.As(err, &wrong) && wrong.Field != "" {
-			return webhook{}, web.BadRequest(wrong.Field, "must be a "+wrong.Type.String()+", not a "+wrong.Value)
+			return Webhook{}, web.BadRequest(wrong.Field, "must be a "+wrong.Type.String()+", not a "+wrong.Value)
 		}
-		return webhook{}, web.BadRequest("body", "is not a JSON object")
+		return Webhook{}, web.BadRequest("body", "is not a JSON object")
 	}
 	return hook, hook.check()
 }
 
-func (h webhook) check() error {
+func (h Webhook) check() error {
 	if h.Type == bellType {
 		return nil
 	}
@@ -98,7 +98,7 @@ type Bell struct {
 	// platform on which nothing runs afterwards. Ring is then not called.
 	Empty func(context.Context) error
 	// Forward, where it is set, publishes the webhook's own row: there is no outbox.
-	Forward func(context.Context, webhook) error
+	Forward func(context.Context, Webhook) error
 }
 
 // emptyLimit bounds the work done before an answer: pg_net waits five seconds by

@@ -1,0 +1,59 @@
+package authorize
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	"roomcast/shared/web"
+)
+
+// answer sends what was signed, or passes the refusal on, and counts it.
+func (h *Handler) answer(w http.ResponseWriter, r *http.Request, signed []byte, err error) error {
+	h.observe(result(r, err))
+	if err != nil {
+		return err
+	}
+	// A signature is for one connection and, once the membership ends, for nobody.
+	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("Content-Type", "application/json")
+	// Only status 200 counts for pusher-js. A caller who is gone is nobody to tell.
+	_, _ = w.Write(signed)
+	return nil
+}
+
+// result names the outcome, for metrics.
+func result(r *http.Request, err error) string {
+	var refusal *web.Error
+	switch {
+	case err == nil:
+		return ResultAllowed
+	case !errors.As(err, &refusal) && gone(r):
+		return ResultGone
+	case refusal == nil:
+		return ResultError
+	}
+	switch refusal.Status {
+	case http.StatusUnauthorized:
+		return ResultBadToken
+	case http.StatusForbidden:
+		return ResultForbidden
+	case http.StatusServiceUnavailable:
+		return ResultUnavailable
+	default:
+		return ResultBadRequest
+	}
+}
+
+// gone reports whether the client hung up, which makes errors below us no fault
+// of what is below us.
+func gone(r *http.Request) bool { return errors.Is(r.Context().Err(), context.Canceled) }
+
+// unavailable is a 503 for err, unless it only says that the client hung up.
+func unavailable(r *http.Request, reason string, after time.Duration, err error) error {
+	if gone(r) {
+		return r.Context().Err()
+	}
+	return web.Unavailable(reason, after, err)
+}

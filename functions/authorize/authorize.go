@@ -1,0 +1,120 @@
+// Package authorize decides who may listen. pusher-js asks it once per channel
+// and connection, again at every reconnect, with the user's Supabase token.
+//
+// In this order: the form must be exactly one connection (and one channel), the
+// token a user's, the channel one that this package would have named, and the
+// database must say that the user may read the room. Only then is anything
+// signed. Whatever cannot be decided is refused; "the database is down" is never
+// an answer of yes.
+package authorize
+
+import (
+	"context"
+	"net/http"
+
+	"roomcast/shared/event"
+	"roomcast/shared/pusher"
+	"roomcast/shared/token"
+)
+
+// Verifier turns a bearer token into claims; *token.Verifier is one. Its errors
+// are those of package token.
+type Verifier interface {
+	Verify(ctx context.Context, token string) (token.Claims, error)
+}
+
+// Access says whether a user may read a room; *outbox.DB is one, and [REST].
+// false covers every way of not being allowed, a room that does not exist
+// included. claims is the token's claims object as JSON.
+type Access interface {
+	CanRead(ctx context.Context, room, userID string, claims []byte) (bool, error)
+}
+
+// Signer writes what Pusher accepts as proof; *pusher.Client is one.
+type Signer interface {
+	AuthorizePrivate(socketID, channel string) ([]byte, error)
+	AuthorizePresence(socketID, channel string, member pusher.Member) ([]byte, error)
+	AuthorizeEncrypted(socketID, channel string) ([]byte, error)
+	AuthorizeUser(socketID string, userData map[string]any) ([]byte, error)
+}
+
+var (
+	_ Verifier = (*token.Verifier)(nil)
+	_ Signer   = (*pusher.Client)(nil)
+)
+
+// MemberInfo returns what the other members of a presence channel see of a user:
+// at most pusher.MaxMemberInfo bytes as JSON, nothing that is not for them.
+type MemberInfo func(ctx context.Context, room string, user token.Claims) (map[string]any, error)
+
+// Config is what a Handler is made of. Verifier, Access and Signer are required.
+type Config struct {
+	Verifier Verifier
+	Access   Access
+	Signer   Signer
+	// Kinds are the channels in use. Others are refused even to members, and
+	// public ones always: Pusher asks nobody about those.
+	Kinds []event.ChannelKind
+	// Info defaults to [InfoFromToken].
+	Info MemberInfo
+	// Observe, if set, is called once per request with one of the Results.
+	Observe func(result string)
+}
+
+// The results that Config.Observe is told.
+const (
+	ResultAllowed     = "allowed"
+	ResultBadRequest  = "bad_request" // 400, 408, 413, 415: no pusher-js sends that
+	ResultBadToken    = "bad_token"   // 401
+	ResultForbidden   = "forbidden"   // 403: the channel, or the room to this user
+	ResultUnavailable = "unavailable" // 503: database or key set
+	ResultError       = "error"       // 500
+	ResultGone        = "client_gone" // hung up before the answer
+)
+
+// Handler answers the two questions pusher-js asks.
+type Handler struct {
+	verifier Verifier
+	access   Access
+	signer   Signer
+	kinds    map[event.ChannelKind]bool
+	info     MemberInfo
+	observe  func(result string)
+}
+
+// New returns a Handler.
+func New(cfg Config) *Handler {
+	h := &Handler{
+		verifier: cfg.Verifier,
+		access:   cfg.Access,
+		signer:   cfg.Signer,
+		kinds:    make(map[event.ChannelKind]bool),
+		info:     cfg.Info,
+		observe:  cfg.Observe,
+	}
+	for _, kind := range cfg.Kinds {
+		h.kinds[kind] = kind != event.Public
+	}
+	if h.info == nil {
+		h.info = InfoFromToken
+	}
+	if h.observe == nil {
+		h.observe = func(string) {}
+	}
+	return h
+}
+
+// Channel handles POST /pusher/auth: may this user, on this connection, hear
+// this channel? Repeats are harmless.
+func (h *Handler) Channel(w http.ResponseWriter, r *http.Request) error {
+	signed, err := h.channel(w, r)
+	return h.answer(w, r, signed, err)
+}
+
+// User handles POST /pusher/user-auth: who is on this connection? A connection
+// that has signed in can be cut by user id when access ends. Repeats are
+// harmless.
+func (h *Handler) User(w http.ResponseWriter, r *http.Request) error {
+	signed, err := h.user(w, r)
+	return h.answer(w, r, signed, err)
+}

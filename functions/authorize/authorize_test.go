@@ -1,0 +1,397 @@
+package authorize_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"roomcast/functions/authorize"
+	"roomcast/shared/event"
+	"roomcast/shared/token"
+	"roomcast/shared/token/tokentest"
+)
+
+const socket = "1234.1234"
+
+// The signatures were computed with Python's hmac from the strings that Pusher
+// documents (testdata/vectors.md, sections 2 to 5).
+func TestGolden(t *testing.T) {
+	const key = pusherKey + ":"
+	named := set("user_metadata", map[string]any{"name": "Ada <3"})
+	tests := []struct {
+		name, channel, bearer string
+		want                  map[string]string
+	}{
+		{"private", "private-room-" + room, bearer(t), map[string]string{
+			"auth": key + "3f950c7d606c7b07c6e0d7c675e1c985cf675ce4077466a32b59b474bc9a320f",
+		}},
+		{"any text is a room", "private-room-=C3=A9=20x", bearer(t), map[string]string{
+			"auth": key + "ebd37e57725c49ebf200bb8469062f9c8c90d50721722a5ba856f6f231050a9b",
+		}},
+		{"encrypted", "private-encrypted-room-" + room, bearer(t), map[string]string{
+			"auth":          key + "1fde923ad7f77934a2c1da01c2ca664c08b3aab21be37e20a7c1841eec013dd2",
+			"shared_secret": "AGeRIN81zbWWz5PJwIHwBnlIgQZdqD1mVEwPyNmgKhM=",
+		}},
+		{"presence", "presence-room-" + room, bearer(t), map[string]string{
+			"auth":         key + "483df1490b826fe2c1bf288df44f4c4d25e18854489d32076e030e53a894d277",
+			"channel_data": `{"user_id":"` + user + `"}`,
+		}},
+		{"presence with a name", "presence-room-" + room, bearer(t, named), map[string]string{
+			"auth":         key + "505797b263d6d4d75255ca087bdf1b49da68fa27880d1e150a91ba4dddf55b5d",
+			"channel_data": `{"user_id":"` + user + `","user_info":{"name":"Ada <3"}}`,
+		}},
+		{"user", "", bearer(t, named), map[string]string{
+			"auth":      key + "9b6cb3df53dc3b9c8e7da3cfe3e8d0a09d65d6d350f9d1d6974d4fc3c335a0dc",
+			"user_data": `{"id":"` + user + `"}`,
+		}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			d := newDesk(t)
+			h, body := d.channel, formOf(socket, tt.channel)
+			if tt.channel == "" {
+				h, body = d.user, "socket_id="+socket
+			}
+			w := post(h, tt.bearer, body+"&csrf=of+the+page")
+			var got map[string]string
+			if err := json.Unmarshal(w.Body.Bytes(), &got); err != nil || w.Code != http.StatusOK {
+				t.Fatalf("%d %s", w.Code, w.Body)
+			}
+			for name, value := range tt.want {
+				if got[name] != value {
+					t.Errorf("%s is %s, want %s", name, got[name], value)
+				}
+			}
+			if len(got) != len(tt.want) {
+				t.Errorf("answer %v", got)
+			}
+			if w.Header().Get("Cache-Control") != "no-store" || w.Header().Get("Content-Type") != "application/json" {
+				t.Errorf("headers %v", w.Header())
+			}
+			if !slices.Equal(d.results, []string{authorize.ResultAllowed}) {
+				t.Errorf("results %v", d.results)
+			}
+		})
+	}
+}
+
+// refused checks that an answer is a refusal: the status, a short reason and
+// nothing else, not to be kept, and nothing signed.
+func (d *desk) refused(t *testing.T, h http.Handler, compact, body string, status int, result string, edits ...func(*http.Request)) string {
+	t.Helper()
+	w := post(h, compact, body, edits...)
+	if w.Code != status {
+		t.Errorf("status %d, want %d: %s", w.Code, status, w.Body)
+	}
+	var got map[string]string
+	if err := json.Unmarshal(w.Body.Bytes(), &got); err != nil || got["error"] == "" || w.Body.Len() > 200 {
+		t.Errorf("body %q is no short JSON reason", w.Body)
+	}
+	for name := range got {
+		if name != "error" && name != "field" {
+			t.Errorf("body %q has %q", w.Body, name)
+		}
+	}
+	if w.Header().Get("Cache-Control") != "no-store" {
+		t.Error("the refusal may be stored")
+	}
+	if (w.Header().Get("Retry-After") != "") != (status == http.StatusServiceUnavailable) {
+		t.Errorf("status %d with Retry-After %q", w.Code, w.Header().Get("Retry-After"))
+	}
+	if len(d.signer.signed) > 0 {
+		t.Errorf("signed %q", d.signer.signed)
+	}
+	if len(d.results) == 0 || d.results[len(d.results)-1] != result {
+		t.Errorf("results %v, want %s", d.results, result)
+	}
+	return got["error"]
+}
+
+func TestHostileChannelNames(t *testing.T) {
+	names := []string{
+		// testdata/vectors.md, section 6: signed as they are, these become a
+		// sign-in as user 12345 and a presence member 10.
+		`:user::{"id":"12345"}`,
+		`presence-foobar:{"user_id":"10","user_info":{"name":"Mr. Channels"}}`,
+		// The same inside what looks like a room.
+		`private-room-` + room + `:user::{"id":"12345"}`,
+		`presence-room-` + room + `:{"user_id":"10"}`,
+		"private-room-:", "private-room-" + room + ":", ":private-room-" + room,
+		// Control characters, blanks, line ends.
+		"private-room-" + room + "\n", "\nprivate-room-" + room, "private-room-" + room + "\r\n", "private-room-a\x00b",
+		"private-room-" + room + "\x00", "private-room-" + room + "\t", " private-room-" + room, "private-room-" + room + " ",
+		"private-room-a\x7f", "private-room-a\u0085b", "private-room-a\u2028b",
+		// Look-alikes and other bytes.
+		"private\u2010room\u2010" + room, "\uff50rivate-room-" + room, "private-room-\u0430", "private-room-a\u200b",
+		"private-room-a\u202eb", "private-room-\xff\xfe", "private-room-é", "private-room-a\uff1ab", "private-room-\ufeff" + room,
+		// Two spellings of one room, and escapes that are none.
+		"private-room-=61", "private-room-=c3=a9", "private-room-=3", "private-room-=", "private-room-==", "private-room-=3Z",
+		"private-room-%3A", "private-room-a%0Ab", "private-room-a+b/c",
+		// Rooms that a name can spell but no text in Postgres can be.
+		"private-room-=00", "private-room-=FF", "private-room-a=C3", "private-room-=ED=A0=80",
+		// Other prefixes, and none at all.
+		"", "private-", "private-room", "private-room-", "presence-room-", "private-encrypted-room-", "room-", "-room-" + room,
+		room, "PRIVATE-room-" + room, "Private-room-" + room, "private-Room-" + room, "private-foobar", "presence-foobar",
+		"private-encrypted-" + room, "private-cache-room-" + room, "cache-room-" + room, "#server-to-user-" + user,
+		"private-user-" + user, "pusher:room", "public-room-" + room, "private_room_" + room,
+		// Public rooms need no authorization, and must not lend one.
+		"room-" + room, "room-private-room-" + room,
+		// Too long: 164 is the limit.
+		"private-room-" + strings.Repeat("a", 165-len("private-room-")),
+		"private-room-" + strings.Repeat("=C3=A9", 26),
+		"private-room-" + strings.Repeat("a", 3000),
+		// Several in one.
+		"private-room-" + room + "," + "private-room-" + room, `["private-room-` + room + `"]`, `{"name":"private-room-` + room + `"}`,
+		"private-room-" + room + "&channel_name=private-room-x", "private-room-" + room + "'or'1'='1", "private-room-../" + room,
+	}
+	for _, name := range names {
+		d := newDesk(t)
+		d.members.rooms = nil
+		status, result := http.StatusForbidden, authorize.ResultForbidden
+		if name == "" {
+			status, result = http.StatusBadRequest, authorize.ResultBadRequest
+		}
+		t.Run(name[:min(len(name), 60)], func(t *testing.T) {
+			d.refused(t, d.channel, bearer(t), formOf(socket, name), status, result)
+			for _, asked := range d.members.asked {
+				// A comma belongs to the alphabet: that one is a room, and not theirs.
+				if !strings.Contains(asked, ",") {
+					t.Errorf("the database was asked for %q", asked)
+				}
+			}
+		})
+	}
+}
+
+func TestHostileForms(t *testing.T) {
+	good := formOf(socket, "private-room-"+room)
+	header := func(name, value string) func(*http.Request) {
+		return func(r *http.Request) { r.Header.Set(name, value) }
+	}
+	query := func(q string) func(*http.Request) {
+		return func(r *http.Request) { r.URL.RawQuery = q }
+	}
+	same := func(*http.Request) {}
+	tests := []struct {
+		name, body string
+		edit       func(*http.Request)
+		status     int
+	}{
+		{"empty", "", same, 400},
+		{"no socket", "channel_name=private-room-" + room, same, 400},
+		{"no channel", "socket_id=" + socket, same, 400},
+		{"channel twice", good + "&channel_name=private-room-" + room, same, 400},
+		{"channel twice, the second hidden", good + "&%63hannel_name=x", same, 400},
+		{"channel twice, one empty", "channel_name=&" + good, same, 400},
+		{"socket twice", good + "&socket_id=" + socket, same, 400},
+		{"channel as a list", "socket_id=" + socket + "&channel_name[]=private-room-" + room, same, 400},
+		{"channel in the query too", good, query("channel_name=private-room-x"), 400},
+		{"socket in the query only", "channel_name=private-room-" + room, query("socket_id=" + socket), 400},
+		{"semicolons", strings.ReplaceAll(good, "&", ";"), same, 400},
+		{"broken escape", good + "%", same, 400},
+		{"broken escape elsewhere", good + "&x=%zz", same, 400},
+		{"JSON", `{"socket_id":"1234.1234","channel_name":"private-room-` + room + `"}`, header("Content-Type", "application/json"), 415},
+		{"JSON said to be a form", `{"socket_id":"1234.1234","channel_name":"private-room-` + room + `"}`, same, 400},
+		{"multipart", good, header("Content-Type", "multipart/form-data; boundary=x"), 415},
+		{"no type", good, header("Content-Type", ""), 415},
+		{"text", good, header("Content-Type", "text/plain"), 415},
+		{"UTF-16", good, header("Content-Type", "application/x-www-form-urlencoded; charset=utf-16"), 415},
+		{"compressed", good, header("Content-Encoding", "gzip"), 415},
+		{"too large", good + "&x=" + strings.Repeat("x", 4<<10), same, 413},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			d := newDesk(t)
+			d.refused(t, d.channel, bearer(t), tt.body, tt.status, authorize.ResultBadRequest, tt.edit)
+			if d.members.asked != nil {
+				t.Errorf("the database was asked for %q", d.members.asked)
+			}
+		})
+	}
+	t.Run("just not too large", func(t *testing.T) {
+		if w := post(newDesk(t).channel, bearer(t), good+"&x="+strings.Repeat("x", 4<<10-len(good)-3)); w.Code != 200 {
+			t.Errorf("status %d", w.Code)
+		}
+	})
+	t.Run("charset UTF-8", func(t *testing.T) {
+		w := post(newDesk(t).channel, bearer(t), good, header("Content-Type", "application/x-www-form-urlencoded; charset=UTF-8"))
+		if w.Code != 200 {
+			t.Errorf("status %d", w.Code)
+		}
+	})
+}
+
+func TestHostileSockets(t *testing.T) {
+	for _, id := range []string{
+		"1234", "1234.", ".1234", "1234.1234.1", "1234.1234\n", "\n1234.1234", " 1234.1234", "1234.1234:private-room-x", "1234.1234::user::{}",
+		"1234,1234", "-1.1", "1e3.1", "0x1.1", "١٢٣.٤٥", "1234.1234\x00", "null", "1234.１２３４", strings.Repeat("1", 200) + ".1",
+	} {
+		d := newDesk(t)
+		d.refused(t, d.channel, bearer(t), formOf(id, "private-room-"+room), 400, authorize.ResultBadRequest)
+		d.refused(t, d.user, bearer(t), formOf(id, "x"), 400, authorize.ResultBadRequest)
+	}
+}
+
+func TestTokenFaults(t *testing.T) {
+	signer, err := tokentest.ES256("ec-1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	es, err := signer.Sign(tokentest.Claims(project, user, start))
+	if err != nil {
+		t.Fatal(err)
+	}
+	tests := []struct {
+		name, bearer string
+		status       int
+		reason       error
+	}{
+		{"none", "", 401, token.ErrMissing},
+		{"not a token", "sb_publishable_ACJWlzQHlZjBrEguHvfOxg", 401, token.ErrMalformed},
+		{"expired", bearer(t, set("exp", start.Unix())), 401, token.ErrExpired},
+		{"anon key", bearer(t, set("role", "anon")), 401, token.ErrRole},
+		{"service key", bearer(t, set("role", "service_role")), 401, token.ErrRole},
+		{"another audience", bearer(t, set("aud", "x")), 401, token.ErrAudience},
+		{"another project", bearer(t, set("iss", "https://other.supabase.co/auth/v1")), 401, token.ErrIssuer},
+		{"no user", bearer(t, set("sub", "x")), 401, token.ErrSubject},
+		{"anonymous", bearer(t, set("is_anonymous", true)), 401, token.ErrAnonymous},
+		{"changed", bearer(t)[:200] + "A" + bearer(t)[201:], 401, nil},
+		{"no key set to ask", es, 503, token.ErrKeysUnavailable},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			for _, userAuth := range []bool{false, true} {
+				d := newDesk(t)
+				h := d.channel
+				if userAuth {
+					h = d.user
+				}
+				result := authorize.ResultBadToken
+				if tt.status == 503 {
+					result = authorize.ResultUnavailable
+				}
+				reason := d.refused(t, h, tt.bearer, formOf(socket, "private-room-"+room), tt.status, result)
+				if tt.reason != nil && reason != tt.reason.Error() {
+					t.Errorf("reason %q, want %q", reason, tt.reason)
+				}
+				if d.members.asked != nil {
+					t.Error("the database was asked")
+				}
+			}
+		})
+	}
+	t.Run("two headers", func(t *testing.T) {
+		d := newDesk(t)
+		d.refused(t, d.channel, bearer(t), formOf(socket, "private-room-"+room), 401, authorize.ResultBadToken, func(r *http.Request) {
+			r.Header.Add("Authorization", "Bearer "+bearer(t))
+		})
+	})
+}
+
+// A stranger learns the same of a room that is there and of one that is not.
+func TestNoOracle(t *testing.T) {
+	d := newDesk(t)
+	d.members.rooms = nil
+	ask := func(channel string) string {
+		return d.refused(t, d.channel, bearer(t), formOf(socket, channel), 403, authorize.ResultForbidden)
+	}
+	want := ask("private-room-" + room)
+	for _, channel := range []string{"private-room-none", "presence-room-none", "private-encrypted-room-" + room, "private-room-=00"} {
+		if got := ask(channel); got != want {
+			t.Errorf("%s: %q, want %q", channel, got, want)
+		}
+	}
+}
+
+func TestKindsNotInUse(t *testing.T) {
+	for _, kind := range allKinds {
+		d := newDesk(t, func(c *authorize.Config) { c.Kinds = []event.ChannelKind{kind} })
+		for _, other := range allKinds {
+			channel, err := event.ChannelName(other, room)
+			if err != nil {
+				t.Fatal(err)
+			}
+			d.signer.signed = nil
+			if other == kind && kind != event.Public {
+				if w := post(d.channel, bearer(t), formOf(socket, channel)); w.Code != 200 {
+					t.Errorf("%s: %d %s", channel, w.Code, w.Body)
+				}
+				continue
+			}
+			d.refused(t, d.channel, bearer(t), formOf(socket, channel), 403, authorize.ResultForbidden)
+		}
+	}
+}
+
+func TestDatabaseDown(t *testing.T) {
+	d := newDesk(t)
+	d.members.err = errors.New("connection refused: password=hunter2")
+	for _, prefix := range []string{"private-room-", "presence-room-", "private-encrypted-room-"} {
+		reason := d.refused(t, d.channel, bearer(t), formOf(socket, prefix+room), 503, authorize.ResultUnavailable)
+		if strings.Contains(reason, "hunter2") {
+			t.Errorf("reason %q", reason)
+		}
+	}
+	// Signing in asks no database.
+	if w := post(d.user, bearer(t), "socket_id="+socket); w.Code != 200 {
+		t.Errorf("user: %d", w.Code)
+	}
+}
+
+func TestDatabaseSlow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		stuck := accessFunc(func(ctx context.Context, _, _ string, _ []byte) (bool, error) {
+			<-ctx.Done()
+			return true, ctx.Err()
+		})
+		d := newDesk(t, func(c *authorize.Config) { c.Access = stuck })
+		begin := time.Now()
+		d.refused(t, d.channel, bearer(t), formOf(socket, "private-room-"+room), 503, authorize.ResultUnavailable)
+		if took := time.Since(begin); took != 3*time.Second {
+			t.Errorf("took %v, want 3s", took)
+		}
+	})
+}
+
+// Whoever hangs up is no outage.
+func TestClientGone(t *testing.T) {
+	ctx, hangUp := context.WithCancel(t.Context())
+	d := newDesk(t, func(c *authorize.Config) {
+		c.Access = accessFunc(func(ctx context.Context, _, _ string, _ []byte) (bool, error) {
+			hangUp()
+			return false, ctx.Err()
+		})
+	})
+	w := post(d.channel, bearer(t), formOf(socket, "private-room-"+room), func(r *http.Request) { *r = *r.WithContext(ctx) })
+	if w.Body.Len() > 0 || !slices.Equal(d.results, []string{authorize.ResultGone}) {
+		t.Errorf("body %q, results %v", w.Body, d.results)
+	}
+}
+
+// What the database is asked: the room's own id, the user, and the claims as signed.
+func TestAccessIsAsked(t *testing.T) {
+	var got struct {
+		room, user string
+		claims     map[string]any
+	}
+	d := newDesk(t, func(c *authorize.Config) {
+		c.Access = accessFunc(func(_ context.Context, room, user string, claims []byte) (bool, error) {
+			got.room, got.user = room, user
+			return true, json.Unmarshal(claims, &got.claims)
+		})
+	})
+	compact := bearer(t, set("app_metadata", map[string]any{"org": "acme"}))
+	if w := post(d.channel, compact, formOf(socket, "private-room-a=2Fb=3A1")); w.Code != 200 {
+		t.Fatalf("%d %s", w.Code, w.Body)
+	}
+	org := got.claims["app_metadata"].(map[string]any)["org"]
+	if got.room != "a/b:1" || got.user != user || org != "acme" || got.claims["sub"] != user {
+		t.Errorf("asked for %+v", got)
+	}
+}

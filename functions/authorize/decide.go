@@ -1,0 +1,125 @@
+package authorize
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"roomcast/shared/event"
+	"roomcast/shared/pusher"
+	"roomcast/shared/token"
+	"roomcast/shared/web"
+)
+
+const (
+	// accessTimeout bounds the questions to the database. pusher-js has no timeout
+	// of its own: without one here a stuck database would collect requests.
+	accessTimeout = 3 * time.Second
+	// accessRetry is when a client may ask again after the database did not answer.
+	accessRetry = 2 * time.Second
+)
+
+func (h *Handler) channel(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+	form, err := readForm(w, r, "socket_id", "channel_name")
+	if err != nil {
+		return nil, err
+	}
+	user, ctx, err := h.bearer(r)
+	if err != nil {
+		return nil, err
+	}
+	kind, room, err := h.room(form["channel_name"])
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, accessTimeout)
+	defer cancel()
+	switch ok, err := h.access.CanRead(ctx, room, user.UserID, user.Raw); {
+	case err != nil:
+		return nil, unavailable(r, "access cannot be checked right now", accessRetry, err)
+	case !ok:
+		return nil, forbidden()
+	}
+	member := pusher.Member{UserID: user.UserID}
+	if kind == event.Presence {
+		if member.Info, err = h.info(ctx, room, user); err != nil {
+			return nil, unavailable(r, "member info cannot be read right now", accessRetry, err)
+		}
+	}
+	return h.sign(kind, form["socket_id"], form["channel_name"], member)
+}
+
+// sign is the last step of channel. Its errors are faults of ours: form and name
+// are in order by now.
+func (h *Handler) sign(kind event.ChannelKind, socketID, name string, member pusher.Member) ([]byte, error) {
+	switch kind {
+	case event.Private:
+		return h.signer.AuthorizePrivate(socketID, name)
+	case event.Encrypted:
+		return h.signer.AuthorizeEncrypted(socketID, name)
+	case event.Presence:
+		return h.signer.AuthorizePresence(socketID, name, member)
+	}
+	return nil, fmt.Errorf("no way to sign a channel of kind %q", kind)
+}
+
+func (h *Handler) user(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+	form, err := readForm(w, r, "socket_id")
+	if err != nil {
+		return nil, err
+	}
+	user, _, err := h.bearer(r)
+	if err != nil {
+		return nil, err
+	}
+	// The id and no more: pusher-js shows user_data to the page, which knows its
+	// user, and a watchlist in it would tell one user when others are online.
+	return h.signer.AuthorizeUser(form["socket_id"], map[string]any{"id": user.UserID})
+}
+
+// bearer verifies the request's token. The context returned carries it, for an
+// Access that asks in the user's own name.
+func (h *Handler) bearer(r *http.Request) (token.Claims, context.Context, error) {
+	compact, _ := web.Bearer(r) // "" without a header: the verifier's ErrMissing
+	user, err := h.verifier.Verify(r.Context(), compact)
+	switch {
+	case err == nil:
+		return user, withBearer(r.Context(), compact), nil
+	case errors.Is(err, token.ErrKeysUnavailable):
+		return token.Claims{}, nil, unavailable(r, token.Reason(err), token.RetryAfter, err)
+	case token.Reason(err) == "":
+		return token.Claims{}, nil, err
+	default:
+		// Which check failed helps the page (refresh the session, or not) and no
+		// forger: a token is signed by Supabase Auth or worth nothing.
+		return token.Claims{}, nil, web.Unauthorized(token.Reason(err), err)
+	}
+}
+
+// room reads a channel's name. Pusher signs whatever text it is given, and a
+// name with a colon can be a sign-in as somebody else (testdata/vectors.md,
+// section 6): nothing that event.ChannelName would not write gets past here.
+func (h *Handler) room(name string) (event.ChannelKind, string, error) {
+	kind, room, err := event.ParseChannel(name)
+	switch {
+	case err != nil:
+		return "", "", web.Forbidden("not a room's channel", err)
+	case kind == event.Public:
+		return "", "", web.Forbidden("public channels need no authorization", nil)
+	case !h.kinds[kind]:
+		return "", "", web.Forbidden("this kind of channel is not in use", nil)
+	case !utf8.ValidString(room) || strings.IndexByte(room, 0) >= 0:
+		// A name can spell such a room; a text in Postgres cannot hold it, and
+		// asking would be an error, which must not look like a database down.
+		return "", "", forbidden()
+	}
+	return kind, room, nil
+}
+
+// forbidden is the one answer for a room that is not for this user, whether or
+// not it exists.
+func forbidden() error { return web.Forbidden("you may not read this room", nil) }

@@ -1,0 +1,206 @@
+package main
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/caarlos0/env/v11"
+
+	"roomcast/shared/event"
+)
+
+// Secret is a setting that never prints.
+type Secret string
+
+// String hides the value from every verb and from slog.
+func (s Secret) String() string {
+	if s == "" {
+		return ""
+	}
+	return "***"
+}
+
+// GoString hides the value from %#v.
+func (s Secret) GoString() string { return s.String() }
+
+// LogValue hides the value from logs.
+func (s Secret) LogValue() slog.Value { return slog.StringValue(s.String()) }
+
+// Config is everything the function can be told. This file is the only place
+// where the environment is read.
+type Config struct {
+	DatabaseURL   Secret   `env:"DATABASE_URL"`
+	WebhookSecret []Secret `env:"WEBHOOK_SECRET"`
+
+	PusherAppID         string `env:"PUSHER_APP_ID"`
+	PusherKey           string `env:"PUSHER_KEY"`
+	PusherSecret        Secret `env:"PUSHER_SECRET"`
+	PusherCluster       string `env:"PUSHER_CLUSTER"`
+	PusherHost          string `env:"PUSHER_HOST"`
+	PusherTLS           bool   `env:"PUSHER_TLS" envDefault:"true"`
+	PusherEncryptionKey Secret `env:"PUSHER_ENCRYPTION_KEY"`
+
+	SupabaseURL       string `env:"SUPABASE_URL"`
+	SupabaseJWTSecret Secret `env:"SUPABASE_JWT_SECRET"`
+	SupabaseKey       Secret `env:"SUPABASE_KEY"`
+	AllowAnonymous    bool   `env:"ALLOW_ANONYMOUS" envDefault:"true"`
+
+	RoomChannels   []string `env:"ROOM_CHANNELS" envDefault:"private"`
+	AllowedOrigins []string `env:"ALLOWED_ORIGINS"`
+	MembersTables  []string `env:"MEMBERS_TABLES" envDefault:"room_participants,room_members,participants,members"`
+
+	Host            string        `env:"LISTEN_HOST"`
+	Port            uint16        `env:"PORT" envDefault:"8080"`
+	MetricsPort     uint16        `env:"METRICS_PORT" envDefault:"9091"`
+	IdleExit        time.Duration `env:"IDLE_EXIT" envDefault:"5m"`
+	LambdaStreaming bool          `env:"LAMBDA_STREAMING"`
+	LogLevel        slog.Level    `env:"LOG_LEVEL" envDefault:"info"`
+
+	kinds []event.ChannelKind // RoomChannels, checked
+}
+
+// loadConfig reads the environment and reports everything that is wrong with it
+// at once, by the names of the variables and never by their secret values.
+func loadConfig(environ []string) (Config, error) {
+	var c Config
+	err := env.ParseWithOptions(&c, env.Options{Environment: env.ToMap(environ)})
+	var faults []error
+	if all := (env.AggregateError{}); errors.As(err, &all) {
+		for _, fault := range all.Errors {
+			faults = append(faults, parseFault(fault))
+		}
+	} else if err != nil {
+		faults = append(faults, err)
+	}
+	faults = append(faults, c.check()...)
+	if len(faults) > 0 {
+		return c, fmt.Errorf("configuration:\n%w", errors.Join(faults...))
+	}
+	return c, nil
+}
+
+// parseFault names the variable of a parse error, which env calls by the field,
+// and leaves out the value, which env repeats.
+func parseFault(err error) error {
+	var parse env.ParseError
+	if !errors.As(err, &parse) {
+		return err
+	}
+	want := map[string]string{
+		"PusherTLS":       "PUSHER_TLS: must be true or false",
+		"AllowAnonymous":  "ALLOW_ANONYMOUS: must be true or false",
+		"LambdaStreaming": "LAMBDA_STREAMING: must be true or false",
+		"Port":            "PORT: must be a number from 0 to 65535",
+		"MetricsPort":     "METRICS_PORT: must be a number from 0 to 65535",
+		"IdleExit":        "IDLE_EXIT: must be a duration such as 5m, or 0 for never",
+		"LogLevel":        "LOG_LEVEL: must be debug, info, warn or error",
+	}[parse.Name]
+	return errors.New(cmp.Or(want, parse.Name+": cannot be read"))
+}
+
+// check finds what is missing or does not go together.
+func (c *Config) check() (faults []error) {
+	fault := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
+	need := func(name, value, why string) {
+		if value == "" {
+			fault("%s: is missing: %s", name, why)
+		}
+	}
+	c.WebhookSecret = slices.DeleteFunc(c.WebhookSecret, func(s Secret) bool { return s == "" })
+	if len(c.WebhookSecret) == 0 {
+		fault("WEBHOOK_SECRET: is missing: the bearer token that roomcast.configure was given")
+	}
+	for _, s := range c.WebhookSecret {
+		if len(s) < 8 {
+			fault("WEBHOOK_SECRET: must have at least 8 characters")
+		}
+	}
+	need("PUSHER_APP_ID", c.PusherAppID, "see App Keys in Pusher's dashboard")
+	need("PUSHER_KEY", c.PusherKey, "see App Keys in Pusher's dashboard")
+	need("PUSHER_SECRET", string(c.PusherSecret), "see App Keys in Pusher's dashboard")
+	if c.PusherHost == "" {
+		need("PUSHER_CLUSTER", c.PusherCluster, "such as eu; or PUSHER_HOST for a compatible server")
+	}
+	if c.SupabaseURL == "" && c.SupabaseJWTSecret == "" {
+		fault("SUPABASE_URL: is missing: https://<ref>.supabase.co (or SUPABASE_JWT_SECRET for a legacy project)")
+	}
+	if c.SupabaseURL != "" {
+		if u, err := url.Parse(c.SupabaseURL); err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
+			fault("SUPABASE_URL: must be an address such as https://<ref>.supabase.co")
+		}
+	}
+	if c.IdleExit < 0 {
+		fault("IDLE_EXIT: must not be negative")
+	}
+	c.checkChannels(fault)
+	c.checkOrigins(fault)
+	return faults
+}
+
+func (c *Config) checkChannels(fault func(string, ...any)) {
+	for _, name := range c.RoomChannels {
+		kind, err := event.ParseChannelKind(strings.TrimSpace(name))
+		if err != nil {
+			fault("ROOM_CHANNELS: %w", err)
+		} else if !slices.Contains(c.kinds, kind) {
+			c.kinds = append(c.kinds, kind)
+		}
+	}
+	if len(c.RoomChannels) == 0 {
+		fault("ROOM_CHANNELS: is empty: name at least one of private, presence, encrypted, public")
+	}
+	if slices.Contains(c.kinds, event.Encrypted) && c.PusherEncryptionKey == "" {
+		fault("PUSHER_ENCRYPTION_KEY: is missing: ROOM_CHANNELS asks for encrypted; make one with: openssl rand -base64 32")
+	}
+	guarded := slices.ContainsFunc(c.kinds, func(k event.ChannelKind) bool { return k != event.Public })
+	if c.forwardOnly() && guarded && (c.SupabaseKey == "" || c.SupabaseURL == "") {
+		fault("DATABASE_URL: is missing; for forward-only mode without it, SUPABASE_URL and SUPABASE_KEY are needed to ask for membership")
+	}
+}
+
+func (c *Config) checkOrigins(fault func(string, ...any)) {
+	for i, origin := range c.AllowedOrigins {
+		origin = strings.TrimSuffix(strings.TrimSpace(origin), "/")
+		c.AllowedOrigins[i] = origin
+		u, err := url.Parse(origin)
+		if origin != "*" && (err != nil || u.Host == "" || u.Scheme == "" || u.Path != "") {
+			fault("ALLOWED_ORIGINS: %q must be an origin such as https://chat.example", origin)
+		}
+	}
+}
+
+// forwardOnly: without a database there is nothing but the webhook's own row.
+func (c *Config) forwardOnly() bool { return c.DatabaseURL == "" }
+
+func (c *Config) address(port uint16) string { return net.JoinHostPort(c.Host, fmt.Sprint(port)) }
+
+func (c *Config) webhookSecrets() []string {
+	out := make([]string, len(c.WebhookSecret))
+	for i, s := range c.WebhookSecret {
+		out[i] = string(s)
+	}
+	return out
+}
+
+// LogValue is what a start-up may say of its configuration.
+func (c *Config) LogValue() slog.Value {
+	mode := "outbox"
+	if c.forwardOnly() {
+		mode = "forward-only"
+	}
+	return slog.GroupValue(
+		slog.String("mode", mode),
+		slog.String("pusher_app", c.PusherAppID),
+		slog.String("pusher", cmp.Or(c.PusherHost, c.PusherCluster)),
+		slog.Any("channels", c.kinds),
+		slog.Any("origins", c.AllowedOrigins),
+		slog.Duration("idle_exit", c.IdleExit),
+	)
+}

@@ -1,0 +1,75 @@
+package main
+
+import (
+	"net/http"
+	"runtime/debug"
+	"time"
+
+	"roomcast/shared/web"
+)
+
+// forwardLimit bounds the tries of one forward-only webhook: pg_net waits five
+// seconds by default and would count a later answer as lost.
+const forwardLimit = 4 * time.Second
+
+// routes is the index of the function. Every repeat is harmless.
+//
+//	route                       who calls it                    code
+//	POST /webhooks/supabase     pg_net, with WEBHOOK_SECRET     relay.Bell
+//	POST /pusher/auth           pusher-js, with a Supabase JWT  authorize.Handler.Channel
+//	POST /pusher/user-auth      pusher-js, with a Supabase JWT  authorize.Handler.User
+//	GET  /healthz               Fly                             health, below
+func (p *parts) routes() http.Handler {
+	mux := http.NewServeMux()
+	handle := func(pattern string, h web.HandlerFunc, opts ...web.Option) http.Handler {
+		handler := web.Handle(p.log, pattern, h, append(opts, web.Observe(p.metrics.request))...)
+		mux.Handle(pattern, handler)
+		return handler
+	}
+	browsers := func(pattern string, h web.HandlerFunc) {
+		handler := web.CORS(p.cfg.AllowedOrigins, p.nudging(web.Handle(p.log, pattern, h, web.Observe(p.metrics.request))))
+		mux.Handle(pattern, handler)
+		mux.Handle("OPTIONS "+pattern[len("POST "):], handler)
+	}
+	handle("POST /webhooks/supabase", p.bell.ServeHTTP)
+	browsers("POST /pusher/auth", p.authorize.Channel)
+	browsers("POST /pusher/user-auth", p.authorize.User)
+	handle("GET /healthz", p.health, web.Quiet())
+	handle("/", func(http.ResponseWriter, *http.Request) error { return web.NotFound("no such route") }, web.Quiet())
+	return mux
+}
+
+// nudging lets a browser's request wake a relay whose bell was lost.
+func (p *parts) nudging(next http.Handler) http.Handler {
+	if p.relay == nil || p.freezes {
+		return next
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		p.relay.Nudge()
+		next.ServeHTTP(w, r)
+	})
+}
+
+// health answers GET /healthz. It asks nobody: a database that is away must not
+// make Fly restart the machine that waits for it.
+func (p *parts) health(w http.ResponseWriter, _ *http.Request) error {
+	mode := "outbox"
+	if p.cfg.forwardOnly() {
+		mode = "forward-only"
+	}
+	return web.WriteJSON(w, http.StatusOK, map[string]string{"status": "ok", "mode": mode, "version": version()})
+}
+
+// version is the commit the binary was built from, as far as it knows.
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	for _, setting := range info.Settings {
+		if setting.Key == "vcs.revision" {
+			return setting.Value
+		}
+	}
+	return "unknown"
+}
