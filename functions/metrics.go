@@ -1,13 +1,11 @@
 package main
 
 import (
+	"fmt"
 	"net/http"
-	"strconv"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/collectors"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
+	vm "github.com/VictoriaMetrics/metrics"
 
 	"roomcast/functions/relay"
 	"roomcast/shared/pusher"
@@ -15,104 +13,85 @@ import (
 
 // metrics is what Prometheus scrapes, on a port of its own. No label names a
 // room, a user or an address: there are as many of those as the chat has.
+//
+// The library is VictoriaMetrics' and not Prometheus' own, which brings protobuf
+// along: 2.3 MB of a binary that is to stay under 14.
 type metrics struct {
-	registry *prometheus.Registry
-
-	requests  *prometheus.HistogramVec
-	published *prometheus.CounterVec
-	publish   *prometheus.HistogramVec
-	delivered prometheus.Histogram
-	claimed   prometheus.Counter
-	claim     prometheus.Histogram
-	parked    *prometheus.CounterVec
-	paused    *prometheus.CounterVec
-	forwarded *prometheus.CounterVec
-	authz     *prometheus.CounterVec
-	bells     prometheus.Counter
-	wakeUps   prometheus.Counter
-	leases    prometheus.Counter
+	set *vm.Set
 }
 
 var _ relay.Observer = (*metrics)(nil)
 
-// Buckets in seconds: loopback at one end, a Pusher in trouble at the other.
-func callBuckets() []float64 {
-	return []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}
-}
+func newMetrics() *metrics { return &metrics{set: vm.NewSet()} }
 
-func newMetrics() *metrics {
-	counter := func(name, help string) prometheus.Counter {
-		return prometheus.NewCounter(prometheus.CounterOpts{Namespace: "roomcast", Name: name, Help: help})
-	}
-	counters := func(name, help string, labels ...string) *prometheus.CounterVec {
-		return prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "roomcast", Name: name, Help: help}, labels)
-	}
-	opts := func(name, help string) prometheus.HistogramOpts {
-		return prometheus.HistogramOpts{Namespace: "roomcast", Name: name, Help: help, Buckets: callBuckets()}
-	}
-	m := &metrics{
-		registry:  prometheus.NewRegistry(),
-		requests:  prometheus.NewHistogramVec(opts("http_request_duration_seconds", "Time to answer a request."), []string{"route", "status"}),
-		published: counters("events_published_total", "Events in calls to Pusher, by what became of the call.", "result"),
-		publish:   prometheus.NewHistogramVec(opts("publish_duration_seconds", "Time of one call to Pusher."), []string{"result"}),
-		delivered: prometheus.NewHistogram(opts("commit_to_accept_seconds", "From the row's writing to its acceptance by Pusher.")),
-		claimed:   counter("rows_claimed_total", "Rows taken from the outbox, repeats included."),
-		claim:     prometheus.NewHistogram(opts("claim_duration_seconds", "Time of one claim that returned rows.")),
-		parked:    counters("events_parked_total", "Events Pusher will never take.", "reason"),
-		paused:    counters("pusher_pauses_total", "Times all lanes paused because Pusher was in trouble.", "class"),
-		forwarded: counters("webhooks_forwarded_total", "Forward-only mode: webhooks, by what became of them.", "result"),
-		authz:     counters("authorizations_total", "Channel and user authorizations, by result.", "result"),
-		bells:     counter("bells_total", "Bells received."),
-		wakeUps:   counter("wake_ups_total", "Times the hot loop left its sleep."),
-		leases:    counter("leases_lost_total", "Rooms another relay took over before this one was done."),
-	}
-	m.registry.MustRegister(m.requests, m.published, m.publish, m.delivered, m.claimed, m.claim, m.parked, m.paused,
-		m.forwarded, m.authz, m.bells, m.wakeUps, m.leases, collectors.NewGoCollector(),
-		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	return m
-}
-
+// handler writes the metrics in Prometheus' text format.
 func (m *metrics) handler() http.Handler {
-	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{})
+	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
+		m.set.WritePrometheus(w)
+		vm.WriteProcessMetrics(w)
+	})
 }
+
+// count adds to a counter; label is empty or one name="value".
+func (m *metrics) count(name, label string, n int) {
+	m.set.GetOrCreateCounter("roomcast_" + name + "{" + label + "}").Add(n)
+}
+
+// time adds to a histogram of seconds: loopback at one end of its buckets, a
+// Pusher in trouble at the other.
+func (m *metrics) time(name, labels string, took time.Duration) {
+	buckets := []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}
+	m.set.GetOrCreatePrometheusHistogramExt("roomcast_"+name+"{"+labels+"}", buckets).Update(took.Seconds())
+}
+
+func label(name, value string) string { return fmt.Sprintf("%s=%q", name, value) }
 
 func (m *metrics) request(route string, status int, took time.Duration) {
-	m.requests.WithLabelValues(route, strconv.Itoa(status)).Observe(took.Seconds())
+	m.time("http_request_duration_seconds", fmt.Sprintf("route=%q,status=\"%d\"", route, status), took)
 }
 
-func (m *metrics) authorized(result string) { m.authz.WithLabelValues(result).Inc() }
+func (m *metrics) authorized(result string) { m.count("authorizations_total", label("result", result), 1) }
 
-// Bell counts a bell.
-func (m *metrics) Bell() { m.bells.Inc() }
+// Bell counts a bell received.
+func (m *metrics) Bell() { m.count("bells_total", "", 1) }
 
-// Woke counts a wake-up.
-func (m *metrics) Woke() { m.wakeUps.Inc() }
+// Woke counts the times the hot loop left its sleep.
+func (m *metrics) Woke() { m.count("wake_ups_total", "", 1) }
 
-// Claimed counts rows; polls that found none would drown the rest.
+// Claimed counts the rows taken from the outbox, repeats included, and times the
+// claims that found any; those that found none would drown the rest.
 func (m *metrics) Claimed(rows int, took time.Duration) {
 	if rows > 0 {
-		m.claimed.Add(float64(rows))
-		m.claim.Observe(took.Seconds())
+		m.count("rows_claimed_total", "", rows)
+		m.time("claim_duration_seconds", "", took)
 	}
 }
 
-// Published counts the events of one call.
+// Published counts the events of one call to Pusher by what became of it.
 func (m *metrics) Published(events int, took time.Duration, class pusher.Class) {
-	m.published.WithLabelValues(class.String()).Add(float64(events))
-	m.publish.WithLabelValues(class.String()).Observe(took.Seconds())
+	result := label("result", class.String())
+	m.count("events_published_total", result, events)
+	m.time("publish_duration_seconds", result, took)
 }
 
-// Delivered measures what users feel.
-func (m *metrics) Delivered(sinceWritten time.Duration) { m.delivered.Observe(sinceWritten.Seconds()) }
+// Delivered measures what users feel: from the row's writing to its acceptance.
+func (m *metrics) Delivered(sinceWritten time.Duration) {
+	m.time("commit_to_accept_seconds", "", sinceWritten)
+}
 
-// Parked counts an event given up.
-func (m *metrics) Parked(reason string) { m.parked.WithLabelValues(reason).Inc() }
+// Parked counts an event that Pusher will never take.
+func (m *metrics) Parked(reason string) { m.count("events_parked_total", label("reason", reason), 1) }
 
-// Paused counts a pause.
-func (m *metrics) Paused(class pusher.Class) { m.paused.WithLabelValues(class.String()).Inc() }
+// Paused counts the times all lanes paused because Pusher was in trouble.
+func (m *metrics) Paused(class pusher.Class) {
+	m.count("pusher_pauses_total", label("class", class.String()), 1)
+}
 
-// LeaseLost counts a room taken over.
-func (m *metrics) LeaseLost() { m.leases.Inc() }
+// LeaseLost counts a room another relay took over before this one was done.
+func (m *metrics) LeaseLost() { m.count("leases_lost_total", "", 1) }
 
-// Forwarded counts a webhook.
-func (m *metrics) Forwarded(result string) { m.forwarded.WithLabelValues(result).Inc() }
+// Forwarded counts a forward-only webhook by what became of it.
+func (m *metrics) Forwarded(result string) {
+	m.count("webhooks_forwarded_total", label("result", result), 1)
+}
