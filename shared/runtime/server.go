@@ -164,7 +164,7 @@ func (s *server) finishRequests(ctx context.Context, limit time.Duration) error 
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	err := s.main.Shutdown(ctx)
-	s.cancel()
+	s.cancel() // closing is not enough for a handler that never read its body
 	if err != nil {
 		return fmt.Errorf("finish requests: %w", errors.Join(err, s.main.Close()))
 	}

@@ -131,17 +131,26 @@ func awaitRefusal(t *testing.T, url string) {
 }
 
 func TestHangingRequestLeavesTheWorkerItsTime(t *testing.T) {
-	entered := make(chan struct{})
+	entered, cancelled := make(chan struct{}), make(chan struct{})
 	h := http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		close(entered)
-		<-r.Context().Done() // only the end of patience cancels it
+		<-r.Context().Done()
+		close(cancelled)
 	})
 	left := make(chan error, 1)
 	rn := start(t, t.Context(), Config{
 		DrainTimeout: 200 * time.Millisecond,
 		Worker:       worker{drain: func(ctx context.Context) error { left <- ctx.Err(); return nil }},
+		Resumed:      func(time.Duration) { t.Error("resumed, though never suspended") },
 	}, h)
-	go func() { _, _, _ = get(rn.url) }()
+	// Its body is never read, so that net/http would not notice the closed
+	// connection and only the drain itself can cancel the request.
+	conn, err := net.Dial("tcp", strings.TrimPrefix(rn.url, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	fmt.Fprint(conn, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n")
 	<-entered
 	rn.signals <- syscall.SIGTERM
 	if err := <-left; err != nil {
@@ -150,6 +159,7 @@ func TestHangingRequestLeavesTheWorkerItsTime(t *testing.T) {
 	if err := <-rn.ended; !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("ended with %v, want an error: a request was cut", err)
 	}
+	<-cancelled
 }
 
 func TestWorkerThatCannotDrainIsAnError(t *testing.T) {
