@@ -79,9 +79,7 @@ func (a adapter) buffer(ctx context.Context, r *http.Request) *events.LambdaFunc
 	r, p := withPatience(ctx, r)
 	defer p.release()
 	done := a.serve(w, r, func() {})
-	select {
-	case <-done:
-	case <-p.late.Done():
+	if !before(done, p.late) {
 		return a.overdue()
 	}
 	if w.err != nil {
@@ -105,9 +103,7 @@ func (a adapter) stream(ctx context.Context, r *http.Request) *events.LambdaFunc
 		p.release()
 	})
 	body := &streamBody{PipeReader: reader, patience: p, done: done}
-	select {
-	case <-w.begun:
-	case <-p.late.Done():
+	if !before(w.begun, p.late) {
 		_ = body.Close()
 		return streamed(a.overdue())
 	}
@@ -165,6 +161,22 @@ func withPatience(ctx context.Context, r *http.Request) (*http.Request, patience
 	late, release := context.WithDeadline(ctx, deadline.Add(-margin/2))
 	inner, cancel := context.WithDeadline(late, deadline.Add(-margin))
 	return r.WithContext(inner), patience{cancel, late, release}
+}
+
+// before waits for event, false if late ends without it. An event that is there
+// wins: a handler that returns quickly ends late as well, by releasing it.
+func before(event <-chan struct{}, late context.Context) bool {
+	select {
+	case <-event:
+		return true
+	case <-late.Done():
+	}
+	select {
+	case <-event:
+		return true
+	default:
+		return false
+	}
 }
 
 // serve runs the handler in a goroutine and closes done when it and finish have

@@ -280,6 +280,20 @@ func TestStreamBeginsBeforeTheHandlerEnds(t *testing.T) {
 	}
 }
 
+// A handler may be done before anybody waits for it, and so release its
+// deadlines: that must not look like a missed one.
+func TestQuickHandlerIsNotOverdue(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	for range 500 {
+		res := streamCall(t, ctx, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(204) })
+		if res.StatusCode != 204 {
+			t.Fatalf("status %d", res.StatusCode)
+		}
+		_ = res.Close()
+	}
+}
+
 func TestStreamFailures(t *testing.T) {
 	t.Run("panic before the head", func(t *testing.T) {
 		res := streamCall(t, t.Context(), func(w http.ResponseWriter, _ *http.Request) {
