@@ -1,0 +1,99 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/chromedp/chromedp"
+
+	"roomcast/shared/outbox/outboxtest"
+)
+
+// need skips the test on a laptop that lacks something, and fails in CI, where
+// success must mean that it ran.
+func need(t *testing.T, err error) {
+	t.Helper()
+	switch {
+	case err == nil:
+	case os.Getenv("CI") == "true":
+		t.Fatal(err)
+	default:
+		fmt.Fprintf(os.Stderr, "SKIPPED %s: %v\n", t.Name(), err)
+		t.Skip(err)
+	}
+}
+
+// startStack runs the stack until the test ends and returns what it printed.
+func startStack(t *testing.T, args ...string) map[string]string {
+	t.Helper()
+	_, err := outboxtest.FindBin()
+	need(t, err)
+	ctx, cancel := context.WithCancel(context.Background())
+	read, write := io.Pipe()
+	ended := make(chan error, 1)
+	go func() {
+		err := run(ctx, args, write, testLog{t})
+		write.Close()
+		ended <- err
+	}()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-ended; err != nil {
+			t.Errorf("stack: %v", err)
+		}
+	})
+	env := map[string]string{}
+	lines := bufio.NewScanner(read)
+	for lines.Scan() {
+		if lines.Text() == "ready" {
+			return env
+		}
+		key, value, _ := strings.Cut(lines.Text(), "=")
+		env[key] = value
+	}
+	t.Fatal("the stack ended before it was ready")
+	return nil
+}
+
+// testLog shows the stack's progress with the test's output.
+type testLog struct{ t *testing.T }
+
+func (l testLog) Write(b []byte) (int, error) { return l.t.Output().Write(b) }
+
+// browser starts a Chromium for the test.
+func browser(t *testing.T) context.Context {
+	t.Helper()
+	path, err := findChromium()
+	need(t, err)
+	ctx, cancel := chromedp.NewExecAllocator(t.Context(),
+		chromedp.ExecPath(path), chromedp.Headless, chromedp.NoSandbox, chromedp.DisableGPU, chromedp.NoFirstRun,
+		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-background-networking", true),
+		chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-sync", true),
+		chromedp.UserDataDir(t.TempDir()), chromedp.WindowSize(1280, 860), chromedp.WSURLReadTimeout(time.Minute))
+	t.Cleanup(cancel)
+	ctx, cancel = chromedp.NewContext(ctx)
+	t.Cleanup(func() {
+		_ = chromedp.Cancel(ctx) // waits for its end, so that its profile can be removed
+		cancel()
+	})
+	if err := chromedp.Do(ctx); err != nil { // starts it; its life is that of this call's context
+		t.Fatal(err)
+	}
+	return ctx
+}
+
+func findChromium() (string, error) {
+	for _, name := range []string{"chromium", "chromium-browser", "google-chrome", "google-chrome-stable"} {
+		if path, err := exec.LookPath(name); err == nil {
+			return path, nil
+		}
+	}
+	return "", fmt.Errorf("no Chromium: %w", exec.ErrNotFound)
+}

@@ -1,0 +1,206 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"runtime"
+	"sync"
+	"syscall"
+	"time"
+)
+
+const (
+	// killTimeout is Fly's default: the time between kill_signal and SIGKILL.
+	killTimeout = 5 * time.Second
+	// healthTimeout is how long a start may take.
+	healthTimeout = 20 * time.Second
+	healthEvery   = 10 * time.Millisecond
+	// maxFailures in a row without becoming healthy, then the machine is given
+	// up: Fly's on-failure policy has the same default.
+	maxFailures  = 10
+	restartAfter = 300 * time.Millisecond
+)
+
+var errStopped = errors.New("the function is stopped")
+
+// machine runs the function the way a Fly Machine does with auto_start_machines
+// and the restart policy on-failure: exit status 0 puts it to sleep until the
+// next request, any other end, kill -9 included, starts it again.
+type machine struct {
+	binary string
+	env    []string
+	log    io.Writer
+	say    func(format string, args ...any)
+	died   func(error) // called when the machine is given up
+
+	mu       sync.Mutex
+	current  *execution // nil while asleep
+	failures int        // ends in a row before health
+	closed   error      // why it starts no more; nil while in service
+}
+
+// execution is one run of the function's process.
+type execution struct {
+	cmd     *exec.Cmd
+	port    int
+	healthy chan struct{}
+	done    chan struct{}
+}
+
+// dial connects to the function, starting it first if it is asleep. It has the
+// form of http.Transport.DialContext; the address is not used.
+func (m *machine) dial(ctx context.Context, _, _ string) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, healthTimeout)
+	defer cancel()
+	for {
+		e, err := m.start()
+		if err != nil {
+			return nil, err
+		}
+		select {
+		case <-e.healthy:
+		case <-e.done:
+			continue
+		case <-ctx.Done():
+			return nil, fmt.Errorf("function not healthy: %w", context.Cause(ctx))
+		}
+		conn, err := new(net.Dialer).DialContext(ctx, "tcp", address(e.port))
+		if !errors.Is(err, syscall.ECONNREFUSED) {
+			return conn, err
+		}
+		select { // It is leaving: the request that meets this waits for the next start.
+		case <-e.done:
+		case <-ctx.Done():
+			return nil, err
+		}
+	}
+}
+
+// start returns the running execution, or begins one.
+func (m *machine) start() (*execution, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.closed != nil {
+		return nil, m.closed
+	}
+	if m.current != nil {
+		return m.current, nil
+	}
+	port, err := freePort()
+	if err != nil {
+		return nil, err
+	}
+	e := &execution{cmd: exec.Command(m.binary), port: port, healthy: make(chan struct{}), done: make(chan struct{})}
+	e.cmd.Env = append(m.env, fmt.Sprintf("PORT=%d", port))
+	e.cmd.Stdout, e.cmd.Stderr = m.log, m.log
+	e.cmd.SysProcAttr = childAttributes()
+	ended, err := spawn(e.cmd)
+	if err != nil {
+		return nil, fmt.Errorf("function: %w", err)
+	}
+	m.current = e
+	go m.supervise(e, ended)
+	go m.awaitHealth(e)
+	return e, nil
+}
+
+// spawn starts a child and gives its end. It does both on one locked thread:
+// Linux's parent death signal follows the thread that forked, not the process.
+func spawn(cmd *exec.Cmd) (<-chan error, error) {
+	started, ended := make(chan error, 1), make(chan error, 1)
+	go func() {
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		err := cmd.Start()
+		started <- err
+		if err == nil {
+			ended <- cmd.Wait()
+		}
+	}()
+	return ended, <-started
+}
+
+// supervise waits for the process to end and does what Fly does then.
+func (m *machine) supervise(e *execution, ended <-chan error) {
+	err := <-ended
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.current = nil
+	close(e.done)
+	if m.closed != nil {
+		return
+	}
+	if err == nil {
+		m.say("the function sleeps; the next request starts it")
+		return
+	}
+	m.failures++
+	if m.failures > maxFailures {
+		m.closed = fmt.Errorf("%w, %d times in a row before it was healthy", err, m.failures)
+		m.died(m.closed)
+		return
+	}
+	m.say("the function ended (%v) and starts again", err)
+	delay := restartAfter * time.Duration(m.failures-1) // at once after a healthy run
+	time.AfterFunc(delay, func() {
+		if _, err := m.start(); err != nil {
+			m.died(err) // counts for nothing if the stack is stopping or has heard of it
+		}
+	})
+}
+
+// awaitHealth asks /healthz until it answers 200, as Fly's check does.
+func (m *machine) awaitHealth(e *execution) {
+	ticker := time.NewTicker(healthEvery)
+	defer ticker.Stop()
+	client := &http.Client{Timeout: time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+	for {
+		if resp, err := client.Get("http://" + address(e.port) + "/healthz"); err == nil {
+			resp.Body.Close()
+			if resp.StatusCode == http.StatusOK {
+				m.mu.Lock()
+				m.failures = 0
+				m.mu.Unlock()
+				close(e.healthy)
+				return
+			}
+		}
+		select {
+		case <-e.done:
+			return
+		case <-ticker.C:
+		}
+	}
+}
+
+// stop ends the function as Fly does, SIGINT and later SIGKILL, and waits.
+func (m *machine) stop() error {
+	m.mu.Lock()
+	if m.closed == nil {
+		m.closed = errStopped
+	}
+	e := m.current
+	m.mu.Unlock()
+	if e == nil {
+		return nil
+	}
+	if err := e.cmd.Process.Signal(os.Interrupt); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return err
+	}
+	select {
+	case <-e.done:
+		return nil
+	case <-time.After(killTimeout):
+	}
+	if err := e.cmd.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return err
+	}
+	<-e.done
+	return fmt.Errorf("had to be killed after %s", killTimeout)
+}

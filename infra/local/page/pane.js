@@ -1,0 +1,144 @@
+// @ts-check
+// One person's screen: a connection, the rooms, and the room that is open.
+
+import { Api } from "./api.js";
+import { el } from "./dom.js";
+import { Room } from "./room.js";
+
+const words = /** @type {Record<string, string>} */ ({
+  initialized: "starting", connecting: "connecting", connected: "connected",
+  unavailable: "no connection, trying again", failed: "not supported", disconnected: "disconnected",
+});
+
+export class Pane {
+  /** @param {any} config @param {string} token @param {number} tone */
+  constructor(config, token, tone) {
+    this.config = config;
+    this.api = new Api(token);
+    const claims = readClaims(token);
+    this.me = claims.sub ?? "";
+    this.name = claims.user_metadata?.name ?? "Unknown";
+    /** @type {Map<string, Room>} */
+    this.rooms = new Map();
+    this.open = config.room;
+    this.draw(tone);
+    this.pusher = this.connect(token);
+  }
+
+  draw(/** @type {number} */ tone) {
+    this.state = el("span", { className: "state", textContent: words.initialized });
+    this.membership = el("button", { type: "button", hidden: true, onclick: () => this.toggle() });
+    this.tabs = el("nav", { className: "rooms", role: "tablist", "aria-label": "Rooms" });
+    this.about = el("div", { className: "about" });
+    this.log = el("ol", { className: "log", "aria-live": "polite" });
+    this.input = el("input", { name: "content", autocomplete: "off", maxLength: 4000, "aria-label": "Message" });
+    this.form = el("form", { className: "send", hidden: true, onsubmit: (/** @type {Event} */ e) => this.submit(e) },
+      this.input, el("button", { type: "submit", textContent: "Send" }));
+    this.element = el("section",
+      { className: "pane", "data-user": this.me, "data-tone": String(tone), "aria-label": this.name },
+      el("div", { className: "who" },
+        el("span", { className: "avatar", textContent: this.name.slice(0, 1) }),
+        el("div", {}, el("strong", { textContent: this.name }), this.state),
+        this.membership),
+      this.tabs, this.about, this.log, this.form);
+  }
+
+  /** The real pusher-js, with Roomcast as its authorizer. @param {string} token */
+  connect(token) {
+    const { key, host, tls } = this.config.pusher;
+    const [name, port] = splitHost(host);
+    const pusher = new /** @type {any} */ (window).Pusher(key, {
+      cluster: "", // required by pusher-js, unused beside wsHost
+      wsHost: name, wsPort: port, wssPort: port, forceTLS: tls,
+      enabledTransports: [tls ? "wss" : "ws"], enableStats: false,
+      channelAuthorization: {
+        transport: "ajax",
+        endpoint: `${this.config.roomcast}/pusher/auth`,
+        headers: { Authorization: `Bearer ${token}` },
+      },
+    });
+    pusher.connection.bind("state_change", (/** @type {{current: string}} */ { current }) => {
+      this.state.textContent = words[current] ?? current;
+      this.state.dataset.state = current;
+    });
+    return pusher;
+  }
+
+  async start() {
+    for (const r of await this.api.get("/api/rooms")) {
+      const room = new Room(this, r);
+      this.rooms.set(r.id, room);
+      if (r.joined || r.id === this.open) room.enter();
+    }
+    this.show();
+  }
+
+  current() {
+    return this.rooms.get(this.open);
+  }
+
+  /** Draws all but the log's messages, which each room keeps as elements. */
+  show() {
+    const room = this.current();
+    if (!room) return;
+    this.tabs.replaceChildren(...[...this.rooms.values()].map((r) =>
+      el("button", { type: "button", role: "tab", "aria-selected": String(r === room), onclick: () => this.choose(r) },
+        r.name, r.unread ? el("b", { textContent: String(r.unread) }) : null)));
+    const people = [...room.people].map((id) => room.nameOf(id)).join(", ");
+    this.about.replaceChildren(el("span", { textContent: room.topic }), el("span", { className: "people", textContent: people }));
+    this.membership.textContent = room.joined ? "Leave room" : "Join room";
+    this.membership.hidden = room.status !== "open";
+    this.form.hidden = room.status !== "open";
+    this.input.placeholder = `Message ${room.name}`;
+    const atEnd = this.log.scrollHeight - this.log.scrollTop - this.log.clientHeight < 80;
+    const moved = this.shown !== room;
+    this.shown = room;
+    this.log.replaceChildren(...room.elements());
+    if (atEnd || moved) this.log.scrollTop = this.log.scrollHeight;
+  }
+
+  /** @param {Room} room */
+  choose(room) {
+    this.open = room.id;
+    room.unread = 0;
+    if (room.status === "closed") room.enter();
+    this.show();
+  }
+
+  /** @param {Event} e */
+  async submit(e) {
+    e.preventDefault();
+    const input = /** @type {HTMLInputElement} */ (this.input);
+    const content = input.value.trim();
+    const room = this.current();
+    if (!content || !room) return;
+    input.value = "";
+    try {
+      await this.api.send("POST", `/api/rooms/${room.id}/messages`, { content });
+    } catch (err) {
+      input.value ||= content; // nothing typed is lost
+      room.note(`Not sent: ${/** @type {Error} */ (err).message}`);
+    }
+  }
+
+  async toggle() {
+    const room = this.current();
+    if (room) await (room.joined ? room.leave() : room.join());
+  }
+}
+
+/** @param {string} host "name:port" or "[v6]:port" */
+function splitHost(host) {
+  const at = host.lastIndexOf(":");
+  return [host.slice(0, at), Number(host.slice(at + 1))];
+}
+
+/** Reads a token's claims for display; the servers are the ones who verify. @param {string} token */
+function readClaims(token) {
+  try {
+    const bytes = Uint8Array.from(atob(token.split(".")[1].replaceAll("-", "+").replaceAll("_", "/")), (c) => c.charCodeAt(0));
+    return JSON.parse(new TextDecoder().decode(bytes));
+  } catch {
+    return {};
+  }
+}

@@ -1,0 +1,186 @@
+// @ts-check
+// One room as one person sees it. Events are shown once: a repeat has a seq that
+// was here before, and a message loaded from the table is met again by its id.
+
+import { el, icon } from "./dom.js";
+import { figures } from "./figures.js";
+
+const lock = "M7 11V8a5 5 0 0 1 10 0v3M6 11h12v9H6zM12 15v2";
+const door = "M5 20V5h9v15M3 20h18M11 12v1M17 9l3 3-3 3M20 12h-5";
+
+/** @typedef {{seq: number, epoch: string, at: string, stub?: boolean}} Stamp */
+/** @typedef {{id: string, room_id: string, user_id: string, content: string, created_at: string, roomcast?: Stamp}} Message */
+
+export class Room {
+  /** @param {import("./pane.js").Pane} pane @param {{id: string, name: string, topic: string, joined: boolean}} r */
+  constructor(pane, r) {
+    this.pane = pane;
+    this.id = r.id;
+    this.name = r.name;
+    this.topic = r.topic;
+    this.joined = r.joined;
+    /** closed: not entered; asking; open; refused; left @type {string} */
+    this.status = "closed";
+    this.reason = "";
+    this.unread = 0;
+    this.people = /** @type {Set<string>} */ (new Set());
+    this.names = /** @type {Record<string, string>} */ ({});
+    this.entries = /** @type {Map<string, HTMLElement>} */ (new Map());
+    this.seen = new Set(); // "epoch/seq"
+  }
+
+  /** Subscribes first and loads afterwards, so that nothing falls between the two. */
+  enter() {
+    this.status = "asking";
+    const channel = this.pane.pusher.subscribe(`private-room-${this.id}`);
+    channel.bind("pusher:subscription_succeeded", () => this.admitted());
+    channel.bind("pusher:subscription_error", (/** @type {{status?: number}} */ e) => this.refused(e.status ?? 0));
+    const on = (/** @type {string} */ name, /** @type {(d: any, delay: number) => void} */ show) =>
+      channel.bind(name, (/** @type {any} */ data) => this.receive(data, show));
+    on("new-message", (m, delay) => this.message(m, delay));
+    on("message-updated", (m, delay) => this.message(m, delay));
+    on("message-deleted", (m) => this.deleted(m.id));
+    on("user-joined", (m) => this.moved(m, true));
+    on("user-left", (m) => this.moved(m, false));
+  }
+
+  async admitted() {
+    this.status = "open";
+    this.joined = true;
+    const state = await this.pane.api.get(`/api/rooms/${this.id}`);
+    this.names = state.names;
+    this.people = new Set(state.people);
+    const fresh = this.entries;
+    this.entries = new Map();
+    for (const m of state.messages) this.entries.set(m.id, fresh.get(m.id) ?? this.bubble(m));
+    for (const [id, e] of fresh) if (!this.entries.has(id)) this.entries.set(id, e);
+    this.pane.show();
+  }
+
+  /** @param {number} status of the authorizer's answer; 0 if there was none */
+  refused(status) {
+    if (status === 401 || status === 403) {
+      this.status = "refused";
+      this.reason = status === 401 ? "Your token is not accepted here." : "Only members of this room can listen.";
+    } else {
+      this.status = "refused";
+      this.reason = "The room cannot be reached. Trying again.";
+      setTimeout(() => { if (this.status === "refused") { this.exit(); this.enter(); } }, 2000);
+    }
+    this.pane.show();
+  }
+
+  exit() {
+    this.pane.pusher.unsubscribe(`private-room-${this.id}`);
+  }
+
+  /** @param {any} data @param {(data: any, delay: number) => void} show */
+  receive(data, show) {
+    const { seq, epoch, at } = data.roomcast ?? {};
+    if (seq !== undefined) {
+      const key = `${epoch}/${seq}`;
+      if (this.seen.has(key)) return figures.repeat();
+      this.seen.add(key);
+    }
+    const delay = at ? performance.timeOrigin + performance.now() - Date.parse(at) : NaN;
+    figures.event(Math.max(0, delay || 0));
+    show(data, delay);
+    this.pane.show();
+  }
+
+  /** @param {Message} m @param {number} delay */
+  message(m, delay) {
+    const known = this.entries.has(m.id);
+    this.entries.set(m.id, this.bubble(m, delay, !known));
+    if (!known && this.pane.current() !== this) this.unread++;
+  }
+
+  /** @param {string} id */
+  deleted(id) {
+    const e = this.entries.get(id);
+    if (!e) return;
+    e.classList.add("deleted");
+    e.querySelector("p")?.replaceChildren("deleted");
+    e.querySelector(".acts")?.remove();
+  }
+
+  /** @param {{user_id: string, roomcast?: Stamp}} m @param {boolean} joined */
+  moved(m, joined) {
+    if (joined) this.people.add(m.user_id);
+    else this.people.delete(m.user_id);
+    this.note(`${this.nameOf(m.user_id)} ${joined ? "joined" : "left"}`, m.roomcast?.seq);
+    if (m.user_id === this.pane.me && !joined) this.ended();
+  }
+
+  ended() {
+    this.joined = false;
+    this.status = "left";
+    this.people.clear();
+    this.entries.clear();
+    this.exit();
+    this.pane.show();
+  }
+
+  async join() {
+    await this.pane.api.send("POST", `/api/rooms/${this.id}/join`).catch((e) => this.note(e.message));
+    this.exit(); // a refused subscription is not retried by pusher-js
+    this.enter();
+    this.pane.show();
+  }
+
+  async leave() {
+    await this.pane.api.send("POST", `/api/rooms/${this.id}/leave`).catch((e) => this.note(e.message));
+  }
+
+  /** @param {string} id */
+  nameOf(id) {
+    return id === this.pane.me ? "You" : this.names[id] ?? `${id.slice(0, 8)}…`;
+  }
+
+  /** A line in the middle. @param {string} text @param {number} [seq] */
+  note(text, seq) {
+    this.entries.set(`note-${crypto.randomUUID()}`, el("li", { className: "note" }, text,
+      seq ? el("span", { className: "seq", textContent: `#${seq}` }) : null));
+    this.pane.show();
+  }
+
+  /** @param {Message} m @param {number} [delay] @param {boolean} [fresh] */
+  bubble(m, delay, fresh) {
+    const own = m.user_id === this.pane.me;
+    const time = new Date(m.created_at).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
+    const path = `/api/rooms/${this.id}/messages/${m.id}`;
+    return el("li", { className: `message${own ? " own" : ""}${fresh ? " fresh" : ""}`, "data-id": m.id },
+      el("p", { textContent: m.content ?? "…" }),
+      el("div", { className: "meta" },
+        el("span", { textContent: own ? time : `${this.nameOf(m.user_id)}, ${time}` }),
+        m.roomcast ? el("span", { className: "seq", title: "Number in this room", textContent: `#${m.roomcast.seq}` }) : null,
+        delay !== undefined && !Number.isNaN(delay)
+          ? el("span", { className: `delay${delay > 1000 ? " slow" : ""}`, title: "From commit to this page", textContent: `${Math.max(0, Math.round(delay))} ms` })
+          : null),
+      own ? this.acts(m, path) : null);
+  }
+
+  /** @param {Message} m @param {string} path */
+  acts(m, path) {
+    const failed = (/** @type {Error} */ e) => this.note(e.message);
+    const edit = () => {
+      const content = prompt("Edit message", m.content)?.trim();
+      if (content) this.pane.api.send("PATCH", path, { content }).catch(failed);
+    };
+    return el("div", { className: "acts" },
+      el("button", { type: "button", textContent: "Edit", onclick: edit }),
+      el("button", { type: "button", textContent: "Delete", onclick: () => this.pane.api.send("DELETE", path).catch(failed) }));
+  }
+
+  elements() {
+    if (this.status === "refused" || this.status === "left") {
+      const left = this.status === "left";
+      return [el("li", { className: left ? "refused left" : "refused", role: "status" },
+        icon(left ? door : lock),
+        el("h2", { textContent: left ? "You left this room" : "Refused" }),
+        el("p", { textContent: left ? "Roomcast no longer lets you listen." : this.reason }),
+        el("button", { type: "button", textContent: "Join room", onclick: () => this.join() }))];
+    }
+    return [...this.entries.values()];
+  }
+}

@@ -1,0 +1,213 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/chromedp/chromedp"
+	"github.com/jackc/pgx/v5"
+)
+
+// TestStack starts the whole stack once and looks at it from every side.
+func TestStack(t *testing.T) {
+	env := startStack(t)
+	t.Run("prints what a second relay needs", func(t *testing.T) { printed(t, env) })
+	t.Run("row level security", func(t *testing.T) { rowLevelSecurity(t, env) })
+	t.Run("authorization", func(t *testing.T) { authorization(t, env) })
+	t.Run("a row appears on both members' panes", func(t *testing.T) { rowAppears(t, env) })
+	t.Run("a stranger is refused", func(t *testing.T) { strangerRefused(t, env) })
+	t.Run("a second stack beside it", func(t *testing.T) {
+		other := startStack(t)
+		if other["ROOMCAST_URL"] == env["ROOMCAST_URL"] {
+			t.Error("both have the same address")
+		}
+	})
+}
+
+func printed(t *testing.T, env map[string]string) {
+	for _, key := range []string{
+		"ROOMCAST_URL", "DATABASE_URL", "DEMO_URL", "DEMO_ROOM", "MEMBER_JWT", "OTHER_MEMBER_JWT", "STRANGER_JWT",
+		"PUSHER_HOST", "PUSHER_TLS", "PUSHER_APP_ID", "PUSHER_KEY", "PUSHER_SECRET",
+		"SUPABASE_URL", "SUPABASE_JWT_SECRET", "WEBHOOK_SECRET",
+	} {
+		if env[key] == "" {
+			t.Errorf("%s is missing", key)
+		}
+	}
+	for _, path := range []string{env["ROOMCAST_URL"] + "/healthz", env["SUPABASE_URL"] + "/auth/v1/.well-known/jwks.json"} {
+		if status, body := call(t, "GET", path, "", ""); status != http.StatusOK {
+			t.Errorf("%s: %d %s", path, status, body)
+		}
+	}
+	var owner bool
+	conn := connect(t, env)
+	err := conn.QueryRow(t.Context(), `select pg_get_userbyid(relowner) = current_user and not
+		(select rolsuper from pg_roles where rolname = current_user) from pg_class where oid = 'public.messages'::regclass`).Scan(&owner)
+	if err != nil || !owner {
+		t.Errorf("DATABASE_URL is not the messages' plain owner: %v", err)
+	}
+}
+
+func rowLevelSecurity(t *testing.T, env map[string]string) {
+	room := env["DEMO_URL"] + "/api/rooms/" + env["DEMO_ROOM"]
+	for _, tc := range []struct {
+		method, path, token, body string
+		status                    int
+		contains                  string
+	}{
+		{"GET", "", env["MEMBER_JWT"], "", 200, "The ferry is in"},
+		{"GET", "", env["STRANGER_JWT"], "", 200, `"messages": []`},
+		{"GET", "", "", "", 401, ""},
+		{"GET", "", env["MEMBER_JWT"] + "x", "", 401, ""},
+		{"POST", "/messages", env["STRANGER_JWT"], `{"content":"let me in"}`, 403, "not a member"},
+		{"POST", "/messages", env["MEMBER_JWT"], `{"content":""}`, 400, "content"},
+		{"DELETE", "/messages/00000000-0000-4000-8000-000000000102", env["MEMBER_JWT"], "", 404, ""}, // Jonas wrote it
+		{"POST", "/join", env["MEMBER_JWT"], "", 409, "already"},
+	} {
+		status, body := call(t, tc.method, room+tc.path, tc.token, tc.body)
+		body = strings.NewReplacer(`" : `, `": `, `":[`, `": [`).Replace(body)
+		if status != tc.status || !strings.Contains(body, tc.contains) {
+			t.Errorf("%s %s: %d %s, want %d %s", tc.method, tc.path, status, body, tc.status, tc.contains)
+		}
+	}
+}
+
+func authorization(t *testing.T, env map[string]string) {
+	form := url.Values{"socket_id": {"1.1"}, "channel_name": {"private-room-" + env["DEMO_ROOM"]}}.Encode()
+	for token, want := range map[string]int{
+		env["MEMBER_JWT"]: 200, env["OTHER_MEMBER_JWT"]: 200, env["STRANGER_JWT"]: 403,
+	} {
+		if status, body := call(t, "POST", env["ROOMCAST_URL"]+"/pusher/auth", token, form); status != want {
+			t.Errorf("got %d %s, want %d", status, body, want)
+		}
+	}
+}
+
+// rowAppears inserts with plain SQL, as psql would, and waits for the row on
+// the screens of both members.
+func rowAppears(t *testing.T, env map[string]string) {
+	ctx := browser(t)
+	mira, jonas := paneOf(memberID), paneOf(otherMemberID)
+	must(t, ctx, chromedp.Navigate(env["DEMO_URL"]), visible(mira+` .send`), visible(jonas+` .send`))
+
+	const content = "Typed in psql, read in <b>Chromium</b> 🚢"
+	var id string
+	err := connect(t, env).QueryRow(t.Context(), `insert into public.messages (room_id, user_id, content)
+		values ($1, $2, $3) returning id::text`, env["DEMO_ROOM"], memberID, content).Scan(&id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, pane := range []string{mira, jonas} {
+		bubble := fmt.Sprintf(`%s .message[data-id="%s"]`, pane, id)
+		must(t, ctx, visible(bubble+` .seq`))
+		if text := get(t, ctx, chromedp.Text(chromedp.CSS(bubble+` p`))); text != content {
+			t.Errorf("%s shows %q", pane, text)
+		}
+	}
+	// The other way round: one member types, the other reads.
+	must(t, ctx, chromedp.SendKeys(chromedp.CSS(jonas+` input`), "Got it. That was quicker than the ferry.\r"),
+		visible(mira+` .message:last-child:not(.own) .delay`))
+	screenshot(t, ctx, "members")
+	// Leaving ends the listening; joining begins it again.
+	must(t, ctx, click(jonas+` .who button`), visible(jonas+` .left`), visible(mira+` .note`))
+	screenshot(t, ctx, "left")
+	must(t, ctx, click(jonas+` .left button`), visible(jonas+` .send`))
+}
+
+func strangerRefused(t *testing.T, env map[string]string) {
+	ctx := browser(t)
+	must(t, ctx, chromedp.Navigate(env["DEMO_URL"]+"/?token="+url.QueryEscape(env["STRANGER_JWT"])),
+		visible(paneOf(strangerID)+` .refused`))
+	seen := get(t, ctx, chromedp.Evaluate[[]int](`[".pane", ".message"].map((s) => document.querySelectorAll(s).length)`))
+	if !slices.Equal(seen, []int{1, 0}) {
+		t.Errorf("panes and messages: %v, want one pane and no message", seen)
+	}
+	screenshot(t, ctx, "stranger")
+}
+
+func paneOf(user string) string { return fmt.Sprintf(`.pane[data-user="%s"]`, user) }
+
+func visible(css string) chromedp.Action[chromedp.Void] {
+	return chromedp.WaitVisible(chromedp.CSS(css))
+}
+
+func click(css string) chromedp.Action[chromedp.Void] { return chromedp.Click(chromedp.CSS(css)) }
+
+// must runs browser actions for at most half a minute each time, and shows the
+// page if one of them fails.
+func must(t *testing.T, ctx context.Context, actions ...chromedp.Action[chromedp.Void]) {
+	t.Helper()
+	limited, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	if err := chromedp.Do(limited, actions...); err != nil {
+		screenshot(t, ctx, "failure")
+		t.Fatal(err)
+	}
+}
+
+func get[T any](t *testing.T, ctx context.Context, action chromedp.Action[T]) T {
+	t.Helper()
+	limited, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	value, err := chromedp.Run(limited, action)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return value
+}
+
+// screenshot keeps what the browser shows in a file that outlives the test.
+func screenshot(t *testing.T, ctx context.Context, name string) {
+	t.Helper()
+	path := filepath.Join(os.TempDir(), "roomcast-local-"+name+".png")
+	if err := os.WriteFile(path, get(t, ctx, chromedp.CaptureScreenshot()), 0o644); err != nil {
+		t.Errorf("screenshot: %v", err)
+	}
+	t.Logf("screenshot: %s", path)
+}
+
+func connect(t *testing.T, env map[string]string) *pgx.Conn {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), env["DATABASE_URL"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close(context.Background()) })
+	return conn
+}
+
+// call makes a request, with a form or JSON body, and returns status and body.
+func call(t *testing.T, method, address, token, body string) (int, string) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), method, address, bytes.NewBufferString(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	if strings.HasPrefix(body, "{") {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	if token != "" {
+		req.Header.Set("Authorization", "Bearer "+token)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	answer, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resp.StatusCode, string(answer)
+}
