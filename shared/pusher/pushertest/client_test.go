@@ -1,4 +1,4 @@
-package pushertest_test
+package pushertest
 
 import (
 	"context"
@@ -6,13 +6,12 @@ import (
 	"time"
 
 	"roomcast/shared/pusher"
-	"roomcast/shared/pusher/pushertest"
 )
 
 // start runs an emulator for one test.
-func start(t testing.TB, opts pushertest.Options) *pushertest.Server {
+func start(t testing.TB, opts Options) *Server {
 	t.Helper()
-	s, err := pushertest.New(opts)
+	s, err := New(opts)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -20,7 +19,7 @@ func start(t testing.TB, opts pushertest.Options) *pushertest.Server {
 	return s
 }
 
-func client(t testing.TB, s *pushertest.Server) *pusher.Client {
+func client(t testing.TB, s *Server) *pusher.Client {
 	t.Helper()
 	c, err := pusher.New(s.Config())
 	if err != nil {
@@ -38,7 +37,7 @@ func within(t testing.TB) context.Context {
 }
 
 func TestPublishIsRecordedInOrder(t *testing.T) {
-	s := start(t, pushertest.Options{})
+	s := start(t, Options{})
 	c := client(t, s)
 	ctx := within(t)
 	if err := c.PublishBatch(ctx, []pusher.Event{
@@ -54,7 +53,7 @@ func TestPublishIsRecordedInOrder(t *testing.T) {
 	if len(got) != 3 {
 		t.Fatalf("recorded %d events, want 3", len(got))
 	}
-	for i, want := range []pushertest.Accepted{
+	for i, want := range []Accepted{
 		{Channel: "private-a", Name: "one", Data: `{"n":"<&>"}`, Request: 1, Batch: 0},
 		{Channel: "private-b", Name: "two", Data: "\u2028 😀", Request: 1, Batch: 1},
 		{Channel: "private-a", Name: "three", Data: "x", SocketID: "1.2", Request: 2, Batch: 0},

@@ -205,11 +205,11 @@ func (h *hub) signedIn(userID string) []*socket {
 	return slices.Collect(maps.Keys(h.users[userID]))
 }
 
-// cut closes all sockets without a goodbye.
-func (h *hub) cut() {
+// each calls fn, which must not block, for every socket.
+func (h *hub) each(fn func(*socket)) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for _, sock := range h.sockets {
-		sock.queue.cut()
+		fn(sock)
 	}
 }

@@ -16,9 +16,8 @@ const (
 // queue stands between publishers and one connection: adding never waits, so that a slow
 // reader holds up nobody. It takes memory only while the reader is behind.
 type queue struct {
-	conn   *websocket.Conn
-	cancel context.CancelFunc // of the connection's context
-	wake   chan struct{}      // one slot
+	conn *websocket.Conn
+	wake chan struct{} // one slot
 
 	mu      sync.Mutex
 	waiting [][]byte
@@ -26,8 +25,8 @@ type queue struct {
 	reason  string
 }
 
-func newQueue(conn *websocket.Conn, cancel context.CancelFunc) *queue {
-	return &queue{conn: conn, cancel: cancel, wake: make(chan struct{}, 1)}
+func newQueue(conn *websocket.Conn) *queue {
+	return &queue{conn: conn, wake: make(chan struct{}, 1)}
 }
 
 func (q *queue) add(message []byte) {
@@ -53,9 +52,6 @@ func (q *queue) close(code websocket.StatusCode, reason string) {
 	}
 	q.signal()
 }
-
-// cut ends the connection without a word.
-func (q *queue) cut() { q.cancel() }
 
 func (q *queue) signal() {
 	select {

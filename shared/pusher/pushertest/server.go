@@ -19,6 +19,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/coder/websocket"
+
 	"roomcast/shared/pusher"
 )
 
@@ -168,9 +170,16 @@ func (s *Server) Config() pusher.Config {
 	}
 }
 
-// Cut closes every WebSocket without a goodbye, as a lost network does. The server goes on:
-// clients may come back at once.
-func (s *Server) Cut() { s.hub.cut() }
+// Cut ends every WebSocket without a goodbye, as a lost network does. The server goes on:
+// clients may come back at once. pusher-js does so after a second, but takes a second such cut
+// of a young connection as a sign that WebSockets do not work here, and gives them up.
+func (s *Server) Cut() { s.hub.each(func(sock *socket) { sock.cut() }) }
+
+// CloseSockets closes every WebSocket in an orderly way, with a code that tells clients what
+// to do; pusher-js comes back at once after 4200 and stays away after 4009.
+func (s *Server) CloseSockets(code int, reason string) {
+	s.hub.each(func(sock *socket) { sock.queue.close(websocket.StatusCode(code), reason) })
+}
 
 // WaitSubscribers returns when at least n connections are subscribed to the channel, or with
 // the context's error.
