@@ -46,7 +46,7 @@ const (
 	codeNoApp        = 4001
 	codeBadProtocol  = 4007
 	codeUnauthorized = 4009 // also what terminate_connections sends
-	codeRestart      = 4200 // "generic reconnect immediately"; also for those that read too slowly
+	codeRestart      = 4200 // "generic reconnect immediately"
 	codeNoPong       = 4201
 	codeClientEvents = 4301 // an error message only, the connection stays
 )

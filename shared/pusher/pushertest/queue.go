@@ -17,6 +17,7 @@ const (
 // reader holds up nobody. It takes memory only while the reader is behind.
 type queue struct {
 	conn *websocket.Conn
+	cut  func()        // ends the connection without a word
 	wake chan struct{} // one slot
 
 	mu      sync.Mutex
@@ -25,8 +26,8 @@ type queue struct {
 	reason  string
 }
 
-func newQueue(conn *websocket.Conn) *queue {
-	return &queue{conn: conn, wake: make(chan struct{}, 1)}
+func newQueue(conn *websocket.Conn, cut func()) *queue {
+	return &queue{conn: conn, cut: cut, wake: make(chan struct{}, 1)}
 }
 
 func (q *queue) add(message []byte) {
@@ -36,10 +37,10 @@ func (q *queue) add(message []byte) {
 		return
 	}
 	if len(q.waiting) >= maxQueued {
-		q.code, q.reason, q.waiting = codeRestart, "Too slow", nil
-	} else {
-		q.waiting = append(q.waiting, message)
+		q.cut() // it would not read a closing message either
+		return
 	}
+	q.waiting = append(q.waiting, message)
 	q.signal()
 }
 

@@ -173,7 +173,7 @@ func (s *Server) Config() pusher.Config {
 // Cut ends every WebSocket without a goodbye, as a lost network does. The server goes on:
 // clients may come back at once. pusher-js does so after a second, but takes a second such cut
 // of a young connection as a sign that WebSockets do not work here, and gives them up.
-func (s *Server) Cut() { s.hub.each(func(sock *socket) { sock.cut() }) }
+func (s *Server) Cut() { s.hub.each(func(sock *socket) { sock.queue.cut() }) }
 
 // CloseSockets closes every WebSocket in an orderly way, with a code that tells clients what
 // to do; pusher-js comes back at once after 4200 and stays away after 4009.

@@ -20,7 +20,6 @@ type socket struct {
 	id       string // digits.digits
 	server   *Server
 	queue    *queue
-	cut      func()          // ends the connection without a word
 	channels map[string]bool // under hub.mu
 	userID   string          // signed in as; written under hub.mu by the reading goroutine
 
@@ -62,8 +61,7 @@ func (s *Server) attend(conn *websocket.Conn) {
 	sock := &socket{
 		id:       fmt.Sprintf("%d.%d", rand.IntN(1_000_000), rand.IntN(1_000_000_000)),
 		server:   s,
-		queue:    newQueue(conn),
-		cut:      cancel,
+		queue:    newQueue(conn, cancel),
 		channels: make(map[string]bool),
 	}
 	s.hub.add(sock)
