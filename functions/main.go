@@ -90,7 +90,7 @@ func assemble(cfg Config, log *slog.Logger, freezes bool) (*parts, error) {
 	})
 	tokens, tokenErr := token.New(token.Config{
 		SupabaseURL: cfg.SupabaseURL, JWTSecret: string(cfg.SupabaseJWTSecret),
-		AllowAnonymous: cfg.AllowAnonymous, Log: log,
+		AllowAnonymous: cfg.AllowAnonymous, Leeway: token.DefaultLeeway, Log: log,
 	})
 	access, accessErr := p.openAccess()
 	if err := errors.Join(err, tokenErr, accessErr); err != nil {

@@ -51,7 +51,9 @@ func (m *metrics) request(route string, status int, took time.Duration) {
 	m.time("http_request_duration_seconds", fmt.Sprintf("route=%q,status=\"%d\"", route, status), took)
 }
 
-func (m *metrics) authorized(result string) { m.count("authorizations_total", label("result", result), 1) }
+func (m *metrics) authorized(result string) {
+	m.count("authorizations_total", label("result", result), 1)
+}
 
 // Bell counts a bell received.
 func (m *metrics) Bell() { m.count("bells_total", "", 1) }

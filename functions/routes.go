@@ -21,31 +21,27 @@ const forwardLimit = 4 * time.Second
 //	GET  /healthz               Fly                             health, below
 func (p *parts) routes() http.Handler {
 	mux := http.NewServeMux()
-	handle := func(pattern string, h web.HandlerFunc, opts ...web.Option) http.Handler {
-		handler := web.Handle(p.log, pattern, h, append(opts, web.Observe(p.metrics.request))...)
-		mux.Handle(pattern, handler)
-		return handler
-	}
-	browsers := func(pattern string, h web.HandlerFunc) {
-		handler := web.CORS(p.cfg.AllowedOrigins, p.nudging(web.Handle(p.log, pattern, h, web.Observe(p.metrics.request))))
-		mux.Handle(pattern, handler)
-		mux.Handle("OPTIONS "+pattern[len("POST "):], handler)
+	handle := func(pattern string, h web.HandlerFunc, opts ...web.Option) {
+		mux.Handle(pattern, web.Handle(p.log, pattern, h, append(opts, web.Observe(p.metrics.request))...))
 	}
 	handle("POST /webhooks/supabase", p.bell.ServeHTTP)
-	browsers("POST /pusher/auth", p.authorize.Channel)
-	browsers("POST /pusher/user-auth", p.authorize.User)
+	handle("POST /pusher/auth", p.authorize.Channel)
+	handle("POST /pusher/user-auth", p.authorize.User)
 	handle("GET /healthz", p.health, web.Quiet())
 	handle("/", func(http.ResponseWriter, *http.Request) error { return web.NotFound("no such route") }, web.Quiet())
-	return mux
+	return web.CORS(p.cfg.AllowedOrigins, p.nudging(mux))
 }
 
-// nudging lets a browser's request wake a relay whose bell was lost.
+// nudging lets any request but a health check wake a relay whose bell was lost:
+// clients that connect are one more backstop.
 func (p *parts) nudging(next http.Handler) http.Handler {
 	if p.relay == nil || p.freezes {
 		return next
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		p.relay.Nudge()
+		if r.URL.Path != "/healthz" {
+			p.relay.Nudge()
+		}
 		next.ServeHTTP(w, r)
 	})
 }

@@ -78,11 +78,11 @@ func versionOf(name string) int {
 }
 
 func applied(ctx context.Context, conn *pgx.Conn) (map[int]bool, error) {
+	var versions []int
 	rows, err := conn.Query(ctx, `select version from roomcast.migrations`)
-	if err != nil {
-		return nil, err
+	if err == nil {
+		versions, err = pgx.CollectRows(rows, pgx.RowTo[int])
 	}
-	versions, err := pgx.CollectRows(rows, pgx.RowTo[int])
 	if pg := (*pgconn.PgError)(nil); errors.As(err, &pg) && (pg.Code == "42P01" || pg.Code == "3F000") {
 		return nil, nil // no such table or schema: nothing is applied yet
 	}

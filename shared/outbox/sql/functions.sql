@@ -548,6 +548,19 @@ language sql stable set search_path = '' as $$
    where a.attrelid = $1 and a.attname = $2 and a.attnum > 0 and not a.attisdropped
 $$;
 
+-- table_named finds a table by its name; without a schema it is one of public's.
+create or replace function roomcast.table_named(name text) returns regclass
+language plpgsql stable set search_path = '' as $$
+declare
+  tbl constant regclass := to_regclass(case when strpos($1, '.') = 0 then 'public.' || $1 else $1 end);
+begin
+  if tbl is null then
+    raise exception 'table_name: there is no table %', $1 using errcode = 'undefined_table';
+  end if;
+  return tbl;
+end
+$$;
+
 -- attach is what attach_messages and attach_members share. It takes a short lock on
 -- the table, and gives up after three seconds rather than queue the chat behind it.
 create or replace function roomcast.attach(
@@ -556,13 +569,10 @@ returns void
 language plpgsql set search_path = '' set lock_timeout = '3s' as $$
 #variable_conflict use_variable
 declare
-  tbl  regclass := to_regclass(table_name);
+  tbl  regclass := roomcast.table_named(table_name);
   col  text;
   id   int;
 begin
-  if tbl is null then
-    raise exception 'table_name: there is no table %', table_name using errcode = 'undefined_table';
-  end if;
   if (select relkind from pg_class c where c.oid = tbl) not in ('r', 'p') then
     raise exception 'table_name: % is not a table', table_name using errcode = 'wrong_object_type';
   end if;
@@ -609,7 +619,7 @@ begin
   perform roomcast.attach($1, 'messages', $2, null, $3, coalesce($4, (
     select array_agg(a.attname::text order by array_position(i.indkey::int2[], a.attnum))
       from pg_index i join pg_attribute a on a.attrelid = i.indrelid and a.attnum = any (i.indkey::int2[])
-     where i.indrelid = to_regclass($1) and i.indisprimary)));
+     where i.indrelid = roomcast.table_named($1) and i.indisprimary)));
 end
 $$;
 
@@ -627,13 +637,12 @@ $$;
 -- detach stops relaying a table. What it has already put into the outbox is still sent.
 create or replace function roomcast.detach(table_name text) returns void
 language plpgsql set search_path = '' set lock_timeout = '3s' as $$
+declare
+  tbl constant regclass := roomcast.table_named($1);
 begin
-  if to_regclass($1) is null then
-    raise exception 'table_name: there is no table %', $1 using errcode = 'undefined_table';
-  end if;
-  execute format('drop trigger if exists roomcast_capture on %s', to_regclass($1));
-  execute format('drop trigger if exists roomcast_truncate on %s', to_regclass($1));
-  update roomcast.sources set detached_at = now() where relation = to_regclass($1) and detached_at is null;
+  execute format('drop trigger if exists roomcast_capture on %s', tbl);
+  execute format('drop trigger if exists roomcast_truncate on %s', tbl);
+  update roomcast.sources set detached_at = now() where relation = tbl and detached_at is null;
   perform roomcast.remake_is_member();
 end
 $$;
