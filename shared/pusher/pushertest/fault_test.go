@@ -38,15 +38,16 @@ func TestFaults(t *testing.T) {
 		"short delay":        {Fault{Delay: time.Millisecond}, func(err error) bool { return err == nil }, 1, false},
 	} {
 		s := start(t, Options{})
-		cfg := s.Config()
-		cfg.Timeout = 250 * time.Millisecond
-		c, err := pusher.New(cfg)
-		if err != nil {
-			t.Fatal(err)
-		}
+		c := client(t, s)
 		tc.fault.Times = 1
 		inj := s.Inject(tc.fault)
-		if err := c.PublishBatch(within(t), event1("c")); !tc.check(err) {
+		ctx := within(t)
+		if tc.fault.Hang || tc.fault.Delay > time.Minute {
+			var cancel context.CancelFunc
+			ctx, cancel = context.WithTimeout(ctx, 100*time.Millisecond)
+			defer cancel()
+		}
+		if err := c.PublishBatch(ctx, event1("c")); !tc.check(err) {
 			t.Errorf("%s: %v", name, err)
 		}
 		got := s.Events()

@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
-	"sync/atomic"
+	"sync"
 	"time"
 
 	"github.com/coder/websocket"
@@ -116,27 +116,43 @@ func (sock *socket) read(ctx context.Context, conn *websocket.Conn) {
 
 // silence pings a connection that says nothing, and closes it when it does not answer.
 type silence struct {
+	limit time.Duration
+
+	mu     sync.Mutex
 	timer  *time.Timer
-	limit  time.Duration
-	pinged atomic.Bool
+	pinged bool
 }
 
 func (sock *socket) watchSilence() *silence {
 	w := &silence{limit: sock.server.opts.ActivityTimeout}
-	w.timer = time.AfterFunc(w.limit, func() {
-		if w.pinged.Swap(true) {
-			sock.queue.close(codeNoPong, "Pong reply not received")
-			return
-		}
-		sock.send(frame{Event: evPing, Data: "{}"})
-		w.timer.Reset(min(pongTimeout, w.limit))
-	})
+	w.mu.Lock() // the timer may fire before it is assigned
+	defer w.mu.Unlock()
+	w.timer = time.AfterFunc(w.limit, func() { w.expired(sock) })
 	return w
 }
 
+func (w *silence) expired(sock *socket) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.pinged {
+		sock.queue.close(codeNoPong, "Pong reply not received")
+		return
+	}
+	w.pinged = true
+	sock.send(frame{Event: evPing, Data: "{}"})
+	w.timer.Reset(min(pongTimeout, w.limit))
+}
+
 func (w *silence) heard() {
-	w.pinged.Store(false)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.pinged = false
 	w.timer.Reset(w.limit)
 }
 
-func (w *silence) stop() { w.timer.Stop() }
+func (w *silence) stop() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.timer.Stop()
+	w.pinged = true // a timer that fires just now shall not start anew
+}
