@@ -30,35 +30,48 @@ func need(t *testing.T, err error) {
 	}
 }
 
-// startStack runs the stack until the test ends and returns what it printed.
+// running is a stack under test.
+type running struct {
+	env    map[string]string // what it printed
+	cancel context.CancelFunc
+	ended  chan error
+}
+
+// startStack runs the stack until the test ends, and fails the test if a part
+// died or could not be stopped.
 func startStack(t *testing.T, args ...string) map[string]string {
+	t.Helper()
+	s := launch(t, args...)
+	t.Cleanup(func() {
+		s.cancel()
+		if err := <-s.ended; err != nil {
+			t.Errorf("stack: %v", err)
+		}
+	})
+	return s.env
+}
+
+// launch starts the stack and waits until it is ready. The caller ends it.
+func launch(t *testing.T, args ...string) *running {
 	t.Helper()
 	_, err := outboxtest.FindBin()
 	need(t, err)
 	ctx, cancel := context.WithCancel(context.Background())
+	s := &running{env: map[string]string{}, cancel: cancel, ended: make(chan error, 1)}
 	read, write := io.Pipe()
-	ended := make(chan error, 1)
 	go func() {
-		err := run(ctx, args, write, testLog{t})
+		s.ended <- run(ctx, args, write, testLog{t})
 		write.Close()
-		ended <- err
 	}()
-	t.Cleanup(func() {
-		cancel()
-		if err := <-ended; err != nil {
-			t.Errorf("stack: %v", err)
-		}
-	})
-	env := map[string]string{}
-	lines := bufio.NewScanner(read)
-	for lines.Scan() {
+	for lines := bufio.NewScanner(read); lines.Scan(); {
 		if lines.Text() == "ready" {
-			return env
+			return s
 		}
 		key, value, _ := strings.Cut(lines.Text(), "=")
-		env[key] = value
+		s.env[key] = value
 	}
-	t.Fatal("the stack ended before it was ready")
+	cancel()
+	t.Fatalf("the stack ended before it was ready: %v", <-s.ended)
 	return nil
 }
 

@@ -8,14 +8,20 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/chromedp/chromedp"
 	"github.com/jackc/pgx/v5"
+
+	"roomcast/shared/outbox/outboxtest"
+	"roomcast/shared/pusher/pushertest"
 )
 
 // TestStack starts the whole stack once and looks at it from every side.
@@ -26,12 +32,58 @@ func TestStack(t *testing.T) {
 	t.Run("authorization", func(t *testing.T) { authorization(t, env) })
 	t.Run("a row appears on both members' panes", func(t *testing.T) { rowAppears(t, env) })
 	t.Run("a stranger is refused", func(t *testing.T) { strangerRefused(t, env) })
-	t.Run("a second stack beside it", func(t *testing.T) {
-		other := startStack(t)
-		if other["ROOMCAST_URL"] == env["ROOMCAST_URL"] {
-			t.Error("both have the same address")
-		}
-	})
+	t.Run("a stack on given servers", func(t *testing.T) { givenServers(t, env) })
+}
+
+// givenServers starts a second stack on a database and a Pusher server of ours.
+func givenServers(t *testing.T, first map[string]string) {
+	pusher, err := pushertest.New(pushertest.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(pusher.Close)
+	c := pusher.Config()
+	database := outboxtest.Database(t)
+	env := startStack(t, "-postgres", database, "-pusher", fmt.Sprintf("http://%s:%s@%s/apps/%s", c.Key, c.Secret, c.Host, c.AppID))
+	if env["DATABASE_URL"] != database || env["PUSHER_HOST"] != c.Host || env["ROOMCAST_URL"] == first["ROOMCAST_URL"] {
+		t.Errorf("not on what was given: %s %s %s", env["DATABASE_URL"], env["PUSHER_HOST"], env["ROOMCAST_URL"])
+	}
+	_, err = connect(t, env).Exec(t.Context(), `insert into public.messages (room_id, user_id, content) values ($1, $2, 'hi')`,
+		env["DEMO_ROOM"], memberID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	if err := pusher.Wait(ctx, func(events []pushertest.Accepted) bool {
+		return len(events) > 0 && events[0].Channel == "private-room-"+env["DEMO_ROOM"]
+	}); err != nil {
+		t.Errorf("events: %v (%v)", pusher.Events(), err)
+	}
+}
+
+// TestDeadPostgresEndsTheStack crashes the server behind the stack's back.
+func TestDeadPostgresEndsTheStack(t *testing.T) {
+	s := launch(t)
+	defer s.cancel()
+	var backend int
+	if err := connect(t, s.env).QueryRow(t.Context(), `select pg_backend_pid()`).Scan(&backend); err != nil {
+		t.Fatal(err)
+	}
+	out, err := exec.Command("ps", "-o", "ppid=", "-p", strconv.Itoa(backend)).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	postmaster, err := strconv.Atoi(strings.TrimSpace(string(out)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Kill(postmaster, syscall.SIGQUIT); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-s.ended; err == nil || !strings.Contains(err.Error(), "Postgres died") {
+		t.Errorf("the stack ended with %v", err)
+	}
 }
 
 func printed(t *testing.T, env map[string]string) {
@@ -100,9 +152,10 @@ func rowAppears(t *testing.T, env map[string]string) {
 	mira, jonas := paneOf(memberID), paneOf(otherMemberID)
 	must(t, ctx, chromedp.Navigate(env["DEMO_URL"]), visible(mira+` .send`), visible(jonas+` .send`))
 
-	const content = "Typed in psql, read in <b>Chromium</b> 🚢"
+	const content = "A row from psql, <b>plain</b> as it was typed. Déjà vu?"
 	var id string
-	err := connect(t, env).QueryRow(t.Context(), `insert into public.messages (room_id, user_id, content)
+	conn := connect(t, env)
+	err := conn.QueryRow(t.Context(), `insert into public.messages (room_id, user_id, content)
 		values ($1, $2, $3) returning id::text`, env["DEMO_ROOM"], memberID, content).Scan(&id)
 	if err != nil {
 		t.Fatal(err)
@@ -116,8 +169,19 @@ func rowAppears(t *testing.T, env map[string]string) {
 	}
 	// The other way round: one member types, the other reads.
 	must(t, ctx, chromedp.SendKeys(chromedp.CSS(jonas+` input`), "Got it. That was quicker than the ferry.\r"),
-		visible(mira+` .message:last-child:not(.own) .delay`))
+		visible(mira+` .message:last-child:not(.own):not(.fresh) .delay`))
 	screenshot(t, ctx, "members")
+	// An edit and a deletion, again from outside.
+	bubble := fmt.Sprintf(`%s .message[data-id="%s"]`, jonas, id)
+	for _, change := range []struct{ sql, shown string }{
+		{`update public.messages set content = 'Edited' where id = $1`, "Edited"},
+		{`delete from public.messages where id = $1`, "deleted"},
+	} {
+		if _, err := conn.Exec(t.Context(), change.sql, id); err != nil {
+			t.Fatal(err)
+		}
+		get(t, ctx, chromedp.Poll[bool](fmt.Sprintf(`document.querySelector(%q)?.textContent === %q`, bubble+" p", change.shown)))
+	}
 	// Leaving ends the listening; joining begins it again.
 	must(t, ctx, click(jonas+` .who button`), visible(jonas+` .left`), visible(mira+` .note`))
 	screenshot(t, ctx, "left")

@@ -28,3 +28,15 @@ export function icon(path) {
   svg.append(p);
   return svg;
 }
+
+/**
+ * Makes list's children be those given, leaving alone the ones that are in their
+ * place: an element put in again would lose its focus and repeat its animation.
+ * @param {Element} list @param {Element[]} wanted
+ */
+export function replace(list, wanted) {
+  wanted.forEach((e, i) => {
+    if (list.children[i] !== e) list.insertBefore(e, list.children[i] ?? null);
+  });
+  while (list.children.length > wanted.length) list.lastElementChild?.remove();
+}

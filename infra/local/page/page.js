@@ -9,9 +9,10 @@ import { figures } from "./figures.js";
 const config = await (await fetch("config.json")).json();
 const panes = /** @type {HTMLElement} */ (document.getElementById("panes"));
 
-/** @param {string} token */
+/** Opens a pane in its person's colour. @param {string} token */
 function open(token) {
-  const pane = new Pane(config, token, panes.children.length);
+  const tone = [...config.members, config.stranger].indexOf(token);
+  const pane = new Pane(config, token, Math.max(0, tone));
   panes.append(pane.element);
   panes.dataset.count = String(panes.children.length);
   pane.start();

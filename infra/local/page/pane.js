@@ -2,7 +2,7 @@
 // One person's screen: a connection, the rooms, and the room that is open.
 
 import { Api } from "./api.js";
-import { el } from "./dom.js";
+import { el, replace } from "./dom.js";
 import { Room } from "./room.js";
 
 const words = /** @type {Record<string, string>} */ ({
@@ -93,7 +93,7 @@ export class Pane {
     const atEnd = this.log.scrollHeight - this.log.scrollTop - this.log.clientHeight < 80;
     const moved = this.shown !== room;
     this.shown = room;
-    this.log.replaceChildren(...room.elements());
+    replace(this.log, room.elements());
     if (atEnd || moved) this.log.scrollTop = this.log.scrollHeight;
   }
 

@@ -149,7 +149,7 @@ export class Room {
     const own = m.user_id === this.pane.me;
     const time = new Date(m.created_at).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
     const path = `/api/rooms/${this.id}/messages/${m.id}`;
-    return el("li", { className: `message${own ? " own" : ""}${fresh ? " fresh" : ""}`, "data-id": m.id },
+    const bubble = el("li", { className: `message${own ? " own" : ""}${fresh ? " fresh" : ""}`, "data-id": m.id },
       el("p", { textContent: m.content ?? "…" }),
       el("div", { className: "meta" },
         el("span", { textContent: own ? time : `${this.nameOf(m.user_id)}, ${time}` }),
@@ -158,6 +158,8 @@ export class Room {
           ? el("span", { className: `delay${delay > 1000 ? " slow" : ""}`, title: "From commit to this page", textContent: `${Math.max(0, Math.round(delay))} ms` })
           : null),
       own ? this.acts(m, path) : null);
+    bubble.addEventListener("animationend", () => bubble.classList.remove("fresh"));
+    return bubble;
   }
 
   /** @param {Message} m @param {string} path */
