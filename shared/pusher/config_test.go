@@ -23,7 +23,7 @@ func TestNewReportsAllFaultsAtOnce(t *testing.T) {
 	if strings.Contains(err.Error(), "c2hvcnQ") {
 		t.Error("the error shows the encryption key")
 	}
-	for _, host := range []string{"http://localhost", "localhost/apps", "user@localhost"} {
+	for _, host := range []string{"http://localhost", "localhost/apps", "user@localhost", "local host", "localhost:x", ":80", "localhost?x"} {
 		if _, err := New(Config{AppID: "1", Key: "k", Secret: "s", Host: host}); err == nil {
 			t.Errorf("host %q was accepted", host)
 		}

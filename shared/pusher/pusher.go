@@ -18,7 +18,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"strings"
+	"net/url"
 	"time"
 
 	gopusher "github.com/pusher/pusher-http-go/v5"
@@ -119,8 +119,8 @@ func checkConfig(cfg Config) (key []byte, err error) {
 	fault(!isSlug(cfg.Key), "key: required, of letters, digits, - and _")
 	fault(cfg.Secret == "", "secret: required")
 	fault(cfg.Host == "" && cfg.Cluster == "", "cluster or host: one is required")
-	fault(strings.ContainsAny(cfg.Host, "/?#@ "), "host: must be host or host:port, without a scheme or path")
-	fault(cfg.Host == "" && cfg.Cluster != "" && !isSlug(cfg.Cluster), "cluster: must be a name such as eu")
+	fault(!isHost(cfg.address()), "host: must be host or host:port, without a scheme or path")
+	fault(cfg.Cluster != "" && !isSlug(cfg.Cluster), "cluster: must be a name such as eu")
 	fault(cfg.Timeout < 0, "timeout: must not be negative")
 	fault(cfg.MaxConns < 0, "max conns: must not be negative")
 	if cfg.EncryptionKey != "" {
@@ -129,6 +129,13 @@ func checkConfig(cfg Config) (key []byte, err error) {
 		fault(err != nil || len(key) != encryptionKeySize, "encryption key: must be the base64 of 32 bytes")
 	}
 	return key, errors.Join(faults...)
+}
+
+// isHost reports whether the address is a host or host:port and nothing more. The library
+// would take a scheme or a path for part of the host, and panic on some of them.
+func isHost(address string) bool {
+	u, err := url.Parse("http://" + address)
+	return err == nil && u.Host == address && u.Hostname() != ""
 }
 
 func isSlug(s string) bool {

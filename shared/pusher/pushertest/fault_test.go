@@ -14,7 +14,7 @@ import (
 	"roomcast/shared/pusher"
 )
 
-func event1(channel string) []pusher.Event {
+func anEvent(channel string) []pusher.Event {
 	return []pusher.Event{{Channel: channel, Name: "n", Data: []byte("d")}}
 }
 
@@ -47,14 +47,14 @@ func TestFaults(t *testing.T) {
 			ctx, cancel = context.WithTimeout(ctx, 100*time.Millisecond)
 			defer cancel()
 		}
-		if err := c.PublishBatch(ctx, event1("c")); !tc.check(err) {
+		if err := c.PublishBatch(ctx, anEvent("c")); !tc.check(err) {
 			t.Errorf("%s: %v", name, err)
 		}
 		got := s.Events()
 		if len(got) != tc.accepted || inj.Hits() != 1 || len(got) > 0 && got[0].Dropped != tc.dropped {
 			t.Errorf("%s: %d hits, recorded %+v", name, inj.Hits(), got)
 		}
-		if err := c.PublishBatch(within(t), event1("c")); err != nil {
+		if err := c.PublishBatch(within(t), anEvent("c")); err != nil {
 			t.Errorf("%s: once only, but then: %v", name, err)
 		}
 	}
@@ -70,8 +70,8 @@ func isDeadline(err error) bool { return errors.Is(err, context.DeadlineExceeded
 func TestFaultsMatch(t *testing.T) {
 	s := start(t, Options{})
 	c := client(t, s)
-	fails := func(channel string) bool { return c.PublishBatch(within(t), event1(channel)) != nil }
-	single := func() bool { return c.Publish(within(t), event1("c")[0]) != nil }
+	fails := func(channel string) bool { return c.PublishBatch(within(t), anEvent(channel)) != nil }
+	single := func() bool { return c.Publish(within(t), anEvent("c")[0]) != nil }
 
 	inj := s.Inject(Fault{Path: "/apps/*/batch_events", Channel: "private-*", Status: 500})
 	if fails("c") || single() || !fails("private-x") || !fails("private-y") {
@@ -127,13 +127,13 @@ func TestAdmin(t *testing.T) {
 		t.Fatal(status, body)
 	}
 	var answer *pusher.Error
-	if err := c.PublishBatch(within(t), event1("c")); !errors.As(err, &answer) || answer.Status != 429 || answer.RetryAfter != 2*time.Second {
+	if err := c.PublishBatch(within(t), anEvent("c")); !errors.As(err, &answer) || answer.Status != 429 || answer.RetryAfter != 2*time.Second {
 		t.Error(err)
 	}
 	if status, _ := do("DELETE", "/admin/faults", "", ""); status != 200 {
 		t.Error(status)
 	}
-	if err := c.PublishBatch(within(t), event1("c")); err != nil {
+	if err := c.PublishBatch(within(t), anEvent("c")); err != nil {
 		t.Error(err)
 	}
 	if _, body := do("GET", "/admin/stats", "", ""); body != `{"requests":1,"events":1,"sockets":0}` {
@@ -155,12 +155,12 @@ func TestStopAndStart(t *testing.T) {
 	s := start(t, Options{})
 	c := client(t, s)
 	addr := s.Addr()
-	if err := c.PublishBatch(within(t), event1("c")); err != nil {
+	if err := c.PublishBatch(within(t), anEvent("c")); err != nil {
 		t.Fatal(err)
 	}
 	s.Stop()
 	s.Stop() // harmless
-	if err := c.PublishBatch(within(t), event1("c")); pusher.Classify(err) != pusher.TryLater {
+	if err := c.PublishBatch(within(t), anEvent("c")); pusher.Classify(err) != pusher.TryLater {
 		t.Errorf("stopped: %v", err)
 	}
 	for range 2 {
@@ -168,7 +168,7 @@ func TestStopAndStart(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := c.PublishBatch(within(t), event1("c")); err != nil || s.Addr() != addr || len(s.Events()) != 2 {
+	if err := c.PublishBatch(within(t), anEvent("c")); err != nil || s.Addr() != addr || len(s.Events()) != 2 {
 		t.Errorf("started again: %v, at %s with %d events", err, s.Addr(), len(s.Events()))
 	}
 }
@@ -182,7 +182,7 @@ func TestRecording(t *testing.T) {
 	for range 4 {
 		publishers.Go(func() {
 			for range 5 {
-				if err := c.PublishBatch(within(t), event1("c")); err != nil {
+				if err := c.PublishBatch(within(t), anEvent("c")); err != nil {
 					t.Error(err)
 				}
 			}
@@ -207,7 +207,7 @@ func TestRecording(t *testing.T) {
 	}
 
 	none := start(t, Options{Record: -1})
-	if err := client(t, none).PublishBatch(within(t), event1("c")); err != nil || len(none.Events()) != 0 || none.Stats().Events != 1 {
+	if err := client(t, none).PublishBatch(within(t), anEvent("c")); err != nil || len(none.Events()) != 0 || none.Stats().Events != 1 {
 		t.Errorf("recording is off, but: %v %+v", err, none.Events())
 	}
 	ctx, cancel := context.WithCancel(within(t))
