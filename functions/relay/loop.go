@@ -38,7 +38,11 @@ type loop struct {
 	database backoff   // while the database does not answer
 	failed   error     // its last error, until it answers again
 	cleanAt  time.Time
+	putOff   bool // some room was given back, to be tried later
 }
+
+// errPutOff says that a room's events were not accepted, though others' were.
+var errPutOff = errors.New("some rooms are to be tried again later")
 
 func newLoop(r *Relay) *loop {
 	now := time.Now()
@@ -208,6 +212,11 @@ func (l *loop) take(out outcome) {
 	l.underWay--
 	l.rows -= out.rows
 	l.acks = append(l.acks, out.acks...)
+	for _, ack := range out.acks {
+		if ack.Wait > 0 {
+			l.putOff = true
+		}
+	}
 }
 
 // wait sleeps until something is to be done: a lane is through, a bell rings, the
@@ -308,7 +317,11 @@ func (l *loop) empty(ctx context.Context) error {
 		l.pollAt = time.Time{}
 		l.claim(ctx)
 		if l.underWay == 0 {
-			return errors.Join(l.failed, l.health.reason())
+			err := errors.Join(l.failed, l.health.reason())
+			if err == nil && l.putOff {
+				return errPutOff
+			}
+			return err
 		}
 		l.settle(ctx)
 	}
