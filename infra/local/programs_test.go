@@ -24,6 +24,7 @@ import (
 // own, which serves the installed ones in embedded-postgres's packaging, and
 // starts a cluster with what was unpacked, as root as well as not.
 func TestFetchedProgramsStart(t *testing.T) {
+	t.Parallel()
 	installed, err := outboxtest.FindBin()
 	need(t, err)
 	_, err = exec.LookPath("xz")

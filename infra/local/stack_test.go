@@ -26,6 +26,7 @@ import (
 
 // TestStack starts the whole stack once and looks at it from every side.
 func TestStack(t *testing.T) {
+	t.Parallel()
 	env := startStack(t)
 	t.Run("prints what a second relay needs", func(t *testing.T) { printed(t, env) })
 	t.Run("row level security", func(t *testing.T) { rowLevelSecurity(t, env) })
@@ -44,7 +45,9 @@ func givenServers(t *testing.T, first map[string]string) {
 	t.Cleanup(pusher.Close)
 	c := pusher.Config()
 	database := outboxtest.Database(t)
-	env := startStack(t, "-postgres", database, "-pusher", fmt.Sprintf("http://%s:%s@%s/apps/%s", c.Key, c.Secret, c.Host, c.AppID))
+	args := []string{"-postgres", database, "-pusher", fmt.Sprintf("http://%s:%s@%s/apps/%s", c.Key, c.Secret, c.Host, c.AppID)}
+	t.Run("once", func(t *testing.T) { startStack(t, args...) }) // the second finds all in place
+	env := startStack(t, args...)
 	if env["DATABASE_URL"] != database || env["PUSHER_HOST"] != c.Host || env["ROOMCAST_URL"] == first["ROOMCAST_URL"] {
 		t.Errorf("not on what was given: %s %s %s", env["DATABASE_URL"], env["PUSHER_HOST"], env["ROOMCAST_URL"])
 	}
@@ -64,6 +67,7 @@ func givenServers(t *testing.T, first map[string]string) {
 
 // TestDeadPostgresEndsTheStack crashes the server behind the stack's back.
 func TestDeadPostgresEndsTheStack(t *testing.T) {
+	t.Parallel()
 	s := launch(t)
 	defer s.cancel()
 	var backend int
