@@ -2,7 +2,6 @@ package main
 
 import (
 	"net/http"
-	"runtime/debug"
 	"time"
 
 	"roomcast/shared/web"
@@ -47,25 +46,16 @@ func (p *parts) nudging(next http.Handler) http.Handler {
 }
 
 // health answers GET /healthz. It asks nobody: a database that is away must not
-// make Fly restart the machine that waits for it.
+// make Fly restart the machine that waits for it. What it can say is that the
+// configuration is whole, since a process whose configuration is not does not get
+// as far as listening, and which of the two modes came of it: a DATABASE_URL that
+// was lost on the way makes a relay that works and keeps no promise.
 func (p *parts) health(w http.ResponseWriter, _ *http.Request) error {
 	mode := "outbox"
 	if p.cfg.forwardOnly() {
 		mode = "forward-only"
 	}
-	return web.WriteJSON(w, http.StatusOK, map[string]string{"status": "ok", "mode": mode, "version": version()})
-}
-
-// version is the commit the binary was built from, as far as it knows.
-func version() string {
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return "unknown"
-	}
-	for _, setting := range info.Settings {
-		if setting.Key == "vcs.revision" {
-			return setting.Value
-		}
-	}
-	return "unknown"
+	return web.WriteJSON(w, http.StatusOK, map[string]any{
+		"status": "ok", "ready": true, "mode": mode, "channels": p.cfg.kinds, "version": version(),
+	})
 }
