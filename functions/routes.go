@@ -27,7 +27,6 @@ func (p *parts) routes() http.Handler {
 	handle("POST /pusher/auth", p.authorize.Channel)
 	handle("POST /pusher/user-auth", p.authorize.User)
 	handle("GET /healthz", p.health, web.Quiet())
-	handle("/", func(http.ResponseWriter, *http.Request) error { return web.NotFound("no such route") }, web.Quiet())
 	return web.CORS(p.cfg.AllowedOrigins, p.nudging(mux))
 }
 
