@@ -1,0 +1,124 @@
+// Prepare installs what the tests need beyond Go: Postgres' server programs,
+// Chromium, Node and the npm packages. Where it may (root on a Debian) it installs
+// what is missing; elsewhere it says what to install, and the tests that need it
+// are skipped, loudly, or fail with CI=true.
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"roomcast/shared/outbox/outboxtest"
+)
+
+func main() {
+	if err := run(context.Background()); err != nil {
+		fmt.Fprintln(os.Stderr, "prepare:", err)
+		os.Exit(1)
+	}
+}
+
+// need is one thing the tests use.
+type need struct {
+	what    string
+	present func() bool
+	debian  []string // the packages that bring it
+}
+
+func needs() []need {
+	return []need{
+		{"Postgres' server programs", func() bool { _, err := outboxtest.FindBin(); return err == nil }, []string{"postgresql"}},
+		{"Chromium", func() bool { return onPath("chromium", "chromium-browser", "google-chrome") }, []string{"chromium"}},
+		{"Node and npm", func() bool { return onPath("node") && onPath("npm") }, []string{"nodejs", "npm"}},
+	}
+}
+
+func onPath(names ...string) bool {
+	for _, name := range names {
+		if _, err := exec.LookPath(name); err == nil {
+			return true
+		}
+	}
+	return false
+}
+
+func run(ctx context.Context) error {
+	var missing []need
+	var packages []string
+	for _, n := range needs() {
+		if !n.present() {
+			missing = append(missing, n)
+			packages = append(packages, n.debian...)
+		}
+	}
+	if len(missing) > 0 {
+		if err := install(ctx, packages); err != nil {
+			return err
+		}
+	}
+	for _, n := range missing {
+		if !n.present() {
+			fmt.Printf("prepare: %s missing; on Debian: apt-get install %s\n", n.what, strings.Join(n.debian, " "))
+		}
+	}
+	return npm(ctx)
+}
+
+// install asks Debian for packages, if this is root on a Debian.
+func install(ctx context.Context, packages []string) error {
+	if os.Geteuid() != 0 || !onPath("apt-get") {
+		return nil // said afterwards, for each
+	}
+	if err := step(ctx, "apt-get update", "", "apt-get", "update", "-q"); err != nil {
+		return err
+	}
+	args := append([]string{"install", "-q", "-y", "--no-install-recommends"}, packages...)
+	return step(ctx, "apt-get install "+strings.Join(packages, " "), "", "apt-get", args...)
+}
+
+// npm installs the locked packages, unless they are there already.
+func npm(ctx context.Context) error {
+	dir := filepath.Join("shared", "browser")
+	lock, err := os.Stat(filepath.Join(dir, "package-lock.json"))
+	if err != nil {
+		return fmt.Errorf("run this from the top of the repository: %w", err)
+	}
+	done, err := os.Stat(filepath.Join(dir, "node_modules", ".package-lock.json"))
+	if err == nil && !done.ModTime().Before(lock.ModTime()) || !onPath("npm") {
+		return nil
+	}
+	return step(ctx, "npm ci in "+dir, dir, "npm", "ci", "--no-audit", "--no-fund")
+}
+
+// step runs a command quietly, saying what it does and, while it takes long, that
+// it is still at it. Its output is shown if it fails.
+func step(ctx context.Context, what, dir, name string, args ...string) error {
+	fmt.Println("prepare:", what)
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive")
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	done := make(chan error, 1)
+	start := time.Now()
+	go func() { done <- cmd.Run() }()
+	tick := time.NewTicker(10 * time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case err := <-done:
+			if err != nil {
+				return fmt.Errorf("%s: %w\n%s", what, err, out.Bytes())
+			}
+			return nil
+		case <-tick.C:
+			fmt.Printf("prepare: %s, %d s so far\n", what, int(time.Since(start).Seconds()))
+		}
+	}
+}
