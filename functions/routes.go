@@ -2,6 +2,7 @@ package main
 
 import (
 	"net/http"
+	"strings"
 	"time"
 
 	"roomcast/shared/web"
@@ -27,7 +28,7 @@ func (p *parts) routes() http.Handler {
 	handle("POST /pusher/auth", p.authorize.Channel)
 	handle("POST /pusher/user-auth", p.authorize.User)
 	handle("GET /healthz", p.health, web.Quiet())
-	return web.CORS(p.cfg.AllowedOrigins, p.nudging(mux))
+	return versioned(web.CORS(p.cfg.AllowedOrigins, p.nudging(mux)))
 }
 
 // nudging lets any request but a health check wake a relay whose bell was lost:
@@ -45,8 +46,8 @@ func (p *parts) nudging(next http.Handler) http.Handler {
 }
 
 // health answers GET /healthz. It asks nobody: a database that is away must not
-// make Fly restart the machine that waits for it. What it can say is that the
-// configuration is whole, since a process whose configuration is not does not get
+// make Fly restart the machine that waits for it. "ok" is about the configuration:
+// it is whole, since a process whose configuration is not does not get
 // as far as listening, and which of the two modes came of it: a DATABASE_URL that
 // was lost on the way makes a relay that works and keeps no promise.
 func (p *parts) health(w http.ResponseWriter, _ *http.Request) error {
@@ -54,7 +55,11 @@ func (p *parts) health(w http.ResponseWriter, _ *http.Request) error {
 	if p.cfg.forwardOnly() {
 		mode = "forward-only"
 	}
-	return web.WriteJSON(w, http.StatusOK, map[string]any{
-		"status": "ok", "ready": true, "mode": mode, "channels": p.cfg.kinds, "version": version(),
+	channels := make([]string, len(p.cfg.kinds))
+	for i, kind := range p.cfg.kinds {
+		channels[i] = string(kind)
+	}
+	return web.WriteJSON(w, http.StatusOK, map[string]string{
+		"status": "ok", "mode": mode, "channels": strings.Join(channels, ","), "version": version(),
 	})
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"log/slog"
+	"maps"
 	"net/http/httptest"
 	"strings"
 	"testing"
@@ -31,15 +32,12 @@ func TestEveryAnswerTellsTheVersion(t *testing.T) {
 	}
 	w := httptest.NewRecorder()
 	routes.ServeHTTP(w, httptest.NewRequest("GET", "/healthz", nil))
-	var health struct {
-		Status, Mode, Version string
-		Ready                 bool
-		Channels              []string
-	}
+	var health map[string]string
 	if err := json.Unmarshal(w.Body.Bytes(), &health); err != nil {
 		t.Fatal(err)
 	}
-	if !health.Ready || health.Status != "ok" || health.Mode != "outbox" || len(health.Channels) != 1 || health.Version != version() {
-		t.Errorf("/healthz says %s", w.Body)
+	want := map[string]string{"status": "ok", "mode": "outbox", "channels": "private", "version": version()}
+	if !maps.Equal(health, want) {
+		t.Errorf("/healthz says %v, want %v", health, want)
 	}
 }
