@@ -385,6 +385,67 @@ language sql security definer set search_path = '' as $$
 $$;
 
 --------------------------------------------------------------------------------
+-- Catching up.
+--------------------------------------------------------------------------------
+
+-- readable_from is how the relay asks readable_since: as its owner, and with null
+-- meaning no limit.
+create or replace function roomcast.readable_from(room text, user_id uuid) returns timestamptz
+language plpgsql volatile security definer set search_path = '' as $$
+begin
+  return coalesce(roomcast.readable_since($1, $2), '-infinity');
+end
+$$;
+
+-- history reads one page of a room: its numbered events after a seq, in order, sent
+-- or not, parked ones too. At most max of them, and no more once a megabyte is full,
+-- but always the next one, however large.
+--
+-- Every row repeats where the room stands; a page without events is one row with a
+-- null seq, an unknown room no row. A row deleted by hand comes with a null op: its
+-- number is to be passed over. first is the first seq still kept and not older than
+-- since, counted from when it was numbered, which is when listeners could first hear
+-- it. reset says that nothing continues from after (it lies outside of first - 1 to
+-- head, or belongs to another epoch); the page then begins at first.
+drop function if exists roomcast.history(text, bigint, int, timestamptz, text);   -- its columns may have changed
+create function roomcast.history(room text, after bigint, max int, since timestamptz, known_epoch text default '')
+returns table (epoch text, head bigint, sent bigint, first bigint, reset boolean,
+               seq bigint, at text, kind text, op text, keys text[], record text)
+language sql stable security definer set search_path = '' as $$
+  with here as (
+    select r.room, r.epoch, r.head_seq, r.sent_seq, k.first_seq,
+           ($5 <> '' and $5 <> r.epoch) or $2 not between k.first_seq - 1 and r.head_seq as reset
+      from roomcast.rooms r
+     cross join lateral (
+       select coalesce((select g.first_seq from roomcast.runs g
+                         where g.room = r.room and g.at >= $4
+                         order by g.first_seq limit 1), r.head_seq + 1) as first_seq
+     ) k
+     where r.room = $1
+  ), begun as (
+    select h.*, case when h.reset then h.first_seq - 1 else $2 end as after from here h
+  ), page as (
+    select b.*, n.seq, o.at, s.kind, o.op, s.keys, o.record::text as record,
+           sum(octet_length(o.record::text)) over (order by n.seq rows between unbounded preceding and 1 preceding) as before
+      from begun b
+      left join lateral (
+        select u.id, g.first_seq + u.i - 1 as seq
+          from roomcast.runs g cross join lateral unnest(g.ids) with ordinality as u (id, i)
+         where g.room = b.room and g.first_seq between b.after - 999 and b.after + $3   -- a run holds at most 1000
+           and g.first_seq + u.i - 1 between b.after + 1 and b.after + $3
+      ) n on true
+      left join roomcast.outbox o on o.id = n.id
+      left join roomcast.sources s on s.id = o.source
+  )
+  select p.epoch, p.head_seq, p.sent_seq, p.first_seq, p.reset, p.seq,
+         to_char(p.at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"'),
+         p.kind, p.op, p.keys, p.record
+    from page p
+   where coalesce(p.before, 0) < 1048576
+   order by p.seq
+$$;
+
+--------------------------------------------------------------------------------
 -- Waking and resting.
 --------------------------------------------------------------------------------
 
@@ -740,6 +801,8 @@ grant execute on function
   roomcast.leave_awake(),
   roomcast.has_waiting(),
   roomcast.clean(int),
-  roomcast.may_read(text, uuid, jsonb)
+  roomcast.may_read(text, uuid, jsonb),
+  roomcast.readable_from(text, uuid),
+  roomcast.history(text, bigint, int, timestamptz, text)
 to roomcast_relay;
 commit;

@@ -1,0 +1,172 @@
+package outbox_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"roomcast/shared/event"
+	"roomcast/shared/outbox"
+)
+
+// page writes a page as "epoch-ok head first reset last: seq op content …".
+func (c *chat) page(q outbox.HistoryQuery) string {
+	c.Helper()
+	if q.Room == "" {
+		q.Room = roomA
+	}
+	if q.UserID == "" {
+		q.UserID = user1
+	}
+	h, err := c.db.History(c.Context(), q)
+	if err != nil {
+		c.Fatal(err)
+	}
+	lines := make([]string, 0, len(h.Changes))
+	for _, change := range h.Changes {
+		if change.Position.Epoch != h.Epoch || change.Position.At == "" {
+			c.Errorf("position %+v", change.Position)
+		}
+		lines = append(lines, brief(outbox.Room{Rows: []outbox.Row{{Seq: change.Position.Seq, Change: change}}})...)
+	}
+	return fmt.Sprintf("head %d first %d reset %v last %d: %s", h.Head, h.First, h.Reset, h.Last, strings.Join(lines, ", "))
+}
+
+func (c *chat) wantPage(q outbox.HistoryQuery, want string) {
+	c.Helper()
+	if diff := cmp.Diff(want, c.page(q)); diff != "" {
+		c.Errorf("page %+v (-want +got):\n%s", q, diff)
+	}
+}
+
+func TestHistoryPages(t *testing.T) {
+	c := newChat(t)
+	c.wantPage(outbox.HistoryQuery{Max: 10}, "head 0 first 1 reset false last 0: ")
+	c.wantPage(outbox.HistoryQuery{After: 7, Max: 10}, "head 0 first 1 reset true last 0: ")
+	for i := 1; i <= 5; i++ {
+		c.exec(insertMessage, roomA, user1, fmt.Sprint("m", i))
+		c.exec(insertMessage, roomB, user1, "elsewhere")
+		if i != 3 { // so that runs of one and of two make up the room
+			c.exec(`select roomcast.number()`)
+		}
+	}
+	all := "1 INSERT m1, 2 INSERT m2, 3 INSERT m3, 4 INSERT m4, 5 INSERT m5"
+	c.wantPage(outbox.HistoryQuery{Max: 10}, "head 5 first 1 reset false last 5: "+all)
+	c.wantPage(outbox.HistoryQuery{After: 1, Max: 2}, "head 5 first 1 reset false last 3: 2 INSERT m2, 3 INSERT m3")
+	c.wantPage(outbox.HistoryQuery{After: 5, Max: 2}, "head 5 first 1 reset false last 5: ")
+	c.wantPage(outbox.HistoryQuery{After: 3, Max: 0}, "head 5 first 1 reset false last 3: ")
+	c.wantPage(outbox.HistoryQuery{After: 6, Max: 10}, "head 5 first 1 reset true last 5: "+all)
+	c.wantPage(outbox.HistoryQuery{After: 4, Epoch: "other", Max: 10}, "head 5 first 1 reset true last 5: "+all)
+	epoch := one[string](c, `select epoch from roomcast.rooms where room = $1`, roomA)
+	c.wantPage(outbox.HistoryQuery{After: 4, Epoch: epoch, Max: 10}, "head 5 first 1 reset false last 5: 5 INSERT m5")
+}
+
+// What a run of a thousand leaves over is found from any place in it.
+func TestHistoryInLongRuns(t *testing.T) {
+	c := newChat(t)
+	c.exec(`insert into messages (room_id, content) select $1, 'm' || i from generate_series(1, 2500) i`, roomA)
+	c.exec(`select roomcast.number()`)
+	for _, after := range []int64{0, 499, 998, 999, 1000, 1999, 2498} {
+		h, err := c.db.History(t.Context(), outbox.HistoryQuery{Room: roomA, UserID: user1, After: after, Max: 500})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want := min(500, 2500-after); int64(len(h.Changes)) != want || h.Changes[0].Position.Seq != after+1 || h.Last != after+want {
+			t.Errorf("after %d: %d events from %d to %d", after, len(h.Changes), h.Changes[0].Position.Seq, h.Last)
+		}
+	}
+}
+
+func TestHistoryWindow(t *testing.T) {
+	c := newChat(t)
+	c.exec(insertMessage, roomA, user1, "old")
+	c.ackAll(c.claim("r"))
+	c.exec(`update roomcast.runs set at = at - interval '25 hours'`)
+	c.exec(insertMessage, roomA, user1, "young")
+	c.ackAll(c.claim("r"))
+	if _, err := c.db.Clean(t.Context(), 100); err != nil {
+		t.Fatal(err)
+	}
+	c.wantPage(outbox.HistoryQuery{Max: 10}, "head 2 first 2 reset true last 2: 2 INSERT young")
+	c.wantPage(outbox.HistoryQuery{After: 1, Max: 10}, "head 2 first 2 reset false last 2: 2 INSERT young")
+	c.exec(`delete from roomcast.outbox; delete from roomcast.runs`)
+	c.wantPage(outbox.HistoryQuery{After: 1, Max: 10}, "head 2 first 3 reset true last 2: ")
+	c.wantPage(outbox.HistoryQuery{After: 2, Max: 10}, "head 2 first 3 reset false last 2: ")
+}
+
+// readable_since hides what listeners heard before it, from that user only.
+func TestHistoryReadableSince(t *testing.T) {
+	c := newChat(t)
+	c.exec(insertMessage, roomA, user1, "before")
+	c.exec(`select roomcast.number()`)
+	c.exec(`update roomcast.runs set at = at - interval '1 hour'`)
+	c.exec(insertMessage, roomA, user1, "since")
+	c.exec(`select roomcast.number()`)
+	c.exec(`create or replace function roomcast.readable_since(room text, user_id uuid) returns timestamptz
+		language sql stable as $$ select case user_id when '` + user2 + `' then now() - interval '1 minute' end $$`)
+	c.wantPage(outbox.HistoryQuery{UserID: user2, Max: 10}, "head 2 first 2 reset true last 2: 2 INSERT since")
+	c.wantPage(outbox.HistoryQuery{UserID: user1, Max: 10}, "head 2 first 1 reset false last 2: 1 INSERT before, 2 INSERT since")
+}
+
+func TestHistoryParkedDeletedAndMissing(t *testing.T) {
+	c := newChat(t)
+	for _, content := range []string{"parked", "regretted", "vanished", "kept"} {
+		c.exec(insertMessage, roomA, user1, content)
+	}
+	room := c.claim("r")[roomA]
+	if held, err := c.db.Park(t.Context(), roomA, room.Fence, 1, "too large"); err != nil || !held {
+		t.Fatal(held, err)
+	}
+	c.exec(`delete from messages where content = 'regretted'`)
+	c.exec(`delete from roomcast.outbox where record->>'content' = 'vanished'`)
+	c.exec(`select roomcast.number()`)
+	c.wantPage(outbox.HistoryQuery{Max: 3}, "head 5 first 1 reset false last 3: 1 INSERT parked, 2 DELETE id,room_id")
+	c.wantPage(outbox.HistoryQuery{After: 3, Max: 3}, "head 5 first 1 reset false last 5: 4 INSERT kept, 5 DELETE id,room_id")
+}
+
+// A page ends before its second megabyte, and a larger event comes alone.
+func TestHistoryBytes(t *testing.T) {
+	c := newChat(t)
+	for _, kilobytes := range []int{600, 600, 3000, 1} {
+		c.exec(`insert into messages (room_id, content) select $1, repeat('x', 1000 * $2)`, roomA, kilobytes)
+	}
+	c.exec(`select roomcast.number()`)
+	var after int64
+	var sizes []int
+	for after < 4 {
+		h, err := c.db.History(t.Context(), outbox.HistoryQuery{Room: roomA, UserID: user1, After: after, Max: 100})
+		if err != nil || h.Last == after {
+			t.Fatal(h.Last, err)
+		}
+		after = h.Last
+		sizes = append(sizes, len(h.Changes))
+	}
+	if diff := cmp.Diff([]int{2, 1, 1}, sizes); diff != "" {
+		t.Errorf("events per page (-want +got):\n%s", diff)
+	}
+}
+
+// What is fetched is what was sent, byte for byte.
+func TestHistoryIsWhatWasSent(t *testing.T) {
+	c := newChat(t)
+	c.exec(insertMessage, roomA, user1, "übermorgen 🎈 \"<b>\"")
+	c.exec(`update messages set content = content || '!'`)
+	c.exec(`insert into room_participants (room_id, user_id) values ($1, $2)`, roomA, user1)
+	rows := c.claim("r")[roomA].Rows
+	h, err := c.db.History(t.Context(), outbox.HistoryQuery{Room: roomA, UserID: user1, Max: 10})
+	if err != nil || len(h.Changes) != 3 || h.Sent != 0 {
+		t.Fatalf("%+v, %v", h, err)
+	}
+	for i, change := range h.Changes {
+		fetched, _, err := event.Translate(change, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sent, _, err := event.Translate(rows[i].Change, 0)
+		if diff := cmp.Diff(sent, fetched); err != nil || diff != "" {
+			t.Errorf("fetched differs from sent (-sent +fetched, %v):\n%s", err, diff)
+		}
+	}
+}
