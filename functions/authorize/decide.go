@@ -38,11 +38,8 @@ func (h *Handler) channel(w http.ResponseWriter, r *http.Request) ([]byte, error
 	}
 	ctx, cancel := context.WithTimeout(ctx, accessTimeout)
 	defer cancel()
-	switch ok, err := h.access.CanRead(ctx, room, user.UserID, user.Raw); {
-	case err != nil:
-		return nil, unavailable(r, "access cannot be checked right now", accessRetry, err)
-	case !ok:
-		return nil, forbidden()
+	if err := h.mayRead(ctx, r, room, user); err != nil {
+		return nil, err
 	}
 	member := pusher.Member{UserID: user.UserID}
 	if kind == event.Presence {
@@ -51,6 +48,33 @@ func (h *Handler) channel(w http.ResponseWriter, r *http.Request) ([]byte, error
 		}
 	}
 	return h.sign(kind, form["socket_id"], form["channel_name"], member)
+}
+
+// Reader says whose request this is, if that user may read the room: the decision
+// that Channel signs, for a handler that gives a room's events out by another way.
+// Its errors are the same answers: 401, 403, 503.
+func (h *Handler) Reader(r *http.Request, room string) (userID string, err error) {
+	user, ctx, err := h.bearer(r)
+	if err != nil {
+		return "", err
+	}
+	if !storable(room) {
+		return "", forbidden()
+	}
+	ctx, cancel := context.WithTimeout(ctx, accessTimeout)
+	defer cancel()
+	return user.UserID, h.mayRead(ctx, r, room, user)
+}
+
+// mayRead asks the database, and turns all but a yes into an answer.
+func (h *Handler) mayRead(ctx context.Context, r *http.Request, room string, user token.Claims) error {
+	switch ok, err := h.access.CanRead(ctx, room, user.UserID, user.Raw); {
+	case err != nil:
+		return unavailable(r, "access cannot be checked right now", accessRetry, err)
+	case !ok:
+		return forbidden()
+	}
+	return nil
 }
 
 // sign is the last step of channel. Its errors are faults of ours: form and name
@@ -112,13 +136,16 @@ func (h *Handler) room(name string) (event.ChannelKind, string, error) {
 		return "", "", web.Forbidden("public channels need no authorization", nil)
 	case !h.kinds[kind]:
 		return "", "", web.Forbidden("this kind of channel is not in use", nil)
-	case !utf8.ValidString(room) || strings.IndexByte(room, 0) >= 0:
-		// A name can spell such a room; a text in Postgres cannot hold it, and
-		// asking would be an error, which must not look like a database down.
+	case !storable(room):
 		return "", "", forbidden()
 	}
 	return kind, room, nil
 }
+
+// storable reports whether a text in Postgres can hold this room's id. A channel's
+// name can spell others, and asking about them would be an error, which must not
+// look like a database that is down.
+func storable(room string) bool { return utf8.ValidString(room) && strings.IndexByte(room, 0) < 0 }
 
 // forbidden is the one answer for a room that is not for this user, whether or
 // not it exists.
