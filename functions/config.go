@@ -60,11 +60,17 @@ type Config struct {
 	Port            uint16        `env:"PORT" envDefault:"8080"`
 	MetricsPort     uint16        `env:"METRICS_PORT" envDefault:"9091"`
 	IdleExit        time.Duration `env:"IDLE_EXIT" envDefault:"5m"`
+	ClaimLease      time.Duration `env:"CLAIM_LEASE" envDefault:"15s"` // how long a dead relay's rooms wait for another
+	Linger          time.Duration `env:"LINGER" envDefault:"20s"`      // how long the relay polls after the last row
 	LambdaStreaming bool          `env:"LAMBDA_STREAMING"`
 	LogLevel        slog.Level    `env:"LOG_LEVEL" envDefault:"info"`
 
 	kinds []event.ChannelKind // RoomChannels, checked
 }
+
+// minLease is the shortest useful CLAIM_LEASE. Pusher's answer may take seconds, and
+// what is answered after the lease is sent twice.
+const minLease = 2 * time.Second
 
 // loadConfig reads the environment and reports everything that is wrong with it
 // at once, by the names of the variables and never by their secret values.
@@ -100,6 +106,8 @@ func parseFault(err error) error {
 		"Port":            "PORT: must be a number from 0 to 65535",
 		"MetricsPort":     "METRICS_PORT: must be a number from 0 to 65535",
 		"IdleExit":        "IDLE_EXIT: must be a duration such as 5m, or 0 for never",
+		"ClaimLease":      "CLAIM_LEASE: must be a duration such as 15s",
+		"Linger":          "LINGER: must be a duration such as 20s",
 		"LogLevel":        "LOG_LEVEL: must be debug, info, warn or error",
 	}[parse.Name]
 	return errors.New(cmp.Or(want, parse.Name+": cannot be read"))
@@ -138,6 +146,12 @@ func (c *Config) check() (faults []error) {
 	}
 	if c.IdleExit < 0 {
 		fault("IDLE_EXIT: must not be negative")
+	}
+	if c.ClaimLease < minLease {
+		fault("CLAIM_LEASE: must be %s at least: a batch must fit in it", minLease)
+	}
+	if c.Linger <= 0 {
+		fault("LINGER: must be more than 0")
 	}
 	c.checkChannels(fault)
 	c.checkOrigins(fault)

@@ -134,6 +134,7 @@ func (p *parts) relayFrom(push *pusher.Client) {
 	p.relay = relay.New(relay.Config{
 		Name: relayName(), Outbox: p.db, Publisher: push, Channels: p.cfg.kinds,
 		Observer: p.metrics, Log: p.log,
+		Claim: outbox.Limits{Lease: p.cfg.ClaimLease}, Linger: p.cfg.Linger,
 	})
 	p.bell.Ring = p.relay.Ring
 	if p.freezes {

@@ -12,11 +12,13 @@ import (
 )
 
 // How long the relay waits after what failure. Every wait is jittered, and longer
-// where Pusher asks for it with Retry-After.
+// where Pusher asks for it with Retry-After. All but the last of Pusher's end, jitter
+// included, within a claim's lease and a sweep (25 s): whatever broke, that is how
+// long after its end the rows wait at most.
 var (
-	roomBackoff       = span{100 * time.Millisecond, 30 * time.Second} // one room's batch failed, others go on
-	pusherBackoff     = span{500 * time.Millisecond, 30 * time.Second} // Pusher fails whoever asks
-	credentialBackoff = span{10 * time.Second, time.Minute}            // 401: until somebody mends it
+	roomBackoff       = span{100 * time.Millisecond, 20 * time.Second} // one room's batch failed, others go on
+	pusherBackoff     = span{500 * time.Millisecond, 20 * time.Second} // Pusher fails whoever asks
+	credentialBackoff = span{5 * time.Second, 20 * time.Second}        // 401: until somebody mends secret or clock
 	refusedBackoff    = span{time.Minute, 5 * time.Minute}             // 403: quota or disabled app
 	databaseBackoff   = span{100 * time.Millisecond, 5 * time.Second}
 )
