@@ -1,0 +1,177 @@
+// Package history answers GET /rooms/{room}/events: what a browser missed.
+//
+// Pusher delivers at most once and keeps nothing (FACTS.md), so a client that sees
+// a hole in a room's numbers, or comes back after a cut, or was sent a stub, asks
+// here. The answer holds exactly what was or will be sent, never a stub: a client
+// may take an event from either side and drop the other.
+package history
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"net/http"
+	"net/url"
+	"strconv"
+	"time"
+
+	"roomcast/shared/event"
+	"roomcast/shared/outbox"
+	"roomcast/shared/web"
+)
+
+const (
+	// defaultLimit and maxLimit bound a page in events; the outbox bounds it in bytes.
+	defaultLimit = 100
+	maxLimit     = 500
+	// readTimeout bounds the question to the database.
+	readTimeout = 5 * time.Second
+	// retryAfter is when a client may ask again after the database did not answer.
+	retryAfter = 2 * time.Second
+)
+
+// Gate decides who may read a room; *authorize.Handler is one. Its errors are
+// answers: a *web.Error of 401, 403 or 503.
+type Gate interface {
+	Reader(r *http.Request, room string) (userID string, err error)
+}
+
+// Store has the rooms' events; *outbox.DB is one.
+type Store interface {
+	History(ctx context.Context, q outbox.HistoryQuery) (outbox.History, error)
+}
+
+var _ Store = (*outbox.DB)(nil)
+
+// Handler answers GET /rooms/{room}/events.
+type Handler struct {
+	Gate  Gate
+	Store Store // nil in forward-only mode, which keeps nothing
+	Log   *slog.Logger
+}
+
+// Page is the answer.
+type Page struct {
+	Room  string `json:"room"`
+	Epoch string `json:"epoch"` // empty for a room that never had an event
+	Head  int64  `json:"head"`  // the last number given in this room
+	// Last is how far this page reaches, and the next request's after. It can lie
+	// beyond the last event here: a number whose event is gone is passed over.
+	Last   int64   `json:"last"`
+	Events []Event `json:"events"`
+	More   bool    `json:"more"` // head lies beyond last
+	// Reset: the events do not continue from the after that was asked for; what lay
+	// between is no longer kept, not this user's to read, or of another epoch. They
+	// begin with the oldest one that can be had.
+	Reset bool `json:"reset"`
+}
+
+// Event is one event as Pusher carries it, with its data as an object.
+type Event struct {
+	Name string          `json:"name"`
+	Data json.RawMessage `json:"data"`
+}
+
+// Events handles GET /rooms/{room}/events?after=&epoch=&limit=. It is authorized
+// like the room's channel. after is the last seq the caller has (default 0), epoch
+// the epoch it belongs to, limit 0 to 500 (default 100; 0 asks for the head only).
+// Repeats are harmless.
+func (h *Handler) Events(w http.ResponseWriter, r *http.Request) error {
+	q, err := parse(r.PathValue("room"), r.URL.RawQuery)
+	if err != nil {
+		return err
+	}
+	if q.UserID, err = h.Gate.Reader(r, q.Room); err != nil {
+		return err
+	}
+	if h.Store == nil {
+		return web.NotFound("this function is in forward-only mode, which keeps no history")
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), readTimeout)
+	defer cancel()
+	found, err := h.Store.History(ctx, q)
+	switch {
+	case errors.Is(r.Context().Err(), context.Canceled):
+		return r.Context().Err() // the client hung up: nobody's fault
+	case err != nil:
+		return web.Unavailable("history cannot be read right now", retryAfter, err)
+	}
+	// No ETag: the page is different after the next message, and asked for once.
+	// web.Handle has set Cache-Control: no-store, which also suits what it holds.
+	return web.WriteJSON(w, http.StatusOK, h.page(q.Room, found))
+}
+
+// page translates without a limit of size, so that nothing is a stub. An event that
+// no rule can read was parked for that reason; its number is passed over.
+func (h *Handler) page(room string, found outbox.History) Page {
+	p := Page{
+		Room: room, Epoch: found.Epoch, Head: found.Head, Last: found.Last, Reset: found.Reset,
+		Events: make([]Event, 0, len(found.Changes)), More: found.Last < found.Head,
+	}
+	for _, change := range found.Changes {
+		e, ok, err := event.Translate(change, 0)
+		if err != nil {
+			h.Log.Error("event passed over", "room", room, "seq", change.Position.Seq, "err", err)
+		}
+		if ok && err == nil {
+			p.Events = append(p.Events, Event{e.Name, e.Data})
+		}
+	}
+	return p
+}
+
+// parse reads the request. Each parameter may be absent or empty; none may come
+// twice, since two readers could take different ones.
+func parse(room, rawQuery string) (outbox.HistoryQuery, error) {
+	q := outbox.HistoryQuery{Room: room}
+	if _, err := event.ChannelName(event.Private, room); err != nil {
+		return q, web.BadRequest("room", "has no channel: it is empty or too long")
+	}
+	values, err := url.ParseQuery(rawQuery)
+	if err != nil {
+		return q, web.BadRequest("query", "cannot be read")
+	}
+	for _, name := range []string{"after", "epoch", "limit"} {
+		if len(values[name]) > 1 {
+			return q, web.BadRequest(name, "given more than once")
+		}
+	}
+	if q.After, err = number(values, "after", 0, math.MaxInt64-maxLimit); err != nil {
+		return q, err
+	}
+	limit, err := number(values, "limit", defaultLimit, maxLimit)
+	if err != nil {
+		return q, err
+	}
+	q.Max, q.Epoch = int(limit), values.Get("epoch")
+	if !isEpoch(q.Epoch) {
+		return q, web.BadRequest("epoch", "not an epoch of ours")
+	}
+	return q, nil
+}
+
+// number reads a parameter of digits only, from 0 to limit.
+func number(values url.Values, name string, absent, limit int64) (int64, error) {
+	text := values.Get(name)
+	if text == "" {
+		return absent, nil
+	}
+	n, err := strconv.ParseUint(text, 10, 63) // takes no sign
+	if err != nil || int64(n) > limit {
+		return 0, web.BadRequest(name, fmt.Sprintf("must be a whole number from 0 to %d", limit))
+	}
+	return int64(n), nil
+}
+
+// isEpoch accepts what an epoch can look like, which no text in Postgres refuses.
+func isEpoch(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; (c < '0' || c > '9') && (c < 'a' || c > 'z') {
+			return false
+		}
+	}
+	return len(s) <= 64
+}

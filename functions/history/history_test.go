@@ -1,0 +1,135 @@
+package history_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"roomcast/functions/history"
+	"roomcast/shared/event"
+	"roomcast/shared/outbox"
+	"roomcast/shared/web"
+)
+
+const user = "8b9f3c0a-4a1e-4f6e-9d55-1c2f3a4b5c6d"
+
+// desk is a Handler between a gate and a store that are made up.
+type desk struct {
+	refusal error
+	found   outbox.History
+	err     error
+	asked   []outbox.HistoryQuery
+}
+
+func (d *desk) Reader(*http.Request, string) (string, error) { return user, d.refusal }
+
+func (d *desk) History(_ context.Context, q outbox.HistoryQuery) (outbox.History, error) {
+	d.asked = append(d.asked, q)
+	return d.found, d.err
+}
+
+func (d *desk) get(t *testing.T, path string) *httptest.ResponseRecorder {
+	t.Helper()
+	h := &history.Handler{Gate: d, Store: d, Log: slog.New(slog.DiscardHandler)}
+	mux := http.NewServeMux()
+	mux.Handle("GET /rooms/{room}/events", web.Handle(slog.New(slog.DiscardHandler), "", h.Events))
+	w := httptest.NewRecorder()
+	mux.ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil))
+	return w
+}
+
+func change(op event.Op, seq int64, record string) event.Change {
+	return event.Change{Kind: event.Messages, Op: op, Room: "r", Record: json.RawMessage(record),
+		Keys: []string{"id"}, Position: &event.Position{Seq: seq, Epoch: "k3f9", At: "2026-11-22T20:27:53.116454+00:00"}}
+}
+
+func TestPage(t *testing.T) {
+	large := strings.Repeat("x", 20_000)
+	d := &desk{found: outbox.History{
+		Epoch: "k3f9", Head: 9, First: 1, Last: 6, Changes: []event.Change{
+			change(event.Insert, 4, `{"id":9223372036854775807,"content":"<b>`+large+`"}`),
+			change("TRUNCATE", 5, `{"id":1}`), // no rule: it was parked
+			change(event.Delete, 6, `{"id":2,"content":"gone"}`),
+		},
+	}}
+	w := d.get(t, "/rooms/r/events?after=3&epoch=k3f9&limit=500")
+	want := `{"room":"r","epoch":"k3f9","head":9,"last":6,"events":[` +
+		`{"name":"new-message","data":{"id":9223372036854775807,"content":"<b>` + large + `","roomcast":{"seq":4,"epoch":"k3f9","at":"2026-11-22T20:27:53.116454+00:00"}}},` +
+		`{"name":"message-deleted","data":{"id":2,"roomcast":{"seq":6,"epoch":"k3f9","at":"2026-11-22T20:27:53.116454+00:00"}}}` +
+		`],"more":true,"reset":false}` + "\n"
+	if diff := cmp.Diff(want, w.Body.String()); w.Code != http.StatusOK || diff != "" {
+		t.Errorf("%d (-want +got):\n%s", w.Code, diff)
+	}
+	if h := w.Header(); h.Get("Cache-Control") != "no-store" || h.Get("Content-Type") != "application/json" {
+		t.Errorf("headers %v", h)
+	}
+	asked := []outbox.HistoryQuery{{Room: "r", UserID: user, After: 3, Epoch: "k3f9", Max: 500}}
+	if diff := cmp.Diff(asked, d.asked); diff != "" {
+		t.Errorf("asked (-want +got):\n%s", diff)
+	}
+}
+
+func TestEmptyPage(t *testing.T) {
+	d := &desk{found: outbox.History{First: 1, Reset: true}}
+	w := d.get(t, "/rooms/caf%C3%A9%2F%20x/events")
+	want := `{"room":"café/ x","epoch":"","head":0,"last":0,"events":[],"more":false,"reset":true}` + "\n"
+	if diff := cmp.Diff(want, w.Body.String()); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if d.asked[0] != (outbox.HistoryQuery{Room: "café/ x", UserID: user, Max: 100}) {
+		t.Errorf("asked %+v", d.asked[0])
+	}
+}
+
+func TestErrors(t *testing.T) {
+	forbidden := web.Forbidden("you may not read this room", nil)
+	for _, tt := range []struct {
+		path   string
+		desk   desk
+		status int
+		field  string
+	}{
+		{"/rooms/r/events?after=-1", desk{}, 400, "after"},
+		{"/rooms/r/events?after=%2B1", desk{}, 400, "after"},
+		{"/rooms/r/events?after=1.5", desk{}, 400, "after"},
+		{"/rooms/r/events?after=9223372036854775807", desk{}, 400, "after"},
+		{"/rooms/r/events?after=1&after=2", desk{}, 400, "after"},
+		{"/rooms/r/events?limit=501", desk{}, 400, "limit"},
+		{"/rooms/r/events?limit=ten", desk{}, 400, "limit"},
+		{"/rooms/r/events?epoch=%00", desk{}, 400, "epoch"},
+		{"/rooms/r/events?epoch=" + strings.Repeat("a", 65), desk{}, 400, "epoch"},
+		{"/rooms/r/events?after=%zz", desk{}, 400, "query"},
+		{"/rooms/" + strings.Repeat("r", 200) + "/events", desk{}, 400, "room"},
+		{"/rooms/r/events", desk{refusal: forbidden}, 403, ""},
+		{"/rooms/r/events", desk{err: errors.New("secret of the database")}, 503, ""},
+	} {
+		w := tt.desk.get(t, tt.path)
+		var got struct{ Error, Field string }
+		if err := json.Unmarshal(w.Body.Bytes(), &got); err != nil || w.Code != tt.status || got.Field != tt.field || got.Error == "" {
+			t.Errorf("%.60s: %d %s, want %d naming %q", tt.path, w.Code, w.Body, tt.status, tt.field)
+		}
+		if strings.Contains(w.Body.String(), "secret") {
+			t.Errorf("told the caller: %s", w.Body)
+		}
+		if (tt.status == 400 || tt.status == 403) && len(tt.desk.asked) > 0 {
+			t.Errorf("%.60s: asked the database", tt.path)
+		}
+	}
+}
+
+func TestForwardOnlyHasNoHistory(t *testing.T) {
+	h := &history.Handler{Gate: &desk{}}
+	r := httptest.NewRequest(http.MethodGet, "/rooms/r/events", nil)
+	r.SetPathValue("room", "r")
+	var refusal *web.Error
+	if err := h.Events(httptest.NewRecorder(), r); !errors.As(err, &refusal) || refusal.Status != http.StatusNotFound {
+		t.Errorf("got %v, want 404", err)
+	}
+}
