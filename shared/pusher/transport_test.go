@@ -271,6 +271,52 @@ func TestConnectionsAreReused(t *testing.T) {
 	}
 }
 
+// After a call without an answer the rest of the pool is not trusted either: on a machine that
+// was suspended each dead connection would cost a timeout.
+func TestANetworkFaultEmptiesThePool(t *testing.T) {
+	var opened, served atomic.Int32
+	both := make(chan struct{})
+	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		switch served.Add(1) {
+		case 1:
+			<-both // so that the second needs a connection of its own
+		case 2:
+			close(both)
+		case 3:
+			<-r.Context().Done()
+		}
+	}))
+	srv.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+		if state == http.StateNew {
+			opened.Add(1)
+		}
+	}
+	srv.Start()
+	t.Cleanup(srv.Close)
+	c := against(t, nil, func(c *Config) { c.Host = srv.Listener.Addr().String() })
+	var pair sync.WaitGroup
+	for range 2 {
+		pair.Go(func() {
+			if err := c.PublishBatch(t.Context(), oneEvent()); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	pair.Wait()
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if err := c.PublishBatch(ctx, oneEvent()); !errors.Is(err, context.DeadlineExceeded) {
+		t.Error(err)
+	}
+	if err := c.PublishBatch(t.Context(), oneEvent()); err != nil {
+		t.Error(err)
+	}
+	if n := opened.Load(); n != 3 {
+		t.Errorf("%d connections, want a third one after the fault", n)
+	}
+}
+
 func TestCheckMeasuresTheClock(t *testing.T) {
 	now := time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
 	for _, status := range []int{200, 401} {

@@ -91,9 +91,7 @@ func wrongSignature(t *testing.T, st *stage) {
 		st.await(t, seen{Browser: "mallory", Channel: channel, Event: "pusher:subscription_error"})
 		st.publish(t, pusher.Event{Channel: channel, Name: "secret", Data: []byte(`{}`)})
 	}
-	// What follows on the same connection has arrived after whatever she might have heard.
-	st.do(t, "ping", "mallory", "")
-	st.await(t, seen{Browser: "mallory", Kind: "message", Event: "pusher:pong"})
+	st.settle(t, "mallory")
 	st.none(t, seen{Browser: "mallory", Event: "secret"})
 	st.none(t, seen{Browser: "mallory", Event: "pusher:subscription_succeeded"})
 }
@@ -118,6 +116,7 @@ func presenceChannel(t *testing.T, st *stage) {
 		t.Errorf("anna's second page is greeted with %s", got)
 	}
 	st.do(t, "unsubscribe", "anna2", room)
+	st.settle(t, "anna2")
 	st.do(t, "disconnect", "ben", "")
 	left := st.await(t, seen{Browser: "anna1", Channel: room, Event: "pusher:member_removed"})
 	if !sameJSON(left.Data, `{"id":"ben","info":{"name":"<ben>"}}`) {
@@ -162,8 +161,7 @@ func clientEvents(t *testing.T, st *stage) {
 	// Only a presence channel tells who it was.
 	st.await(t, seen{Browser: "ben", Channel: "presence-talk", Event: "client-typing", UserID: "anna"})
 	st.await(t, seen{Browser: "anna", Kind: "error"}) // a public channel takes none
-	st.do(t, "ping", "anna", "")
-	st.await(t, seen{Browser: "anna", Kind: "message", Event: "pusher:pong"})
+	st.settle(t, "anna")
 	st.none(t, seen{Event: "client-typing"}) // neither echoed nor public
 }
 
@@ -173,8 +171,7 @@ func unsubscribe(t *testing.T, st *stage) {
 	st.subscribe(t, "anna", "private-leave")
 	st.subscribe(t, "ben", "private-leave")
 	st.do(t, "unsubscribe", "anna", "private-leave")
-	st.do(t, "ping", "anna", "") // answered after the command before it
-	st.await(t, seen{Browser: "anna", Kind: "message", Event: "pusher:pong"})
+	st.settle(t, "anna")
 	st.publish(t, pusher.Event{Channel: "private-leave", Name: "late", Data: []byte(`{}`)})
 	st.await(t, seen{Browser: "ben", Event: "late"})
 	if n := st.server.hub.subscribers("private-leave"); n != 1 {

@@ -67,6 +67,25 @@ func isReset(err error) bool {
 
 func isDeadline(err error) bool { return errors.Is(err, context.DeadlineExceeded) }
 
+// What is dropped was accepted, and is heard by nobody.
+func TestDroppedEventsAreNotDelivered(t *testing.T) {
+	s := start(t, Options{})
+	c := client(t, s)
+	p := open(t, s)
+	p.say(`{"event":"pusher:subscribe","data":{"channel":"room"}}`)
+	p.expect(evSubscribed, nil)
+	s.Inject(Fault{Drop: true, Times: 1})
+	for _, name := range []string{"first", "second"} {
+		if err := c.Publish(within(t), pusher.Event{Channel: "room", Name: name}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p.expect("second", nil)
+	if all := s.Events(); len(all) != 2 || !all[0].Dropped || all[1].Dropped {
+		t.Errorf("recorded %+v", all)
+	}
+}
+
 func TestFaultsMatch(t *testing.T) {
 	s := start(t, Options{})
 	c := client(t, s)

@@ -193,6 +193,14 @@ func (st *stage) subscribe(t *testing.T, browser, channel string) string {
 	return string(st.await(t, seen{Browser: browser, Channel: channel, Event: "pusher:subscription_succeeded"}).Data)
 }
 
+// settle returns when the server has handled all the page said so far, and the page has seen
+// all the server sent it before that.
+func (st *stage) settle(t *testing.T, browser string) {
+	t.Helper()
+	st.do(t, "ping", browser, "")
+	st.await(t, seen{Browser: browser, Kind: "message", Event: "pusher:pong"})
+}
+
 func (st *stage) publish(t *testing.T, e pusher.Event) {
 	t.Helper()
 	if err := st.lib.publish(within(t), e); err != nil {

@@ -154,6 +154,12 @@ func TestSignInAsPresenceMember(t *testing.T) {
 	if _, _, err := p.Read(within(t)); websocket.CloseStatus(err) != codeUnauthorized {
 		t.Errorf("a wrong sign-in: %v", err)
 	}
+	if err := s.hub.changed.until(within(t), func() bool { return s.hub.connected() == 0 }); err != nil {
+		t.Fatal(err)
+	}
+	if got := s.hub.signedIn("u1"); len(got) != 0 {
+		t.Errorf("%d connections of a user who is gone", len(got))
+	}
 }
 
 func TestPresenceHas100Members(t *testing.T) {
