@@ -147,7 +147,7 @@ func (sock *socket) signin(cmd command) {
 	}
 	if cmd.decode(&in) != nil || !sock.server.signed(in.Auth, sock.id+"::user::"+in.UserData) ||
 		json.Unmarshal([]byte(in.UserData), &user) != nil || user.ID == "" {
-		sock.queue.close(codeUnauthorized, "Connection not authorized within timeout")
+		sock.queue.close(codeUnauthorized, "Sign-in not authorized")
 		return
 	}
 	sock.server.hub.signIn(sock, user.ID)
