@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -35,8 +36,22 @@ type Row struct {
 	Missing bool
 }
 
-const claimSQL = `select room, epoch, fence, seq, at, age, kind, op, keys, record
+const claimSQL = `select room, epoch, fence, clock, seq, at, kind, op, keys, record
   from roomcast.claim($1, $2::int, $3::int, $4::interval)`
+
+// The columns of a claim.
+const (
+	colRoom = iota
+	colEpoch
+	colFence
+	colClock
+	colSeq
+	colAt
+	colKind
+	colOp
+	colKeys
+	colRecord
+)
 
 // Claim takes the rooms with waiting rows that no relay holds, leases them under
 // the relay's name and returns their next rows. It is one round trip; when
@@ -60,51 +75,97 @@ func (db *DB) Claim(ctx context.Context, relay string, l Limits) ([]Room, error)
 	return r.rooms, nil
 }
 
-// claimReader builds rooms from rows of text. A claim can bring thousands of rows
-// that repeat room, epoch, kind and keys, so those strings are made once per run
-// of equal values.
+// claimReader builds rooms from rows of text. The first row of a room names it,
+// and the rows behind it say only what is their own.
 type claimReader struct {
-	rooms             []Room
-	epoch, kind, keys string
-	keyList           []string
+	rooms       []Room
+	epoch, kind string
+	clock       time.Time
+	keys        string
+	keyList     []string
 }
 
 func (r *claimReader) add(v [][]byte) error {
-	fence, err := strconv.ParseInt(string(v[2]), 10, 64)
-	if err != nil {
-		return fmt.Errorf("fence: %w", err)
+	if v[colRoom] != nil {
+		if err := r.begin(v); err != nil {
+			return err
+		}
 	}
-	seq, err := strconv.ParseInt(string(v[3]), 10, 64)
+	if len(r.rooms) == 0 {
+		return errors.New("the first row names no room")
+	}
+	seq, err := strconv.ParseInt(string(v[colSeq]), 10, 64)
 	if err != nil {
 		return fmt.Errorf("seq: %w", err)
 	}
-	if n := len(r.rooms); n == 0 || r.rooms[n-1].ID != string(v[0]) {
-		r.rooms = append(r.rooms, Room{ID: string(v[0]), Fence: fence})
-	}
 	room := &r.rooms[len(r.rooms)-1]
-	if v[7] == nil {
+	if v[colOp] == nil {
 		room.Rows = append(room.Rows, Row{Seq: seq, Missing: true})
 		return nil
 	}
-	reuse(&r.epoch, v[1])
-	reuse(&r.kind, v[6])
-	if r.keys != string(v[8]) {
-		r.keys = string(v[8])
+	at, err := time.Parse(timeLayout, string(v[colAt]))
+	if err != nil {
+		return fmt.Errorf("at: %w", err)
+	}
+	reuse(&r.kind, v[colKind])
+	if v[colKeys] != nil && r.keys != string(v[colKeys]) {
+		r.keys = string(v[colKeys])
 		r.keyList = parseArray(r.keys)
 	}
-	age, err := strconv.ParseFloat(string(v[5]), 64)
-	if err != nil {
-		return fmt.Errorf("age: %w", err)
-	}
-	room.Rows = append(room.Rows, Row{Seq: seq, Age: time.Duration(age * float64(time.Second)), Change: event.Change{
+	row := Row{Seq: seq, Age: r.clock.Sub(at), Change: event.Change{
 		Kind:     event.Kind(r.kind),
-		Op:       event.Op(v[7]),
+		Op:       opOf(v[colOp]),
 		Room:     room.ID,
-		Record:   json.RawMessage(bytes.Clone(v[9])),
-		Keys:     r.keyList,
-		Position: &event.Position{Seq: seq, Epoch: r.epoch, At: string(v[4])},
-	}})
+		Record:   json.RawMessage(bytes.Clone(v[colRecord])),
+		Position: &event.Position{Seq: seq, Epoch: r.epoch, At: rfc3339(v[colAt])},
+	}}
+	if v[colKeys] != nil {
+		row.Change.Keys = r.keyList
+	}
+	room.Rows = append(room.Rows, row)
 	return nil
+}
+
+// begin starts a room.
+func (r *claimReader) begin(v [][]byte) (err error) {
+	fence, err := strconv.ParseInt(string(v[colFence]), 10, 64)
+	if err != nil {
+		return fmt.Errorf("fence: %w", err)
+	}
+	if r.clock, err = time.Parse(timeLayout, string(v[colClock])); err != nil {
+		return fmt.Errorf("clock: %w", err)
+	}
+	reuse(&r.epoch, v[colEpoch])
+	r.rooms = append(r.rooms, Room{ID: string(v[colRoom]), Fence: fence})
+	return nil
+}
+
+// timeLayout is how Postgres writes a timestamptz with DateStyle ISO and TimeZone
+// UTC, which claim_due sets.
+const timeLayout = "2006-01-02 15:04:05.999999-07"
+
+// rfc3339 makes 2026-11-22T20:27:53.116450+00:00 of 2026-11-22 20:27:53.11645+00:
+// always six digits, as history writes them, so that every repeat is the same.
+func rfc3339(at []byte) string {
+	const whole = len("2026-11-22 20:27:53")
+	out := make([]byte, 0, len("2026-11-22T20:27:53.116450+00:00"))
+	out = append(out, at[:whole]...)
+	out[10] = 'T'
+	fraction := strings.TrimSuffix(strings.TrimPrefix(string(at[whole:]), "."), "+00")
+	out = append(out, '.')
+	out = append(out, fraction...)
+	out = append(out, "000000"[len(fraction):]...)
+	return string(append(out, "+00:00"...))
+}
+
+// opOf saves making the same three strings thousands of times.
+func opOf(b []byte) event.Op {
+	for _, op := range []event.Op{event.Insert, event.Update, event.Delete} {
+		if string(op) == string(b) {
+			return op
+		}
+	}
+	return event.Op(b)
 }
 
 func reuse(s *string, b []byte) {

@@ -54,9 +54,11 @@ $$;
 -- scrub takes the text of a message out of the rows still kept: each becomes a
 -- deletion, which says nothing but which message. In one room, or everywhere.
 create or replace function roomcast.scrub(source int, key_hash bigint, ids jsonb, only_room text default null) returns void
-language sql security definer set search_path = '' as $$
+language plpgsql security definer set search_path = '' set enable_seqscan = off as $$
+begin
   update roomcast.outbox o set op = 'DELETE', record = $3
-   where o.key_hash = $2 and o.source = $1 and o.op <> 'DELETE' and ($4 is null or o.room = $4)
+   where o.key_hash = $2 and o.source = $1 and o.op <> 'DELETE' and ($4 is null or o.room = $4);
+end
 $$;
 
 -- capture is the trigger on the user's tables. Its arguments: the source's id, its
@@ -138,8 +140,10 @@ language sql stable set search_path = '' as $$
 $$;
 
 create or replace function roomcast.is_awake() returns boolean
-language sql volatile security definer set search_path = '' as $$
-  select until >= clock_timestamp() from roomcast.awake
+language plpgsql volatile security definer set search_path = '' as $$
+begin
+  return (select a.until >= clock_timestamp() from roomcast.awake a);
+end
 $$;
 
 -- bell_secret reads the bearer token, from Vault if it lies there.
@@ -220,12 +224,22 @@ $$;
 -- The relay's side: number, claim, ack, park.
 --------------------------------------------------------------------------------
 
+-- Two things hold for what the relay calls many times a second. It is plpgsql, which
+-- keeps its plans for the session, where SQL functions are planned at every call. And
+-- it has sequential scans off: a look for one row among a million seems cheap to the
+-- planner when it guesses that every third will do, and none does.
+
 -- has_unnumbered looks for rows that the last numbering could not see.
 create or replace function roomcast.has_unnumbered() returns boolean
-language sql volatile security definer set search_path = '' as $$
-  select exists (select from roomcast.outbox o where o.xid >= (select c.next_xid from roomcast.cursor c))
-      or exists (select from roomcast.outbox o where o.xid = any (array(select unnest(c.open_xids) from roomcast.cursor c)))
-      or exists (select from roomcast.cursor c where c.next_xid > pg_snapshot_xmax(pg_current_snapshot()))
+language plpgsql volatile security definer set search_path = '' set enable_seqscan = off as $$
+declare
+  c roomcast.cursor;
+begin
+  select * into c from roomcast.cursor;
+  return exists (select from roomcast.outbox o where o.xid >= c.next_xid)
+      or exists (select from roomcast.outbox o where o.xid = any (c.open_xids))
+      or c.next_xid > pg_snapshot_xmax(pg_current_snapshot());
+end
 $$;
 
 -- number gives every new row its seq, per room in id order, and returns how many it
@@ -240,7 +254,7 @@ $$;
 -- A database restored elsewhere counts its transactions anew: then, and when told to
 -- by full, rows are new when no run holds them.
 create or replace function roomcast.number(full_scan boolean default false) returns bigint
-language plpgsql security definer set search_path = '' as $$
+language plpgsql security definer set search_path = '' set enable_seqscan = off as $$
 declare
   c    roomcast.cursor;
   mine xid8;
@@ -281,7 +295,7 @@ begin
            g.head_seq - s.size + max(k.i) + 1,
            array_agg(k.id order by k.id)
       from ranked k join grown g using (room) join sized s using (room)
-     group by k.room, g.head_seq, s.size, k.i / 1000   -- a longer array is slow to read in part
+     group by k.room, g.head_seq, s.size, k.i / 200   -- longer arrays leave their page, and are slow to read in part
     returning cardinality(ids) as size
   ), moved as (
     update roomcast.cursor
@@ -297,12 +311,18 @@ $$;
 -- room under lease or backoff is not due and hides nobody: several relays share a
 -- backlog. The lease ends by itself; its fence must be named in the ack.
 --
--- At most max_rows rows come back, at most per_room of a room. A row that is missing
--- (somebody deleted it by hand) comes with a null op: its number is to be passed over.
+-- At most max_rows rows come back, at most per_room of a room, and fewer when many
+-- rooms wait: breadth is fair, and reads neighbouring rows. What would repeat in every
+-- row is told once: room, epoch, fence and the database's clock come with the first row
+-- of a room, keys only where an event may have to do without its text. A row that is
+-- missing (somebody deleted it by hand) comes with a null op: its number is to be passed
+-- over.
 drop function if exists roomcast.claim(text, int, int, interval);   -- its columns may have changed
 create function roomcast.claim(relay text, max_rows int, per_room int, lease interval)
-returns table (room text, epoch text, fence bigint, seq bigint, at text, age double precision, kind text, op text, keys text[], record text)
-language plpgsql security definer set search_path = '' as $$
+returns table (room text, epoch text, fence bigint, clock text, seq bigint, at text, kind text, op text, keys text[], record text)
+language plpgsql security definer
+set search_path = '' set timezone = 'UTC' set datestyle = 'ISO'
+set enable_seqscan = off set enable_memoize = off as $$
 #variable_conflict use_column
 begin
   if roomcast.has_unnumbered() then
@@ -313,35 +333,41 @@ begin
   end if;
   return query
   with free as (
-    select r.room, r.due, least(r.head_seq - r.sent_seq, $3) as size
+    select r.room, r.due, r.head_seq - r.sent_seq as size
       from roomcast.rooms r
      where r.head_seq > r.sent_seq and r.due <= (select clock_timestamp())
      order by r.due
      limit least($2, 500)
        for update skip locked
+  ), fair as (
+    select f.room, f.due, least(f.size, $3, greatest(10, $2 / count(*) over ())) as size from free f
   ), counted as (
-    select f.room, sum(f.size) over (order by f.due, f.room) - f.size as before from free f
+    select f.room, f.size, (sum(f.size) over (order by f.due, f.room) - f.size)::bigint as before from fair f
   ), leased as (
     update roomcast.rooms r
        set fence = r.fence + 1, due = clock_timestamp() + $4, holder = $1
       from counted c
      where c.room = r.room and c.before < $2
-    returning r.room, r.epoch, r.fence, r.sent_seq, least(r.head_seq, r.sent_seq + least($3, $2 - c.before)) as last
+    returning r.room, r.epoch, r.fence, r.sent_seq, least(r.head_seq, r.sent_seq + least(c.size, $2 - c.before)) as last, c.before
   )
-  select l.room, l.epoch, l.fence, n.seq,
-         to_char(o.at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"'),
-         extract(epoch from clock_timestamp() - o.at)::double precision,
-         s.kind, o.op, s.keys, o.record::text
+  select case when n.first then l.room end,
+         case when n.first then l.epoch end,
+         case when n.first then l.fence end,
+         case when n.first then clock_timestamp()::text end,
+         n.seq, o.at::text, s.kind, o.op,
+         case when o.op = 'DELETE' or octet_length(t.record) > 4000 then s.keys end,
+         t.record
     from leased l
+    join roomcast.runs g on g.room = l.room and g.first_seq <= l.last and g.last_seq > l.sent_seq
+    cross join lateral (select greatest(l.sent_seq + 1, g.first_seq) as from_seq) f
     cross join lateral (
-      select u.id, g.first_seq + u.i - 1 as seq
-        from roomcast.runs g cross join lateral unnest(g.ids) with ordinality as u (id, i)
-       where g.room = l.room and g.first_seq <= l.last and g.last_seq > l.sent_seq
-         and g.first_seq + u.i - 1 between l.sent_seq + 1 and l.last
+      select u.id, f.from_seq + u.i - 1 as seq, f.from_seq + u.i - 1 = l.sent_seq + 1 as first
+        from unnest(g.ids[f.from_seq - g.first_seq + 1 : l.last - g.first_seq + 1]) with ordinality as u (id, i)
     ) n
     left join roomcast.outbox o on o.id = n.id
     left join roomcast.sources s on s.id = o.source
-   order by l.room, n.seq;
+    left join lateral (select o.record::text as record offset 0) t on true
+   order by l.before, n.seq;
 end
 $$;
 
@@ -350,7 +376,10 @@ $$;
 -- rooms that were refused, because another relay has claimed them since.
 create or replace function roomcast.ack(rooms text[], fences bigint[], seqs bigint[], waits double precision[])
 returns setof text
-language sql security definer set search_path = '' as $$
+language plpgsql security definer set search_path = '' set enable_seqscan = off as $$
+#variable_conflict use_column
+begin
+  return query
   with told as (
     select * from unnest($1, $2, $3, $4) as t (room, fence, seq, wait)
   ), held as materialized (   -- locked in one order, as number() does
@@ -366,7 +395,8 @@ language sql security definer set search_path = '' as $$
       from held h where h.room = r.room
     returning r.room
   )
-  select t.room from told t where t.room not in (select m.room from moved m)
+  select t.room from told t where t.room not in (select m.room from moved m);
+end
 $$;
 
 -- park notes why an event will never be sent. The ack then passes over its seq. It
@@ -479,8 +509,10 @@ $$;
 
 -- has_waiting: is there any row that Pusher has not accepted, due now or later?
 create or replace function roomcast.has_waiting() returns boolean
-language sql volatile security definer set search_path = '' as $$
-  select roomcast.has_unnumbered() or exists (select from roomcast.rooms r where r.head_seq > r.sent_seq)
+language plpgsql volatile security definer set search_path = '' set enable_seqscan = off as $$
+begin
+  return roomcast.has_unnumbered() or exists (select from roomcast.rooms r where r.head_seq > r.sent_seq);
+end
 $$;
 
 -- may_rest tells a relay that let its lease lapse whether it may stop polling: the
