@@ -54,7 +54,7 @@ $$;
 -- scrub takes the text of a message out of the rows still kept: each becomes a
 -- deletion, which says nothing but which message. In one room, or everywhere.
 create or replace function roomcast.scrub(source int, key_hash bigint, ids jsonb, only_room text default null) returns void
-language plpgsql security definer set search_path = '' set enable_seqscan = off as $$
+language plpgsql security definer set search_path = '' set enable_seqscan = off set jit = off as $$
 begin
   update roomcast.outbox o set op = 'DELETE', record = $3
    where o.key_hash = $2 and o.source = $1 and o.op <> 'DELETE' and ($4 is null or o.room = $4);
@@ -227,11 +227,12 @@ $$;
 -- Two things hold for what the relay calls many times a second. It is plpgsql, which
 -- keeps its plans for the session, where SQL functions are planned at every call. And
 -- it has sequential scans off: a look for one row among a million seems cheap to the
--- planner when it guesses that every third will do, and none does.
+-- planner when it guesses that every third will do, and none does. (Where only such a
+-- scan is possible its cost becomes absurd, which wakes the compiler: hence jit off.)
 
 -- has_unnumbered looks for rows that the last numbering could not see.
 create or replace function roomcast.has_unnumbered() returns boolean
-language plpgsql volatile security definer set search_path = '' set enable_seqscan = off as $$
+language plpgsql volatile security definer set search_path = '' set enable_seqscan = off set jit = off as $$
 declare
   c roomcast.cursor;
 begin
@@ -254,7 +255,7 @@ $$;
 -- A database restored elsewhere counts its transactions anew: then, and when told to
 -- by full, rows are new when no run holds them.
 create or replace function roomcast.number(full_scan boolean default false) returns bigint
-language plpgsql security definer set search_path = '' set enable_seqscan = off as $$
+language plpgsql security definer set search_path = '' set enable_seqscan = off set jit = off set work_mem = '16MB' as $$
 declare
   c    roomcast.cursor;
   mine xid8;
@@ -322,7 +323,7 @@ create function roomcast.claim(relay text, max_rows int, per_room int, lease int
 returns table (room text, epoch text, fence bigint, clock text, seq bigint, at text, kind text, op text, keys text[], record text)
 language plpgsql security definer
 set search_path = '' set timezone = 'UTC' set datestyle = 'ISO'
-set enable_seqscan = off set enable_memoize = off as $$
+set enable_seqscan = off set enable_memoize = off set jit = off as $$
 #variable_conflict use_column
 begin
   if roomcast.has_unnumbered() then
@@ -376,7 +377,7 @@ $$;
 -- rooms that were refused, because another relay has claimed them since.
 create or replace function roomcast.ack(rooms text[], fences bigint[], seqs bigint[], waits double precision[])
 returns setof text
-language plpgsql security definer set search_path = '' set enable_seqscan = off as $$
+language plpgsql security definer set search_path = '' set enable_seqscan = off set jit = off as $$
 #variable_conflict use_column
 begin
   return query
@@ -509,7 +510,7 @@ $$;
 
 -- has_waiting: is there any row that Pusher has not accepted, due now or later?
 create or replace function roomcast.has_waiting() returns boolean
-language plpgsql volatile security definer set search_path = '' set enable_seqscan = off as $$
+language plpgsql volatile security definer set search_path = '' set enable_seqscan = off set jit = off as $$
 begin
   return roomcast.has_unnumbered() or exists (select from roomcast.rooms r where r.head_seq > r.sent_seq);
 end
