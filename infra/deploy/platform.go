@@ -1,0 +1,144 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	fly "github.com/superfly/fly-go"
+	"github.com/superfly/fly-go/flaps"
+	"github.com/superfly/fly-go/tokens"
+)
+
+// platform is what a deploy asks of Fly: the part of *flaps.Client it uses.
+type platform interface {
+	GetApp(ctx context.Context, name string) (*flaps.App, error)
+	CreateApp(ctx context.Context, in flaps.CreateAppRequest) (*flaps.App, error)
+	GetIPAssignments(ctx context.Context, app string) (*flaps.ListIPAssignmentsResponse, error)
+	AssignIP(ctx context.Context, app string, req flaps.AssignIPRequest) (*flaps.IPAssignment, error)
+	ListAppSecrets(ctx context.Context, app string, version *uint64, show bool) ([]fly.AppSecret, error)
+	UpdateAppSecrets(ctx context.Context, app string, values map[string]*string) (*fly.UpdateAppSecretsResp, error)
+
+	List(ctx context.Context, app, filter string) ([]*fly.Machine, error)
+	Get(ctx context.Context, app, id string) (*fly.Machine, error)
+	Launch(ctx context.Context, app string, in fly.LaunchMachineInput) (*fly.Machine, error)
+	Update(ctx context.Context, app string, in fly.LaunchMachineInput, nonce string) (*fly.Machine, error)
+	Start(ctx context.Context, app, id, nonce string) (*fly.MachineStartResponse, error)
+	Stop(ctx context.Context, app string, in fly.StopMachineInput, nonce string) error
+	Destroy(ctx context.Context, app string, in fly.RemoveMachineInput, nonce string) error
+	Wait(ctx context.Context, app, id string, opts ...flaps.WaitOption) error
+	SetMetadata(ctx context.Context, app, id, key, value string) error
+
+	AcquireLease(ctx context.Context, app, id string, ttl *int) (*fly.MachineLease, error)
+	FindLease(ctx context.Context, app, id string) (*fly.MachineLease, error)
+	RefreshLease(ctx context.Context, app, id string, ttl *int, nonce string) (*fly.MachineLease, error)
+	ReleaseLease(ctx context.Context, app, id, nonce string) error
+}
+
+var _ platform = (*flaps.Client)(nil)
+
+// newPlatform makes the client. It asks FLY_FLAPS_BASE_URL, in the environment of
+// the process, where the API is; fly-go leaves no other way to say it.
+func newPlatform(ctx context.Context, token string) (*flaps.Client, error) {
+	return flaps.NewWithOptions(ctx, flaps.NewClientOpts{
+		UserAgent: "roomcast-deploy", Tokens: tokens.Parse(token), Transport: createOnce{http.DefaultTransport},
+	})
+}
+
+// errUncertain is the end of a create of which nobody knows whether it was done.
+var errUncertain = errors.New("no answer to the create")
+
+// createOnce keeps fly-go from repeating what creates something: its client repeats
+// every request that is answered 502 or 503, and a machine created twice is paid
+// twice. Who asked has to look whether it is there; see deployer.launch.
+type createOnce struct{ next http.RoundTripper }
+
+// RoundTrip turns those answers into an error that the layer above does not repeat.
+func (t createOnce) RoundTrip(r *http.Request) (*http.Response, error) {
+	answer, err := t.next.RoundTrip(r)
+	if err != nil || !creates(r) {
+		return answer, err
+	}
+	switch answer.StatusCode {
+	case http.StatusBadGateway, http.StatusServiceUnavailable:
+		answer.Body.Close()
+		return nil, fmt.Errorf("%w: status %d", errUncertain, answer.StatusCode)
+	}
+	return answer, nil
+}
+
+func creates(r *http.Request) bool {
+	last := r.URL.Path[strings.LastIndexByte(r.URL.Path, '/')+1:]
+	return r.Method == http.MethodPost && (last == "machines" || last == "ip_assignments" || last == "apps")
+}
+
+// uncertain reports whether a create that ended in err may have been done all the
+// same: anything but an answer that refuses it.
+func uncertain(err error) bool {
+	refusal := (*flaps.FlapsError)(nil)
+	return err != nil && (!errors.As(err, &refusal) || refusal.ResponseStatusCode >= 500)
+}
+
+// logs reads the last lines that a machine wrote. Fly's log API is not part of the
+// Machines API; flyctl asks it in this way (fly-go resource_logs.go, whose own
+// address is a global variable).
+type logs struct {
+	base  string // such as https://api.fly.io
+	token string
+	http  *http.Client
+}
+
+// last returns up to count lines of the machine. Nothing may depend on it: lines
+// come seconds late, or never.
+func (l logs) last(ctx context.Context, app, id string, count int) ([]string, error) {
+	query := url.Values{"instance": {id}, "next_token": {""}}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, l.base+"/api/v1/apps/"+url.PathEscape(app)+"/logs?"+query.Encode(), nil)
+	if err != nil {
+		return nil, fmt.Errorf("logs: %w", err)
+	}
+	req.Header.Set("Authorization", tokens.Parse(l.token).BubblegumHeader())
+	answer, err := l.http.Do(req)
+	if err != nil {
+		return nil, fmt.Errorf("logs: %w", err)
+	}
+	defer answer.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(answer.Body, 4<<20))
+	if err != nil || answer.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("logs: status %d: %w", answer.StatusCode, errors.Join(err, errors.New("not to be had")))
+	}
+	var page struct {
+		Data []struct{ Attributes fly.LogEntry }
+	}
+	if err := json.NewDecoder(bytes.NewReader(body)).Decode(&page); err != nil {
+		return nil, fmt.Errorf("logs: %w", err)
+	}
+	var lines []string
+	for _, d := range page.Data {
+		lines = append(lines, strings.TrimRight(d.Attributes.Message, "\n"))
+	}
+	return lines[max(0, len(lines)-count):], nil
+}
+
+// waitFor calls done every pace until it says so, it fails, or ctx ends; then the
+// error is ctx's.
+func waitFor(ctx context.Context, pace time.Duration, done func() (bool, error)) error {
+	ticker := time.NewTicker(pace)
+	defer ticker.Stop()
+	for {
+		if ok, err := done(); ok || err != nil {
+			return err
+		}
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
