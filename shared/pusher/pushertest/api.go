@@ -71,6 +71,10 @@ func (s *Server) api(handle func(call) (any, error)) http.Handler {
 			reset(w)
 			return
 		}
+		if err == nil && c.fault.AnswerAfterAccept != "" {
+			_, _ = io.WriteString(w, c.fault.AnswerAfterAccept)
+			return
+		}
 		s.answer(w, r, result, err)
 	})
 }

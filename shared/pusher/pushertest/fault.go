@@ -34,6 +34,8 @@ type Fault struct {
 	// What happens to a request that is otherwise good.
 	ResetAfterAccept bool `json:"reset_after_accept,omitempty"` // accepted and delivered, then RST instead of the answer
 	Drop             bool `json:"drop,omitempty"`               // 200, but nothing is delivered: "at most once"
+
+	AnswerAfterAccept string `json:"answer_after_accept,omitempty"` // accepted and delivered, and 200 with this body
 }
 
 // Injection is a Fault at work.

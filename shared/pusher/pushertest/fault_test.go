@@ -30,12 +30,13 @@ func TestFaults(t *testing.T) {
 				var answer *pusher.Error
 				return errors.As(err, &answer) && answer.Status == 503 && answer.Reason == "busy" && answer.RetryAfter == 3*time.Second
 			}, 0, false},
-		"reset":              {Fault{Reset: true}, isReset, 0, false},
-		"reset after accept": {Fault{ResetAfterAccept: true}, isReset, 1, false},
-		"drop":               {Fault{Drop: true}, func(err error) bool { return err == nil }, 1, true},
-		"hang":               {Fault{Hang: true}, isDeadline, 0, false},
-		"long delay":         {Fault{Delay: time.Hour}, isDeadline, 0, false},
-		"short delay":        {Fault{Delay: time.Millisecond}, func(err error) bool { return err == nil }, 1, false},
+		"reset":                {Fault{Reset: true}, isReset, 0, false},
+		"reset after accept":   {Fault{ResetAfterAccept: true}, isReset, 1, false},
+		"rubbish after accept": {Fault{AnswerAfterAccept: "<html>"}, func(err error) bool { return err == nil }, 1, false},
+		"drop":                 {Fault{Drop: true}, func(err error) bool { return err == nil }, 1, true},
+		"hang":                 {Fault{Hang: true}, isDeadline, 0, false},
+		"long delay":           {Fault{Delay: time.Hour}, isDeadline, 0, false},
+		"short delay":          {Fault{Delay: time.Millisecond}, func(err error) bool { return err == nil }, 1, false},
 	} {
 		s := start(t, Options{})
 		c := client(t, s)
