@@ -28,7 +28,8 @@ create table if not exists cron.job_run_details (
     end_time timestamptz
 );
 
--- Understood: 'N seconds' for 1 to 59, as pg_cron has since 1.5, and every minute.
+-- Understood: 'N seconds' for 1 to 59, as pg_cron has since 1.5, every minute, and
+-- every hour at some minute, which is taken as an hour from now.
 create or replace function cron._interval(schedule text) returns interval
     language plpgsql immutable
     as $$
@@ -37,9 +38,11 @@ begin
         return trim(schedule)::interval;
     elsif regexp_replace(trim(schedule), '\s+', ' ', 'g') in ('* * * * *', '*/1 * * * *') then
         return interval '1 minute';
+    elsif trim(schedule) ~ '^([0-9]|[1-5][0-9])( \*){4}$' then
+        return interval '1 hour';
     end if;
     raise exception 'invalid schedule: %', schedule
-        using hint = 'This stand-in for pg_cron knows ''[1-59] seconds'' and ''* * * * *''.';
+        using hint = 'This stand-in for pg_cron knows ''[1-59] seconds'', ''* * * * *'' and ''M * * * *''.';
 end
 $$;
 
