@@ -95,13 +95,6 @@ func (db *DB) Clean(ctx context.Context, maxRuns int) (int64, error) {
 	return n, nil
 }
 
-// CanRead asks the database whether a user may read a room: roomcast.can_read,
-// which the team may have replaced. claims is the token's whole claims object.
-// Room and user are taken as they come; what no table can hold is nobody's.
-func (db *DB) CanRead(ctx context.Context, room, userID string, claims []byte) (bool, error) {
-	return db.ask(ctx, "can read", `select roomcast.may_read($1, $2::uuid, $3::jsonb)`, room, userID, string(claims))
-}
-
 func (db *DB) exec(ctx context.Context, what, sql string, args ...any) error {
 	if _, err := db.pool.Exec(ctx, sql, args...); err != nil {
 		return fmt.Errorf("%s: %w", what, err)

@@ -1,0 +1,130 @@
+package outbox
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// CanRead asks the database whether a user may read a room: roomcast.can_read,
+// which the team may have replaced. claims is the token's whole claims object.
+// Room and user are taken as they come; what no table can hold is nobody's.
+func (db *DB) CanRead(ctx context.Context, room, userID string, claims []byte) (bool, error) {
+	return db.ask(ctx, "can read", `select roomcast.may_read($1, $2::uuid, $3::jsonb)`, room, userID, string(claims))
+}
+
+// MemberInfo asks the team's roomcast.member_info what a presence channel shows of
+// a user. known is false where there is no such function.
+func (db *DB) MemberInfo(ctx context.Context, room, userID string, claims []byte) (info map[string]any, known bool, err error) {
+	var text *string
+	err = db.pool.QueryRow(ctx, `select roomcast.info_of($1, $2::uuid, $3::jsonb)::text`, room, userID, string(claims)).Scan(&text)
+	if err != nil {
+		return nil, false, fmt.Errorf("member info: %w", err)
+	}
+	if text == nil {
+		return nil, false, nil
+	}
+	if err := json.Unmarshal([]byte(*text), &info); err != nil {
+		return nil, false, fmt.Errorf("member info: not a JSON object: %w", err)
+	}
+	return info, true, nil
+}
+
+// Departure names an event by which a user left a room.
+type Departure struct {
+	Room string
+	Seq  int64
+}
+
+// Cut is a user whose connections are to be ended, under lease.
+type Cut struct {
+	UserID string
+	Stamp  string // names this attempt when it is settled
+	Tries  int    // attempts since the user was last revoked, this one included
+}
+
+// QueueCuts notes that the users of these departures are to be cut off, not before
+// grace has passed, and returns them. What is queued survives whoever queued it.
+// Saying it twice is harmless.
+func (db *DB) QueueCuts(ctx context.Context, gone []Departure, grace time.Duration) (users []string, err error) {
+	rooms, seqs := make([]string, len(gone)), make([]int64, len(gone))
+	for i, d := range gone {
+		rooms[i], seqs[i] = d.Room, d.Seq
+	}
+	rows, err := db.pool.Query(ctx, `select * from roomcast.queue_revocations($1::text[], $2::bigint[], $3::interval)`, rooms, seqs, grace)
+	if err == nil {
+		users, err = pgx.CollectRows(rows, pgx.RowTo[string])
+	}
+	if err != nil {
+		return nil, fmt.Errorf("queue cuts: %w", err)
+	}
+	return users, nil
+}
+
+// ClaimCuts leases at most most users whose turn it is.
+func (db *DB) ClaimCuts(ctx context.Context, most int, lease time.Duration) (cuts []Cut, err error) {
+	rows, err := db.pool.Query(ctx, `select user_id, stamp::text, tries from roomcast.claim_revocations($1::int, $2::interval)`, most, lease)
+	if err == nil {
+		cuts, err = pgx.CollectRows(rows, pgx.RowToStructByPos[Cut])
+	}
+	if err != nil {
+		return nil, fmt.Errorf("claim cuts: %w", err)
+	}
+	return cuts, nil
+}
+
+// SettledCut is what became of a Cut.
+type SettledCut struct {
+	Cut
+	// Wait puts the next attempt off; zero says that there is to be none. A user who
+	// was revoked again meanwhile gets another one in either case.
+	Wait time.Duration
+}
+
+// SettleCuts ends or puts off what was claimed.
+func (db *DB) SettleCuts(ctx context.Context, settled []SettledCut) error {
+	users, stamps := make([]string, len(settled)), make([]string, len(settled))
+	waits := make([]*float64, len(settled))
+	for i, s := range settled {
+		users[i], stamps[i] = s.UserID, s.Stamp
+		if s.Wait > 0 {
+			seconds := s.Wait.Seconds()
+			waits[i] = &seconds
+		}
+	}
+	return db.exec(ctx, "settle cuts", `select roomcast.settle_revocations($1::text[], $2::text[]::timestamptz[], $3::float8[])`, users, stamps, waits)
+}
+
+// Presence says that a user came online in a room or went offline. Without a user
+// it says that nobody is online there any more.
+type Presence struct {
+	Room   string
+	UserID string
+	Online bool
+}
+
+// NotePresence takes what was said at a time, by Pusher's clock, and returns what
+// that changed. It must hold at most one word on each user of each room. What is
+// older than what is known changes nothing. With announce each change is also put
+// into the outbox, to be published in the room's order.
+func (db *DB) NotePresence(ctx context.Context, said []Presence, at time.Time, announce bool) (changed []Presence, err error) {
+	rooms, users, onlines := make([]string, len(said)), make([]*string, len(said)), make([]bool, len(said))
+	for i, p := range said {
+		rooms[i], onlines[i] = p.Room, p.Online
+		if p.UserID != "" {
+			users[i] = &p.UserID
+		}
+	}
+	rows, err := db.pool.Query(ctx, `select room, user_id, online from roomcast.note_presence($1::text[], $2::text[], $3::bool[], $4::timestamptz, $5::bool)`,
+		rooms, users, onlines, at, announce)
+	if err == nil {
+		changed, err = pgx.CollectRows(rows, pgx.RowToStructByPos[Presence])
+	}
+	if err != nil {
+		return nil, fmt.Errorf("note presence: %w", err)
+	}
+	return changed, nil
+}
