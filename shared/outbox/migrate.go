@@ -17,9 +17,9 @@ import (
 var files embed.FS
 
 // Migrate brings the schema to what this program expects: the numbered files not
-// yet applied, in order, then functions.sql. Each is a transaction of its own and
-// takes turns with others who migrate. Doing it again is harmless. The user of
-// the URL must own the chat's tables.
+// yet applied, in order, then the files of functions. Each is a transaction of its
+// own and takes turns with others who migrate. Doing it again is harmless. The user
+// of the URL must own the chat's tables.
 func Migrate(ctx context.Context, databaseURL string) error {
 	config, err := pgx.ParseConfig(databaseURL)
 	if err != nil {
@@ -47,11 +47,17 @@ func Migrate(ctx context.Context, databaseURL string) error {
 			return fmt.Errorf("migrate: %w", err)
 		}
 	}
-	if err := apply(ctx, conn, "functions.sql"); err != nil {
-		return fmt.Errorf("migrate: %w", err)
+	for _, name := range reapplied() {
+		if err := apply(ctx, conn, name); err != nil {
+			return fmt.Errorf("migrate: %w", err)
+		}
 	}
 	return nil
 }
+
+// reapplied lists the files that show today's functions, in the order in which they
+// are applied after the numbered ones.
+func reapplied() []string { return []string{"functions.sql", "operator.sql"} }
 
 // migrations lists the numbered files in order.
 func migrations() ([]string, error) {

@@ -1,0 +1,327 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// allFaults is the index, in the order of the table.
+func allFaults() []fault {
+	return []fault{
+		{"nothing breaks", true, nothing},
+		{"relay killed between claim and publish", true, killBeforePublish},
+		{"relay killed between publish and ack", true, killBeforeAck},
+		{"relays killed again and again", false, killAgainAndAgain},
+		{"relay frozen past its lease, then back", true, freezePastLease},
+		{"relay frozen while it reads a claim", true, freezeInClaim},
+		{"Postgres restarted immediate, mid-drain", true, restartPostgres},
+		{"database connections cut", true, cutConnections},
+		{"bells lost while asleep", true, loseBells},
+		{"clock 15 minutes off", true, clockOff},
+		{"Pusher slow", false, pusherSlow},
+		{"Pusher hangs", false, pusherHangs},
+		{"Pusher resets connections", true, pusherResets},
+		{"Pusher answers 200 with rubbish", true, pusherRubbish},
+		{"Pusher storms with 429 and 5xx", true, pusherStorms},
+		{"Pusher down for a while", true, pusherDown},
+		{"poison messages", true, poison},
+		{"one sick room", true, sickRoom},
+		{"everything at once", false, everything},
+		{"backlog of 100,000 rows", false, backlog(100_000)},
+		{"backlog of 10,000 rows", true, backlog(10_000)},
+	}
+}
+
+// nothing is the control: what the other lines are to be compared with.
+func nothing(ctx context.Context, s *scene) error { return s.write(ctx, 2000) }
+
+// killBeforePublish kills a relay that waits for Pusher, which has not looked at the
+// request yet.
+func killBeforePublish(ctx context.Context, s *scene) error {
+	if err := s.write(ctx, 500); err != nil {
+		return err
+	}
+	victim, _, err := s.catchPublishing(ctx)
+	if err != nil {
+		return err
+	}
+	if err := victim.kill(); err != nil {
+		return err
+	}
+	return s.arrive(ctx, s.ledger.accepted()+200) // the other relay goes on
+}
+
+// killBeforeAck kills a relay when Pusher has accepted its batch and has not yet
+// answered.
+func killBeforeAck(ctx context.Context, s *scene) error {
+	if err := s.write(ctx, 500); err != nil {
+		return err
+	}
+	killed := make(chan error, 1)
+	s.ledger.onAccept(func(room string) {
+		victim, err := s.holder(ctx, room)
+		if err == nil && victim == nil {
+			return // sent by a relay that lost the room: catch another one
+		}
+		if err == nil {
+			err = victim.kill()
+		}
+		select {
+		case killed <- err:
+		default: // it was one of the same batch
+		}
+	})
+	select {
+	case err := <-killed:
+		s.ledger.onAccept(nil)
+		if err != nil {
+			return err
+		}
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	return s.arrive(ctx, s.ledger.accepted()+200)
+}
+
+// killAgainAndAgain kills one relay or the other at any moment; like Fly, it starts
+// the dead one anew.
+func killAgainAndAgain(ctx context.Context, s *scene) error {
+	if err := s.write(ctx, 500); err != nil {
+		return err
+	}
+	for range 10 {
+		wait(ctx, time.Duration(s.rnd.Int64N(int64(time.Second))))
+		r := s.relays[s.rnd.IntN(len(s.relays))]
+		if err := r.kill(); err != nil {
+			return err
+		}
+		if err := r.start(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// freezePastLease stops a relay in the middle of a publish until another one has
+// sent more of its room; then both believe they hold it.
+func freezePastLease(ctx context.Context, s *scene) error {
+	if err := s.write(ctx, 500); err != nil {
+		return err
+	}
+	frozen, room, err := s.catchPublishing(ctx)
+	if err != nil {
+		return err
+	}
+	if err := frozen.freeze(); err != nil {
+		return err
+	}
+	s.chat.stop()
+	began := time.Now()
+	err = s.until(ctx, "the other relay to take over", func() bool {
+		holder, err := ask[string](ctx, s.stack, `
+			select case when sent_seq = head_seq then 'all sent' else '' end from roomcast.rooms where room = $1`, room)
+		return err == nil && holder == "all sent"
+	})
+	if err != nil {
+		return err
+	}
+	took := time.Since(began)
+	s.note("all was sent without it %.1f s after it froze", took.Seconds())
+	if took > s.timing.heal() {
+		s.ledger.complain("the other relay needed %s to take over", took.Round(time.Second))
+	}
+	s.chat.start(ctx, writers, s.rnd) // both are to have work when it is back
+	if err := s.arrive(ctx, s.ledger.accepted()+100); err != nil {
+		return err
+	}
+	if err := frozen.thaw(); err != nil {
+		return err
+	}
+	return s.arrive(ctx, s.ledger.accepted()+500)
+}
+
+// freezeInClaim stops a relay when Postgres is about to answer its claim with more
+// than the connection can hold. The claim's transaction then cannot end, and what it
+// has locked is to be had back without the relay's help.
+func freezeInClaim(ctx context.Context, s *scene) error {
+	for _, r := range s.relays {
+		if err := r.kill(); err != nil {
+			return err
+		}
+	}
+	if err := s.chat.fill(ctx, 8000, 3000, s.rnd); err != nil {
+		return err
+	}
+	frozen, other := s.relays[0], s.relays[1]
+	if err := frozen.start(ctx); err != nil {
+		return err
+	}
+	const stuck = `select exists (select from pg_stat_activity where usename = $1 and query like '%claim%' and state = 'active' and wait_event = $2)`
+	err := s.until(ctx, "a claim to be caught", func() bool {
+		const busy = `select exists (select from pg_stat_activity where usename = $1 and query like '%claim%' and state = 'active')`
+		if yes, err := ask[bool](ctx, s.stack, busy, relayLogin); err != nil || !yes {
+			return false
+		}
+		if frozen.freeze() != nil {
+			return false
+		}
+		within, cancel := context.WithTimeout(ctx, 500*time.Millisecond)
+		defer cancel()
+		caught := pollUntil(within, func() bool {
+			yes, err := ask[bool](ctx, s.stack, stuck, relayLogin, "ClientWrite")
+			return err == nil && yes
+		})
+		if !caught {
+			_ = frozen.thaw() // too early or too late
+		}
+		return caught
+	})
+	if err != nil {
+		return err
+	}
+	if err := other.start(ctx); err != nil {
+		return err
+	}
+	began := time.Now()
+	if err := s.arrive(ctx, 8000); err != nil {
+		s.ledger.complain("a frozen relay held up the other one: %v", err)
+	}
+	s.note("the other relay had sent all %.1f s after the freeze", time.Since(began).Seconds())
+	return frozen.thaw()
+}
+
+// restartPostgres ends Postgres without flushing anything, as a crash does, while
+// rows are under way; unlogged tables, pg_net's queue among them, come back empty.
+func restartPostgres(ctx context.Context, s *scene) error {
+	if err := s.write(ctx, 500); err != nil {
+		return err
+	}
+	for range 3 {
+		if err := s.postgres.Crash(); err != nil {
+			return err
+		}
+		if err := s.postgres.Restart(ctx); err != nil {
+			return err
+		}
+		if err := s.arrive(ctx, s.ledger.accepted()+200); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// cutConnections terminates the sessions of relays and writers, again and again.
+func cutConnections(ctx context.Context, s *scene) error {
+	if err := s.write(ctx, 500); err != nil {
+		return err
+	}
+	for range 15 {
+		wait(ctx, time.Duration(s.rnd.Int64N(int64(400*time.Millisecond))))
+		_, err := ask[int](ctx, s.stack, `
+			select count(pg_terminate_backend(pid)) from pg_stat_activity where usename in ($1, $2)`, chatOwner, relayLogin)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// loseBells has nobody hear the bells of messages written while all sleep, so that
+// only the sweep is left; by then the front hears again, and nobody writes.
+func loseBells(ctx context.Context, s *scene) error {
+	err := s.until(ctx, "the relays to sleep", func() bool {
+		awake, err := ask[bool](ctx, s.stack, `select roomcast.is_awake()`)
+		return err == nil && !awake
+	})
+	if err != nil {
+		return err
+	}
+	s.front.deaf.Store(true)
+	before := s.front.rung.Load()
+	s.chat.start(ctx, writers, s.rnd)
+	err = s.until(ctx, "a bell to be lost", func() bool { return s.front.rung.Load() > before })
+	s.chat.stop()
+	s.front.deaf.Store(false)
+	return err
+}
+
+// clockOff moves Pusher's clock, which is the same to both as moving the relay's: its
+// signatures are refused with 401, more than ten minutes old.
+func clockOff(ctx context.Context, s *scene) error {
+	if err := s.write(ctx, 500); err != nil {
+		return err
+	}
+	s.skew.Store(int64(15 * time.Minute))
+	wait(ctx, s.some(3*time.Second))
+	s.skew.Store(0)
+	return nil
+}
+
+// everything brings about one thing after another without waiting for the last to
+// heal.
+func everything(ctx context.Context, s *scene) error {
+	if err := s.write(ctx, 500); err != nil {
+		return err
+	}
+	pieces := chaos(s)
+	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); {
+		if err := pieces[s.rnd.IntN(len(pieces))](ctx); err != nil {
+			return err
+		}
+		wait(ctx, time.Duration(s.rnd.Int64N(int64(time.Second))))
+	}
+	s.chat.stop()
+	return s.repair(ctx)
+}
+
+// backlog has rows pile up while nobody sends, and watches the memory of the relays
+// that then do.
+func backlog(rows int) func(context.Context, *scene) error {
+	return func(ctx context.Context, s *scene) error {
+		for _, r := range s.relays {
+			if err := r.kill(); err != nil {
+				return err
+			}
+		}
+		if err := s.chat.fill(ctx, rows, 200, s.rnd); err != nil {
+			return err
+		}
+		for _, r := range s.relays {
+			if err := r.start(ctx); err != nil {
+				return err
+			}
+		}
+		return s.watchMemory(ctx, rows)
+	}
+}
+
+// memoryLimit is what a relay may take, however much waits: Fly's smallest machine
+// has 256 MB.
+const memoryLimit = 160 << 20
+
+// watchMemory samples the relays until the backlog is gone.
+func (s *scene) watchMemory(ctx context.Context, rows int) error {
+	began := time.Now()
+	var early, late int64 // peaks in the first and the last half
+	err := s.until(ctx, "the backlog to drain", func() bool {
+		done := s.ledger.accepted()
+		for _, r := range s.relays {
+			if done < rows/2 {
+				early = max(early, r.memory())
+			} else {
+				late = max(late, r.memory())
+			}
+		}
+		return done >= rows
+	})
+	if err != nil {
+		return err
+	}
+	rate := float64(rows) / time.Since(began).Seconds()
+	s.note("%.0f rows/s; largest relay: %d MB in the first half, %d MB in the second", rate, early>>20, late>>20)
+	if max(early, late) > memoryLimit {
+		return fmt.Errorf("a relay took %d MB", max(early, late)>>20)
+	}
+	return nil
+}

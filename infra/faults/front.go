@@ -1,0 +1,59 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"net/http"
+	"sync/atomic"
+	"time"
+)
+
+// front is what the bells are rung at, in the place of Fly's proxy: it hands a
+// request to one of the healthy relays, in turn.
+type front struct {
+	relays []*relay
+	turn   atomic.Uint32
+	deaf   atomic.Bool // bells are lost
+	rung   atomic.Int64
+}
+
+// ServeHTTP passes a bell on. pg_net never asks twice, so a 503 loses the bell.
+func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	f.rung.Add(1)
+	body, err := io.ReadAll(io.LimitReader(r.Body, 1<<20))
+	if err != nil || f.deaf.Load() {
+		w.WriteHeader(http.StatusServiceUnavailable)
+		return
+	}
+	first := int(f.turn.Add(1))
+	for i := range f.relays {
+		addr := f.relays[(first+i)%len(f.relays)].address()
+		if addr == "" || !healthy(r.Context(), addr) {
+			continue
+		}
+		if status := pass(r, addr, body); status != 0 {
+			w.WriteHeader(status)
+			return
+		}
+	}
+	w.WriteHeader(http.StatusServiceUnavailable)
+}
+
+// pass sends the request to addr and returns the answer's status, 0 for none.
+func pass(r *http.Request, addr string, body []byte) int {
+	ctx, cancel := context.WithTimeout(r.Context(), 5*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, r.Method, "http://"+addr+r.URL.Path, bytes.NewReader(body))
+	if err != nil {
+		return 0
+	}
+	req.Header = r.Header.Clone()
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	resp, err := client.Do(req)
+	if err != nil {
+		return 0
+	}
+	resp.Body.Close()
+	return resp.StatusCode
+}

@@ -1,0 +1,125 @@
+// Command faults breaks Roomcast in every way the design names, on this machine
+// and against real processes, and counts what became of the messages.
+//
+//	go run ./infra/faults [-short] [-seed N] [-only name] [-markdown] [-v]
+//
+// It runs a real Postgres, two relays (the function's own binary), the Pusher
+// emulator, what stands in for pg_net and pg_cron, and writers that keep a ledger
+// of their own outside the database. One fault after another is brought about and
+// lifted; then ledger and emulator are compared. The run fails if a message is lost
+// or out of order, or if the system needs longer to heal than a claim's lease and a
+// sweep.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	stop()
+	if err != nil && !errors.Is(err, flag.ErrHelp) {
+		fmt.Fprintln(os.Stderr, "faults:", err)
+		os.Exit(1)
+	}
+}
+
+type options struct {
+	short    bool
+	seed     uint64
+	only     string
+	markdown bool
+	verbose  bool
+	timing   timing
+}
+
+// timing is how patient the parts are. The full form runs with what the function
+// and roomcast.configure use by themselves; the short one cannot wait so long.
+type timing struct {
+	lease time.Duration // CLAIM_LEASE
+	sweep time.Duration // pg_cron's schedule
+	slack time.Duration // for a machine with other things to do
+}
+
+// heal is how long a healed system may need to send what waits.
+func (t timing) heal() time.Duration { return t.lease + t.sweep + t.slack }
+
+func parse(args []string, stderr io.Writer) (options, error) {
+	o := options{timing: timing{lease: 15 * time.Second, sweep: 10 * time.Second, slack: 10 * time.Second}}
+	flags := flag.NewFlagSet("faults", flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	flags.BoolVar(&o.short, "short", false, "a few faults, with a short lease and sweep; under a minute")
+	flags.Uint64Var(&o.seed, "seed", uint64(time.Now().UnixNano()), "of all that is random")
+	flags.StringVar(&o.only, "only", "", "only the faults whose name contains this")
+	flags.BoolVar(&o.markdown, "markdown", false, "print the table as Markdown")
+	flags.BoolVar(&o.verbose, "v", false, "show the logs of relays and Postgres")
+	if err := flags.Parse(args); err != nil {
+		return o, err
+	}
+	if flags.NArg() > 0 {
+		return o, fmt.Errorf("unexpected argument %q", flags.Arg(0))
+	}
+	if o.short {
+		o.timing.lease, o.timing.sweep = 3*time.Second, 2*time.Second
+	}
+	return o, nil
+}
+
+// errBroken is what the run ends with when a promise was not kept; the table and
+// the lines below it say which.
+var errBroken = errors.New("a promise was broken")
+
+// run brings about the chosen faults and prints the table.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err error) {
+	o, err := parse(args, stderr)
+	if err != nil {
+		return err
+	}
+	chosen := choose(o)
+	if len(chosen) == 0 {
+		return fmt.Errorf("-only: no fault is called %q", o.only)
+	}
+	fmt.Fprintf(stderr, "faults: seed %d, lease %s, sweep %s\n", o.seed, o.timing.lease, o.timing.sweep)
+	s, err := newStack(ctx, o, stderr)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.stop()) }()
+
+	var results []result
+	for _, f := range chosen {
+		fmt.Fprintf(stderr, "faults: %s…\n", f.name)
+		r, err := s.suffer(ctx, f)
+		if err != nil {
+			return fmt.Errorf("%s: %w", f.name, err)
+		}
+		results = append(results, r)
+	}
+	printTable(stdout, results, o)
+	for _, r := range results {
+		if !r.kept() {
+			return errBroken
+		}
+	}
+	return nil
+}
+
+// choose picks the faults that a run is to have.
+func choose(o options) (chosen []fault) {
+	for _, f := range allFaults() {
+		if strings.Contains(f.name, o.only) && (f.short || !o.short) {
+			chosen = append(chosen, f)
+		}
+	}
+	return chosen
+}

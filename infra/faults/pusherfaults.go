@@ -1,0 +1,174 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"time"
+
+	"roomcast/shared/pusher/pushertest"
+)
+
+// publishing matches the relays' requests and nothing else.
+const publishing = "/apps/*/batch_events"
+
+// catchPublishing holds a request of one room up before Pusher looks at it, and says
+// which relay waits for the answer. A dead client's request is dropped; that of a
+// frozen one is accepted after a while.
+func (s *scene) catchPublishing(ctx context.Context) (*relay, string, error) {
+	for range 100 {
+		room := s.room()
+		hold := s.pusher.Inject(pushertest.Fault{Path: publishing, Channel: "private-room-" + room, Delay: 2 * time.Second, Times: 1})
+		err := s.until(ctx, "a request to hold up", func() bool { return hold.Hits() > 0 })
+		if err != nil {
+			return nil, "", err
+		}
+		if r, err := s.holder(ctx, room); err != nil || r != nil {
+			return r, room, err
+		}
+	}
+	return nil, "", fmt.Errorf("no relay was caught publishing")
+}
+
+// trouble writes, injects what f says, waits, and ends it.
+func (s *scene) trouble(ctx context.Context, lasts time.Duration, faults ...pushertest.Fault) error {
+	if err := s.write(ctx, 500); err != nil {
+		return err
+	}
+	var all []*pushertest.Injection
+	for _, f := range faults {
+		f.Path = publishing
+		all = append(all, s.pusher.Inject(f))
+	}
+	wait(ctx, lasts)
+	s.pusher.Clear()
+	for i, injected := range all {
+		if injected.Hits() == 0 {
+			return fmt.Errorf("fault %d hit nothing", i)
+		}
+	}
+	return nil
+}
+
+// some is about d, by chance, and half as long in the short form.
+func (s *scene) some(d time.Duration) time.Duration {
+	if s.short {
+		d /= 2
+	}
+	return d/2 + time.Duration(s.rnd.Int64N(int64(d)))
+}
+
+func pusherSlow(ctx context.Context, s *scene) error {
+	return s.trouble(ctx, s.some(8*time.Second), pushertest.Fault{Delay: time.Second})
+}
+
+// pusherHangs outlasts the client's timeout for some requests.
+func pusherHangs(ctx context.Context, s *scene) error {
+	return s.trouble(ctx, s.some(6*time.Second), pushertest.Fault{Hang: true, Times: 10})
+}
+
+// pusherResets cuts connections before and after it has accepted what they brought.
+func pusherResets(ctx context.Context, s *scene) error {
+	const many = 25
+	return s.trouble(ctx, s.some(5*time.Second),
+		pushertest.Fault{Reset: true, Times: many}, pushertest.Fault{ResetAfterAccept: true, Times: many})
+}
+
+func pusherRubbish(ctx context.Context, s *scene) error {
+	return s.trouble(ctx, s.some(4*time.Second), pushertest.Fault{AnswerAfterAccept: "<html>\x00 {welcome"})
+}
+
+func pusherStorms(ctx context.Context, s *scene) error {
+	storm := []pushertest.Fault{{Status: http.StatusTooManyRequests, RetryAfter: time.Second, Times: 1}}
+	for _, status := range []int{500, 503, 429, 502, 408, 504} {
+		storm = append(storm, pushertest.Fault{Status: status, Times: 1 + s.rnd.IntN(8)})
+	}
+	s.rnd.Shuffle(len(storm), func(i, j int) { storm[i], storm[j] = storm[j], storm[i] })
+	if err := s.write(ctx, 500); err != nil {
+		return err
+	}
+	last := (*pushertest.Injection)(nil)
+	for _, f := range storm {
+		f.Path = publishing
+		last = s.pusher.Inject(f)
+	}
+	return s.until(ctx, "the storm to pass", func() bool { return last.Hits() > 0 })
+}
+
+func pusherDown(ctx context.Context, s *scene) error {
+	if err := s.write(ctx, 500); err != nil {
+		return err
+	}
+	s.pusher.Stop()
+	wait(ctx, s.some(10*time.Second))
+	return s.pusher.Start()
+}
+
+// poison has messages in the traffic that Pusher refuses with 413, and whole batches
+// with them.
+func poison(ctx context.Context, s *scene) error {
+	s.chat.poison = true
+	return s.write(ctx, 3000)
+}
+
+// sickRoom has Pusher fail on one room until everything else is through.
+func sickRoom(ctx context.Context, s *scene) error {
+	sick := s.room()
+	s.pusher.Inject(pushertest.Fault{Path: publishing, Channel: "private-room-" + sick, Status: http.StatusInternalServerError})
+	if err := s.write(ctx, 2000); err != nil {
+		return err
+	}
+	s.chat.stop()
+	began := time.Now()
+	if err := s.until(ctx, "the healthy rooms", func() bool { return s.ledger.missing(sick) == 0 }); err != nil {
+		return err
+	}
+	s.note("the other rooms were through %.1f s after the last commit", time.Since(began).Seconds())
+	s.pusher.Clear()
+	return nil
+}
+
+// chaos are the pieces of which everything at once is made.
+func chaos(s *scene) []func(context.Context) error {
+	inject := func(f pushertest.Fault) func(context.Context) error {
+		return func(context.Context) error {
+			f.Path, f.Times = publishing, 1+s.rnd.IntN(20)
+			s.pusher.Inject(f)
+			return nil
+		}
+	}
+	anyRelay := func(do func(context.Context, *relay) error) func(context.Context) error {
+		return func(ctx context.Context) error { return do(ctx, s.relays[s.rnd.IntN(len(s.relays))]) }
+	}
+	return []func(context.Context) error{
+		inject(pushertest.Fault{Reset: true}), inject(pushertest.Fault{ResetAfterAccept: true}),
+		inject(pushertest.Fault{Delay: time.Second}), inject(pushertest.Fault{Status: 503}),
+		inject(pushertest.Fault{Status: 401}),
+		anyRelay(func(_ context.Context, r *relay) error { return r.kill() }),
+		anyRelay(func(ctx context.Context, r *relay) error { return r.start(ctx) }),
+		anyRelay(func(ctx context.Context, r *relay) error { return r.start(ctx) }),
+		anyRelay(func(ctx context.Context, r *relay) error {
+			if err := r.freeze(); err != nil {
+				return err
+			}
+			wait(ctx, time.Duration(s.rnd.Int64N(int64(5*time.Second))))
+			return r.thaw()
+		}),
+		func(ctx context.Context) error {
+			_, err := ask[int](ctx, s.stack, `
+				select count(pg_terminate_backend(pid)) from pg_stat_activity where usename in ($1, $2)`, chatOwner, relayLogin)
+			return err
+		},
+		func(ctx context.Context) error {
+			if err := s.postgres.Crash(); err != nil {
+				return err
+			}
+			return s.postgres.Restart(ctx)
+		},
+		func(ctx context.Context) error {
+			s.pusher.Stop()
+			wait(ctx, time.Duration(s.rnd.Int64N(int64(2*time.Second))))
+			return s.pusher.Start()
+		},
+	}
+}

@@ -1,0 +1,270 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"roomcast/shared/event"
+	"roomcast/shared/outbox"
+	"roomcast/shared/outbox/outboxtest"
+	"roomcast/shared/outbox/outboxtest/pgcron"
+	"roomcast/shared/outbox/outboxtest/pgnet"
+	"roomcast/shared/pusher/pushertest"
+)
+
+// maxData is what the emulator takes of an event. It is less than the relay
+// believes, so that a message can be poison: good for the relay, refused by Pusher.
+const maxData = 4000
+
+const (
+	linger      = 3 * time.Second // LINGER: relays are to fall asleep in the time of a fault
+	bellSecret  = "bell-secret-of-the-fault-suite"
+	chatOwner   = "chat_owner"
+	relayLogin  = "chat_relay"
+	startLimits = time.Minute // for everything together
+)
+
+// stack is all that runs, for all faults.
+type stack struct {
+	options
+	stderr   io.Writer
+	rnd      *rand.Rand
+	postgres *outboxtest.Server
+	admin    *pgxpool.Pool // superuser
+	ownerURL string        // of the role that owns the chat's tables
+	pusher   *pushertest.Server
+	skew     atomic.Int64 // of Pusher's clock, a time.Duration
+	front    *front
+	relays   []*relay
+	listener atomic.Pointer[ledger] // of the fault under way
+
+	parts []func() error // how to stop what was started
+}
+
+// newStack starts everything; what is started is stopped if something fails.
+func newStack(ctx context.Context, o options, stderr io.Writer) (_ *stack, err error) {
+	ctx, cancel := context.WithTimeout(ctx, startLimits)
+	defer cancel()
+	s := &stack{options: o, stderr: stderr, rnd: rand.New(rand.NewPCG(o.seed, 0)), front: &front{}}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.stop())
+		}
+	}()
+	frontURL, err := s.serveFront()
+	if err != nil {
+		return nil, err
+	}
+	for _, part := range []func(context.Context) error{
+		s.startPusher,
+		s.startPostgres,
+		func(ctx context.Context) error { return s.installChat(ctx, frontURL) },
+		s.startStandIns,
+		s.startRelays,
+	} {
+		if err := part(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return s, nil
+}
+
+// stop ends all parts, last started first.
+func (s *stack) stop() (err error) {
+	for _, stop := range slices.Backward(s.parts) {
+		err = errors.Join(err, stop())
+	}
+	s.parts = nil
+	return err
+}
+
+func (s *stack) add(stop func() error) { s.parts = append(s.parts, stop) }
+
+// logs is where the parts' own words go.
+func (s *stack) logs() io.Writer {
+	if s.verbose {
+		return s.stderr
+	}
+	return io.Discard
+}
+
+func (s *stack) serveFront() (url string, err error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", fmt.Errorf("front: %w", err)
+	}
+	server := &http.Server{Handler: s.front, ReadHeaderTimeout: 10 * time.Second}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_ = server.Serve(l) // until Close
+	}()
+	s.add(func() error { err := server.Close(); <-done; return err })
+	return "http://" + l.Addr().String(), nil
+}
+
+// startPusher starts the emulator; whatever it accepts goes to the ledger.
+func (s *stack) startPusher(context.Context) (err error) {
+	s.pusher, err = pushertest.New(pushertest.Options{
+		MaxData: maxData, Record: -1,
+		Clock: func() time.Time { return time.Now().Add(time.Duration(s.skew.Load())) },
+	})
+	if err != nil {
+		return err
+	}
+	s.add(func() error { s.pusher.Close(); return nil })
+	s.pusher.OnEvent(func(a pushertest.Accepted) {
+		l := s.listener.Load()
+		if _, room, err := event.ParseChannel(a.Channel); err == nil && l != nil {
+			l.accept(room, a.Data)
+		}
+	})
+	return nil
+}
+
+func (s *stack) startPostgres(ctx context.Context) (err error) {
+	opts := outboxtest.Options{Durable: true}
+	if s.verbose {
+		opts.Log = func(line string) { fmt.Fprintln(s.stderr, "postgres:", line) }
+	}
+	if s.postgres, err = outboxtest.StartPostgres(ctx, opts); err != nil {
+		return err
+	}
+	s.add(s.postgres.Stop)
+	for _, sql := range []string{
+		"create role " + chatOwner + " login createrole bypassrls password '" + bellSecret + "'",
+		"create database chat owner " + chatOwner,
+	} {
+		if err := outboxtest.Exec(ctx, s.postgres.URL("postgres"), sql); err != nil {
+			return fmt.Errorf("chat's database: %w", err)
+		}
+	}
+	s.ownerURL, err = s.urlAs(chatOwner)
+	if err != nil {
+		return err
+	}
+	if s.admin, err = pgxpool.New(ctx, s.postgres.URL("chat")); err != nil {
+		return fmt.Errorf("database pool: %w", err)
+	}
+	s.add(func() error { s.admin.Close(); return nil })
+	return nil
+}
+
+// urlAs is the chat's database as one of our roles sees it.
+func (s *stack) urlAs(role string) (string, error) {
+	u, err := url.Parse(s.postgres.URL("chat"))
+	if err != nil {
+		return "", errors.New("database URL cannot be parsed") // the error would repeat the password
+	}
+	u.User = url.UserPassword(role, bellSecret)
+	return u.String(), nil
+}
+
+// installChat makes the tables and installs Roomcast as a team would, without a
+// superuser's rights.
+func (s *stack) installChat(ctx context.Context, frontURL string) error {
+	admin := s.postgres.URL("chat")
+	if err := errors.Join(pgnet.Install(ctx, admin), pgcron.Install(ctx, admin)); err != nil {
+		return err
+	}
+	if err := outboxtest.Exec(ctx, admin, `
+		grant usage on schema net, cron to `+chatOwner+`;
+		grant all on all tables in schema net, cron to `+chatOwner+`;
+		grant all on all sequences in schema net, cron to `+chatOwner); err != nil {
+		return fmt.Errorf("stand-ins: %w", err)
+	}
+	if err := outboxtest.Exec(ctx, s.ownerURL, `
+		create table messages (
+			id uuid primary key, room_id uuid not null, content text not null,
+			created_at timestamptz not null default now())`); err != nil {
+		return fmt.Errorf("chat's tables: %w", err)
+	}
+	if err := outbox.Migrate(ctx, s.ownerURL); err != nil {
+		return err
+	}
+	if err := outboxtest.Exec(ctx, s.ownerURL, fmt.Sprintf(`
+		select roomcast.attach_messages('public.messages');
+		select roomcast.configure(url => '%s/webhooks/supabase', secret => '%s');
+		select cron.schedule('roomcast-sweep', '%d seconds', 'select roomcast.sweep()')`,
+		frontURL, bellSecret, s.timing.sweep/time.Second)); err != nil {
+		return fmt.Errorf("install: %w", err)
+	}
+	return outboxtest.Exec(ctx, admin, "create role "+relayLogin+" login password '"+bellSecret+"' in role roomcast_relay")
+}
+
+// startStandIns starts what sends the bells and what runs the sweep. They outlive
+// ctx, and come back by themselves when Postgres does.
+func (s *stack) startStandIns(ctx context.Context) error {
+	ctx = context.WithoutCancel(ctx)
+	sender, err := pgnet.Start(ctx, s.postgres.URL("chat"))
+	if err != nil {
+		return err
+	}
+	s.add(func() error { sender.Stop(); return nil })
+	runner, err := pgcron.Start(ctx, s.postgres.URL("chat"))
+	if err != nil {
+		return err
+	}
+	s.add(func() error { runner.Stop(); return nil })
+	return nil
+}
+
+// startRelays builds the function and starts two of it.
+func (s *stack) startRelays(ctx context.Context) error {
+	dir, err := os.MkdirTemp("", "roomcast-faults-")
+	if err != nil {
+		return fmt.Errorf("build: %w", err)
+	}
+	s.add(func() error { return os.RemoveAll(dir) })
+	binary := filepath.Join(dir, "roomcast")
+	// The package's path is enough: go run has put us inside the module.
+	build := exec.CommandContext(ctx, "go", "build", "-tags", "lambda.norpc", "-o", binary, "roomcast/functions")
+	if out, err := build.CombinedOutput(); err != nil {
+		return fmt.Errorf("build: %w\n%s", err, out)
+	}
+	env, err := s.relayEnv()
+	if err != nil {
+		return err
+	}
+	for range 2 {
+		r := &relay{binary: binary, env: env, log: s.logs()}
+		s.relays = append(s.relays, r)
+		s.add(r.kill)
+		if err := r.start(ctx); err != nil {
+			return err
+		}
+	}
+	s.front.relays = s.relays
+	return nil
+}
+
+func (s *stack) relayEnv() ([]string, error) {
+	databaseURL, err := s.urlAs(relayLogin)
+	if err != nil {
+		return nil, err
+	}
+	c := s.pusher.Config()
+	return []string{
+		"DATABASE_URL=" + databaseURL,
+		"PUSHER_HOST=" + c.Host, "PUSHER_TLS=false",
+		"PUSHER_APP_ID=" + c.AppID, "PUSHER_KEY=" + c.Key, "PUSHER_SECRET=" + c.Secret,
+		"SUPABASE_JWT_SECRET=" + strings.Repeat("not used here ", 4), "WEBHOOK_SECRET=" + bellSecret,
+		"LISTEN_HOST=127.0.0.1", "IDLE_EXIT=0", "LOG_LEVEL=info",
+		"CLAIM_LEASE=" + s.timing.lease.String(), "LINGER=" + linger.String(),
+	}, nil
+}

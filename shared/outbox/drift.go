@@ -1,0 +1,76 @@
+package outbox
+
+import (
+	"context"
+	"fmt"
+	"regexp"
+	"slices"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// Drift is how a database's schema differs from what this program brings along.
+type Drift struct {
+	Missing []string // numbered files that are not applied yet
+	Newer   []int    // versions that this program does not know: it is the older one
+	Stale   []string // functions that are absent, or not as they are in this program
+}
+
+// None reports whether there is no difference.
+func (d Drift) None() bool { return len(d.Missing)+len(d.Newer)+len(d.Stale) == 0 }
+
+// Compare reads what [Migrate] would change. It writes nothing. The user of the
+// connection must be able to read roomcast.migrations.
+func Compare(ctx context.Context, conn *pgx.Conn) (Drift, error) {
+	var d Drift
+	done, err := applied(ctx, conn)
+	if err != nil {
+		return d, fmt.Errorf("compare: %w", err)
+	}
+	names, err := migrations()
+	if err != nil {
+		return d, fmt.Errorf("compare: %w", err)
+	}
+	for _, name := range names {
+		if !done[versionOf(name)] {
+			d.Missing = append(d.Missing, name)
+		}
+		delete(done, versionOf(name))
+	}
+	for version := range done {
+		d.Newer = append(d.Newer, version)
+	}
+	slices.Sort(d.Newer)
+	d.Stale, err = staleFunctions(ctx, conn)
+	return d, err
+}
+
+// functionText finds a function's name and body, between dollar signs, as our own
+// files write them: the body is what Postgres keeps, to the byte, in pg_proc.prosrc.
+var functionText = regexp.MustCompile(`(?s)create (?:or replace )?function roomcast\.(\w+)\(.*?\bas \$\$(.*?)\$\$;?\n`)
+
+// staleFunctions lists the functions of the re-applied files that the database does
+// not have in this form.
+func staleFunctions(ctx context.Context, conn *pgx.Conn) (stale []string, err error) {
+	rows, err := conn.Query(ctx, `select p.proname || ' ' || p.prosrc from pg_proc p
+	  join pg_namespace n on n.oid = p.pronamespace where n.nspname = 'roomcast'`)
+	if err != nil {
+		return nil, fmt.Errorf("functions: %w", err)
+	}
+	have, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return nil, fmt.Errorf("functions: %w", err)
+	}
+	for _, file := range reapplied() {
+		text, err := files.ReadFile("sql/" + file)
+		if err != nil {
+			return nil, fmt.Errorf("functions: %w", err)
+		}
+		for _, f := range functionText.FindAllStringSubmatch(string(text), -1) {
+			if !slices.Contains(have, f[1]+" "+f[2]) {
+				stale = append(stale, f[1])
+			}
+		}
+	}
+	return stale, nil
+}
