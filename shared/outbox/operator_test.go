@@ -243,3 +243,35 @@ func TestRelayMayNotOperate(t *testing.T) {
 		}
 	}
 }
+
+// Debian's pg_cron 1.4.2 calls itself 1.4-1; a stand-in has no version.
+func TestSweepSchedule(t *testing.T) {
+	c := newChat(t)
+	for version, want := range map[string]string{
+		"1.3": "* * * * *", "1.4-1": "* * * * *", "1.5": "10 seconds", "1.6": "10 seconds", "1.10": "10 seconds", "2": "10 seconds", "": "10 seconds",
+	} {
+		if got := one[string](c, `select roomcast.sweep_schedule(nullif($1, ''))`, version); got != want {
+			t.Errorf("pg_cron %s: %q, want %q", version, got, want)
+		}
+	}
+}
+
+// Asleep and nothing waiting, a sweep rings no bell and writes nothing.
+func TestSweepAtRest(t *testing.T) {
+	c := newChat(t)
+	c.exec(`select roomcast.configure(url => 'http://127.0.0.1:1/webhooks/supabase', secret => 'long-enough')`)
+	c.exec(insertMessage, roomA, user1, "sent")
+	c.ackAll(c.claim("r"))
+	c.exec(`truncate net.http_request_queue`) // the bell of the insert
+	var rang, wrote bool
+	if err := c.conn.QueryRow(t.Context(), `select roomcast.sweep(), pg_current_xact_id_if_assigned() is not null`).Scan(&rang, &wrote); err != nil {
+		t.Fatal(err)
+	}
+	if n := one[int](c, `select count(*) from net.http_request_queue`); rang || wrote || n != 0 {
+		t.Errorf("at rest the sweep rang: %v, wrote: %v, queued %d bells", rang, wrote, n)
+	}
+	c.exec(`update roomcast.rooms set sent_seq = 0`) // as if it had never been accepted
+	if !one[bool](c, `select roomcast.sweep()`) {
+		t.Error("the sweep did not ring for what waits")
+	}
+}

@@ -789,10 +789,15 @@ begin
 end
 $$;
 
+-- sweep_schedule: schedules in seconds exist since pg_cron 1.5; versions look like 1.4-1.
+create or replace function roomcast.sweep_schedule(cron_version text) returns text
+language sql immutable set search_path = '' as $$
+  select case when string_to_array(substring($1 from '^\d+(?:\.\d+)?'), '.')::int[] < array[1, 5]
+              then '* * * * *' else '10 seconds' end
+$$;
+
 create or replace function roomcast.schedule_sweep() returns void
 language plpgsql set search_path = '' as $$
-declare
-  version int[] := (select string_to_array(extversion, '.')::int[] from pg_extension where extname = 'pg_cron');
 begin
   if to_regprocedure('cron.schedule(text,text,text)') is null then
     raise notice 'roomcast: no pg_cron here; a lost bell waits for the next one';
@@ -800,7 +805,7 @@ begin
   end if;
   execute 'select cron.schedule($1, $2, $3)'
     using 'roomcast-sweep',
-          case when version < array[1, 5] then '* * * * *' else '10 seconds' end,
+          roomcast.sweep_schedule((select extversion from pg_extension where extname = 'pg_cron')),
           'select roomcast.sweep()';
 end
 $$;
