@@ -13,6 +13,7 @@ type Kind string
 const (
 	Messages Kind = "messages" // chat messages: one row, one message
 	Members  Kind = "members"  // membership: one row, one user in one room
+	Online   Kind = "presence" // who is there just now, as Pusher says; no table is attached as it
 )
 
 // Op is what happened to the row, spelled as Postgres' TG_OP spells it.
@@ -32,6 +33,8 @@ const (
 	MessageDeleted = "message-deleted"
 	UserJoined     = "user-joined"
 	UserLeft       = "user-left"
+	UserOnline     = "user-online"
+	UserOffline    = "user-offline"
 )
 
 // Change is one committed change of a row, of one room.

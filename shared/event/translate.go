@@ -40,8 +40,12 @@ func ruleFor(kind Kind, op Op) (rule, error) {
 		return rule{}, nil
 	case tableOp{Members, Delete}:
 		return rule{name: UserLeft}, nil
+	case tableOp{Online, Insert}:
+		return rule{name: UserOnline}, nil
+	case tableOp{Online, Delete}:
+		return rule{name: UserOffline}, nil
 	}
-	if kind != Messages && kind != Members {
+	if kind != Messages && kind != Members && kind != Online {
 		return rule{}, fmt.Errorf("%w: %q", ErrKind, string(kind))
 	}
 	return rule{}, fmt.Errorf("%w: %q", ErrOp, string(op))

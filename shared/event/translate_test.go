@@ -23,6 +23,8 @@ func TestTranslate(t *testing.T) {
 		{"deletion has ids only", Change{Kind: Messages, Op: Delete, Record: []byte(row), Keys: keys, Position: at}, MessageDeleted, `{"id":9007199254740994,"room_id":"7",` + meta + "}"},
 		{"joined", Change{Kind: Members, Op: Insert, Record: []byte(row), Position: at}, UserJoined, row[:len(row)-1] + "," + meta + "}"},
 		{"left", Change{Kind: Members, Op: Delete, Record: []byte(row), Position: at}, UserLeft, row[:len(row)-1] + "," + meta + "}"},
+		{"online", Change{Kind: Online, Op: Insert, Record: []byte(row), Position: at}, UserOnline, row[:len(row)-1] + "," + meta + "}"},
+		{"offline", Change{Kind: Online, Op: Delete, Record: []byte(row), Position: at}, UserOffline, row[:len(row)-1] + "," + meta + "}"},
 		{"empty record", Change{Kind: Messages, Op: Insert, Record: []byte(` { } `), Position: at}, NewMessage, `{` + meta + `}`},
 		{"without a position", Change{Kind: Messages, Op: Insert, Record: []byte(row)}, NewMessage, row},
 	} {
@@ -48,6 +50,7 @@ func TestTranslateRefuses(t *testing.T) {
 	}{
 		{Change{Kind: "profiles", Op: Insert, Record: []byte(`{}`)}, ErrKind},
 		{Change{Kind: Messages, Op: "TRUNCATE", Record: []byte(`{}`)}, ErrOp},
+		{Change{Kind: Online, Op: Update, Record: []byte(`{}`)}, ErrOp},
 		{Change{Kind: Messages, Op: Insert, Record: []byte(`[]`)}, ErrRecord},
 		{Change{Kind: Messages, Op: Insert}, ErrRecord},
 		{Change{Kind: Messages, Op: Delete, Record: []byte(`null`)}, ErrRecord},
