@@ -28,25 +28,29 @@ begin
 end
 $$;
 
--- enqueue writes one outbox row. The insert takes its lock on the outbox before
--- it looks whether the relay is awake: rest() relies on that order.
-create or replace function roomcast.enqueue(source int, op text, room text, key_hash bigint, record jsonb) returns void
+-- enqueue writes one outbox row, or counts one that has no room. It is one statement,
+-- since every expression of plpgsql is set up anew in every transaction, and this is
+-- what an INSERT of the chat pays. The insert takes its lock on the outbox before it
+-- looks whether the relay is awake: may_rest() relies on that order.
+create or replace function roomcast.enqueue(source int, op text, room text, record jsonb, keep text[], ids text[]) returns void
 language plpgsql security definer set search_path = '' as $$
 declare
   rings boolean;
 begin
-  if room is null then
-    insert into roomcast.roomless (source, op) values ($1, $2);
-    return;
-  end if;
-  insert into roomcast.outbox (source, op, room, key_hash, record, wakes)
-  values ($1, $2, $3, $4, $5,
-          (select a.until < clock_timestamp() from roomcast.awake a)
-          and current_setting('roomcast.rung', true) is distinct from pg_current_xact_id()::text)
-  returning wakes into rings;
+  insert into roomcast.outbox as o (source, op, room, key_hash, record, wakes)
+  select $1, $2, $3,
+         hashtextextended(case cardinality($6) when 1 then $4 ->> $6[1] else roomcast.pick($4, $6)::text end, $1),
+         case when $5 is null then $4
+              else (select coalesce(jsonb_object_agg(e.key, e.value), '{}') from jsonb_each($4) e where e.key = any ($5)) end,
+         a.until < clock_timestamp() and current_setting('roomcast.rung', true) is distinct from pg_current_xact_id()::text
+    from roomcast.awake a
+   where $3 is not null
+  returning o.wakes into rings;
   if rings then
     -- One bell per transaction is enough. A rolled back savepoint undoes this, too.
     perform set_config('roomcast.rung', pg_current_xact_id()::text, true);
+  elsif rings is null then
+    insert into roomcast.roomless (source, op) values ($1, $2);
   end if;
 end
 $$;
@@ -61,60 +65,70 @@ begin
 end
 $$;
 
+-- note_quiet remembers, once a transaction, that somebody wrote with capture off.
+create or replace function roomcast.note_quiet(source int, xid bigint) returns void
+language plpgsql security definer set search_path = '' as $$
+begin
+  if current_setting('roomcast.quiet', true) is distinct from source || ':' || xid then
+    insert into roomcast.quiet (source, xid) values ($1, $2) on conflict do nothing;
+    perform set_config('roomcast.quiet', source || ':' || xid, true);
+  end if;
+end
+$$;
+
 -- capture is the trigger on the user's tables. Its arguments: the source's id, its
 -- kind, the room column, the columns that may leave (empty: all), the columns that
 -- identify a row. It reads rows as jsonb, so a column dropped or renamed meanwhile
 -- makes a poorer event, never a failed INSERT.
 create or replace function roomcast.capture() returns trigger
 language plpgsql security definer set search_path = '' set timezone = 'UTC' as $$
-declare
-  source constant int    := tg_argv[0];
-  kind   constant text   := tg_argv[1];
-  room   constant text   := tg_argv[2];
-  keep   constant text[] := nullif(tg_argv[3], '');
-  ids    constant text[] := tg_argv[4];
-  was    jsonb;
-  is_now jsonb;
-  was_id jsonb;
-  now_id jsonb;
-  gone   jsonb;
 begin
   if current_setting('roomcast.capture', true) = 'off' then
-    return null;
-  end if;
-  if tg_op <> 'INSERT' then
-    was    := to_jsonb(old);
-    was_id := roomcast.pick(was, ids);
-  end if;
-  if tg_op <> 'DELETE' then
-    is_now := to_jsonb(new);
-    now_id := roomcast.pick(is_now, ids);
-  end if;
-
-  -- The same row in the same room: an edit, if anything that may leave has changed.
-  if tg_op = 'UPDATE' and was_id = now_id and was -> room is not distinct from is_now -> room then
-    if kind = 'messages' and roomcast.pick(was, keep) <> roomcast.pick(is_now, keep) then
-      perform roomcast.enqueue(source, 'UPDATE', is_now ->> room,
-        hashtextextended(now_id::text, source), roomcast.pick(is_now, keep));
+    if tg_op = 'INSERT' then
+      perform roomcast.note_quiet(tg_argv[0]::int, new.xmin::text::bigint);   -- or the audit would call it lost
     end if;
-    return null;
-  end if;
-
-  -- Gone from one room, new in another, or both for a row that moved.
-  if was is not null and (tg_op = 'DELETE' or was ->> room is not null) then
-    gone := roomcast.pick(was, keep);
-    if kind = 'messages' then
-      gone := roomcast.pick(gone, ids || room);
-      perform roomcast.scrub(source, hashtextextended(was_id::text, source), gone,
-        case when tg_op = 'UPDATE' then was ->> room end);
-    end if;
-    perform roomcast.enqueue(source, 'DELETE', was ->> room, hashtextextended(was_id::text, source), gone);
-  end if;
-  if is_now is not null and (tg_op = 'INSERT' or is_now ->> room is not null) then
-    perform roomcast.enqueue(source, 'INSERT', is_now ->> room,
-      hashtextextended(now_id::text, source), roomcast.pick(is_now, keep));
+  elsif tg_op = 'INSERT' then
+    perform roomcast.enqueue(tg_argv[0]::int, tg_op, r ->> tg_argv[2], r, nullif(tg_argv[3], '')::text[], tg_argv[4]::text[])
+       from to_jsonb(new) r;
+  else
+    perform roomcast.capture_change(tg_op, to_jsonb(old), case tg_op when 'UPDATE' then to_jsonb(new) end,
+      tg_argv[0]::int, tg_argv[1], tg_argv[2], nullif(tg_argv[3], '')::text[], tg_argv[4]::text[]);
   end if;
   return null;
+end
+$$;
+
+-- capture_change is capture for an UPDATE or DELETE; is_now is null for the latter.
+create or replace function roomcast.capture_change(
+  op text, was jsonb, is_now jsonb, source int, kind text, room text, keep text[], ids text[])
+returns void
+language plpgsql security definer set search_path = '' as $$
+declare
+  gone jsonb;
+begin
+  -- The same row in the same room: an edit, if anything that may leave has changed.
+  if op = 'UPDATE' and roomcast.pick(was, ids || room) = roomcast.pick(is_now, ids || room) then
+    if kind = 'messages' and roomcast.pick(was, keep) <> roomcast.pick(is_now, keep) then
+      perform roomcast.enqueue(source, op, is_now ->> room, is_now, keep, ids);
+    end if;
+    return;
+  end if;
+  -- Gone from one room, new in another, or both for a row that moved.
+  if op = 'DELETE' or was ->> room is not null then
+    if kind = 'messages' then
+      gone := roomcast.pick(roomcast.pick(was, keep), ids || room);
+      perform roomcast.scrub(source,
+        hashtextextended(case cardinality(ids) when 1 then was ->> ids[1] else roomcast.pick(was, ids)::text end, source),
+        gone, case op when 'UPDATE' then was ->> room end);
+      perform roomcast.enqueue(source, 'DELETE', was ->> room, was,
+        case when keep is null or room = any (keep) then ids || room else ids end, ids);
+    else
+      perform roomcast.enqueue(source, 'DELETE', was ->> room, was, keep, ids);
+    end if;
+  end if;
+  if is_now ->> room is not null then
+    perform roomcast.enqueue(source, 'INSERT', is_now ->> room, is_now, keep, ids);
+  end if;
 end
 $$;
 
@@ -508,11 +522,15 @@ language sql security definer set search_path = '' as $$
   update roomcast.awake set until = greatest(until, clock_timestamp() + $1)
 $$;
 
--- has_waiting: is there any row that Pusher has not accepted, due now or later?
+-- has_waiting: is there any row that Pusher has not accepted, due now or later, or a
+-- user to be cut off soon? One that has failed for long does not keep a relay awake:
+-- the sweep rings when it is due.
 create or replace function roomcast.has_waiting() returns boolean
 language plpgsql volatile security definer set search_path = '' set enable_seqscan = off set jit = off as $$
 begin
-  return roomcast.has_unnumbered() or exists (select from roomcast.rooms r where r.head_seq > r.sent_seq);
+  return roomcast.has_unnumbered()
+      or exists (select from roomcast.rooms r where r.head_seq > r.sent_seq)
+      or exists (select from roomcast.revocations v where v.due <= (select clock_timestamp() + interval '5 seconds'));
 end
 $$;
 
@@ -543,10 +561,12 @@ language plpgsql security definer set search_path = '' as $$
 begin
   if not roomcast.is_awake()
      and (roomcast.has_unnumbered()
-          or exists (select from roomcast.rooms r where r.head_seq > r.sent_seq and r.due <= (select clock_timestamp()))) then
+          or exists (select from roomcast.rooms r where r.head_seq > r.sent_seq and r.due <= (select clock_timestamp()))
+          or exists (select from roomcast.revocations v where v.due <= (select clock_timestamp()))) then
     return roomcast.ring();
   end if;
   perform roomcast.clean(20);
+  perform roomcast.clean_presence();
   return false;
 end
 $$;
@@ -562,6 +582,7 @@ declare
   old    bigint[];
   n      bigint;
 begin
+  perform roomcast.clean_parity(100);
   picked := array(
     select g from roomcast.runs g join roomcast.rooms r using (room)
      where g.at < before and g.last_seq <= r.sent_seq
@@ -574,8 +595,17 @@ begin
     select o.id from roomcast.outbox o
      where o.id in (select unnest(p.ids) from unnest(picked) p)
        for update skip locked);
-  delete from roomcast.outbox o where o.id = any (old);
-  get diagnostics n = row_count;
+  with gone as (
+    delete from roomcast.outbox o where o.id = any (old) returning o.source, o.op, o.room, o.at
+  ), tallied as (   -- the certificate still counts them, while there is a dual run
+    insert into roomcast.parity as p (room, hour, committed)
+    select g.room, date_trunc('hour', g.at, 'UTC'), count(*)
+      from gone g join roomcast.sources s on s.id = g.source
+     where g.op = 'INSERT' and s.kind = 'messages' and exists (select from roomcast.receipts)
+     group by 1, 2 order by 1, 2
+    on conflict on constraint parity_pkey do update set committed = p.committed + excluded.committed
+  )
+  select count(*) into n from gone;
   delete from roomcast.parked k using unnest(picked) p
    where k.room = p.room and k.seq between p.first_seq and p.last_seq;
   delete from roomcast.runs g using unnest(picked) p
@@ -679,7 +709,7 @@ begin
     raise exception 'ids: % has no primary key; name the columns that identify a row', tbl
       using errcode = 'invalid_parameter_value';
   end if;
-  if kind = 'messages' and columns is not null and not columns @> ids then
+  if columns is not null and not columns @> ids then
     raise exception 'columns: must include %, which identify a row', ids using errcode = 'invalid_parameter_value';
   end if;
 

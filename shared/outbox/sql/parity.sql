@@ -35,7 +35,7 @@ begin
    where r.user_id = note_receipt.user_id and r.page = note_receipt.page and r.room = note_receipt.room for update;
   if last.n >= n then
     return 'repeat';
-  elsif n > 20 + extract(epoch from clock_timestamp() - coalesce(last.first_at, clock_timestamp())) / 5 then
+  elsif n > 20 + coalesce(extract(epoch from clock_timestamp() - last.first_at) / 5, 0) then
     return 'early';   -- twenty at once, then one in five seconds
   elsif last.n is null and (
       select count(*) from roomcast.receipts r
@@ -308,7 +308,7 @@ $$;
 -- oldest first, and numbers what the numbering passed over. Each row is locked
 -- meanwhile, so that an edit or a deletion comes after it, and one that is being
 -- edited or deleted at this moment is left alone. With opted_only it touches only
--- tables for which auditing() has allowed it.
+-- tables for which auditing() has allowed it. What it did is noted in audits.
 create or replace function roomcast.repair(since interval default '24 hours', max_rows int default 1000, opted_only boolean default false)
 returns table (relation text, problem text, repaired bigint)
 language plpgsql security definer set search_path = '' set timezone = 'UTC' as $$
@@ -330,6 +330,9 @@ begin
       perform roomcast.enqueue(s.id, 'INSERT', record ->> s.room_column::text, record, s.columns, roomcast.ids_of(s));
       repaired := repaired + 1;
     end loop;
+    if repaired > 0 then
+      insert into roomcast.audits (relation, problem, repaired) values (relation, problem, repaired);
+    end if;
     return next;
   end loop;
   relation := null;
@@ -337,22 +340,21 @@ begin
   repaired := 0;
   if (select a.how_many > 0 from roomcast.audit('0') a where a.problem = 'unnumbered') then
     repaired := roomcast.number(full_scan => true);
+    insert into roomcast.audits (problem, repaired) values (problem, repaired);
   end if;
   return next;
 end
 $$;
 
 -- tend is the audit that runs by itself, every hour where there is pg_cron. It notes
--- what it finds, repairs where auditing() has allowed it, and notes that too.
+-- what it finds, and repairs where auditing() has allowed it.
 create or replace function roomcast.tend() returns void
 language plpgsql security definer set search_path = '' as $$
 begin
   insert into roomcast.audits (relation, problem, found, note)
   select a.relation, a.problem, a.how_many, a.note from roomcast.audit('3 hours') a
    where a.problem in ('missing', 'unnumbered', 'holes');
-  insert into roomcast.audits (relation, problem, repaired)
-  select r.relation, r.problem, r.repaired from roomcast.repair('3 hours', 1000, opted_only => true) r
-   where r.repaired > 0;
+  perform roomcast.repair('3 hours', 1000, opted_only => true);
 end
 $$;
 

@@ -1,0 +1,146 @@
+package outbox
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// Seen is what pages saw of one room while they listened to both Supabase Realtime
+// and Pusher: one receipt's counts, or the sum of many. Histograms count messages
+// per bucket, as the writer defines them; trailing zeros may be missing.
+type Seen struct {
+	Both            int64 `json:"saw_both"`      // by both
+	OnlyPusher      int64 `json:"only_pusher"`   // what Supabase Realtime lost
+	OnlySupabase    int64 `json:"only_supabase"` // what Roomcast lost
+	Fetched         int64 `json:"fetched"`       // of Both and OnlyPusher: over HTTP, after a gap
+	PusherRepeats   int64 `json:"pusher_repeats"`
+	SupabaseRepeats int64 `json:"supabase_repeats"`
+	PusherFlips     int64 `json:"pusher_flips"` // arrived before an earlier one
+	SupabaseFlips   int64 `json:"supabase_flips"`
+	Skewed          int64 `json:"skewed"` // receipts without delays, for a clock that was off
+
+	PusherDelays   []int64 `json:"pusher_delays"` // commit to page
+	SupabaseDelays []int64 `json:"supabase_delays"`
+	Leads          []int64 `json:"leads"` // arrival by Supabase minus arrival by Pusher
+}
+
+// Receipt is one page's counts for one room. Page and N name it: the same ones
+// again change nothing.
+type Receipt struct {
+	UserID string // who sent it, authorized for the room
+	Page   string // uuid the page chose when it opened
+	Room   string
+	N      int64 // from 1, growing
+	Seen   Seen
+}
+
+// The outcomes of NoteReceipt.
+const (
+	ReceiptNoted  = "noted"
+	ReceiptRepeat = "repeat" // counted before
+	ReceiptEarly  = "early"  // N grows faster than once in five seconds
+	ReceiptMany   = "many"   // the user has opened 200 pages within the hour
+)
+
+// NoteReceipt adds a receipt to its room's hour and returns one of the outcomes.
+func (db *DB) NoteReceipt(ctx context.Context, r Receipt) (string, error) {
+	// Null is no empty array to jsonb_populate_record.
+	for _, counts := range []*[]int64{&r.Seen.PusherDelays, &r.Seen.SupabaseDelays, &r.Seen.Leads} {
+		if *counts == nil {
+			*counts = []int64{}
+		}
+	}
+	seen, err := json.Marshal(r.Seen)
+	if err != nil {
+		return "", fmt.Errorf("note receipt: %w", err)
+	}
+	var outcome string
+	err = db.pool.QueryRow(ctx, `select roomcast.note_receipt($1::uuid, $2::uuid, $3, $4::bigint, $5::jsonb)`,
+		r.UserID, r.Page, r.Room, r.N, string(seen)).Scan(&outcome)
+	if err != nil {
+		return "", fmt.Errorf("note receipt: %w", err)
+	}
+	return outcome, nil
+}
+
+// ParityCell is the evidence of one hour, or of one room.
+type ParityCell struct {
+	Seen
+	Room      string    `json:"room"`
+	Hour      time.Time `json:"hour"` // a room's: the last hour with a receipt; zero without one
+	Receipts  int64     `json:"receipts"`
+	Pages     int64     `json:"pages"`     // hours in which a page sent a receipt: page-hours
+	Committed int64     `json:"committed"` // new messages, by the outbox
+}
+
+// Parity is all that receipts and the outbox tell since some hour, at one moment.
+type Parity struct {
+	At           time.Time    `json:"at"` // the database's clock
+	RoomsActive  int64        `json:"rooms_active"`
+	RoomsWatched int64        `json:"rooms_watched"`
+	Hours        []ParityCell `json:"hours"`    // in order; hours without anything are missing
+	Rooms        []ParityCell `json:"rooms"`    // those with most trouble first
+	Repaired     int64        `json:"repaired"` // rows that the audit enqueued again
+}
+
+// Parity reads the evidence since the hour of since, with at most maxRooms rooms.
+func (db *DB) Parity(ctx context.Context, since time.Time, maxRooms int) (Parity, error) {
+	var text []byte
+	err := db.pool.QueryRow(ctx, `select roomcast.parity_report(date_trunc('hour', $1::timestamptz, 'UTC'), $2::int)`,
+		since, maxRooms).Scan(&text)
+	if err != nil {
+		return Parity{}, fmt.Errorf("parity: %w", err)
+	}
+	var p Parity
+	if err := json.Unmarshal(text, &p); err != nil {
+		return Parity{}, fmt.Errorf("parity: %w", err)
+	}
+	return p, nil
+}
+
+// Finding is one question of the audit and its answer.
+type Finding struct {
+	Problem string     `json:"problem"`          // missing, unnumbered, waiting, holes, parked, roomless
+	Table   string     `json:"table,omitempty"`  // of missing
+	Count   *int64     `json:"count"`            // rows; nil: it cannot be told, see Note
+	Oldest  *time.Time `json:"oldest,omitempty"` // when the oldest of them was written
+	Note    string     `json:"note,omitempty"`   // how it was judged, or why not
+}
+
+// ErrAuditTooLong is returned when the audit could not end in time.
+var ErrAuditTooLong = errors.New("the audit took too long")
+
+// Audit compares the chat's tables with the outbox and the outbox with what was
+// accepted, as far back as since and the retention reach. It changes nothing. When
+// ctx ends first, the error is ErrAuditTooLong.
+func (db *DB) Audit(ctx context.Context, since time.Duration) ([]Finding, error) {
+	rows, err := db.pool.Query(ctx, auditSQL, since)
+	if err != nil {
+		return nil, auditError(ctx, err)
+	}
+	found, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (f Finding, err error) {
+		return f, json.Unmarshal(row.RawValues()[0], &f)
+	})
+	if err != nil {
+		return nil, auditError(ctx, err)
+	}
+	return found, nil
+}
+
+const auditSQL = `select to_jsonb(a) from (
+  select problem, relation as "table", how_many as count, oldest, note from roomcast.audit($1::interval)) a`
+
+func auditError(ctx context.Context, err error) error {
+	const queryCanceled = "57014" // by statement_timeout
+	var pg *pgconn.PgError
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) || errors.As(err, &pg) && pg.Code == queryCanceled {
+		return fmt.Errorf("%w: %w", ErrAuditTooLong, err)
+	}
+	return fmt.Errorf("audit: %w", err)
+}
