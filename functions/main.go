@@ -54,7 +54,7 @@ func run(ctx context.Context, environ []string, logTo io.Writer) error {
 		LambdaStreaming: cfg.LambdaStreaming,
 		Addr:            cfg.address(cfg.Port),
 		MetricsAddr:     cfg.address(cfg.MetricsPort),
-		Metrics:         parts.metrics.handler(),
+		Metrics:         parts.metrics,
 		IdleExit:        cfg.IdleExit,
 		NotWork:         []string{"/healthz"},
 		Log:             log,
@@ -70,7 +70,7 @@ func run(ctx context.Context, environ []string, logTo io.Writer) error {
 type parts struct {
 	cfg     Config
 	log     *slog.Logger
-	metrics *metrics
+	metrics *observations
 	freezes bool // nothing runs between two requests
 
 	db        *outbox.DB   // nil in forward-only mode
@@ -82,7 +82,7 @@ type parts struct {
 // assemble wires everything and connects nothing. Its error names every part
 // that cannot be made.
 func assemble(cfg Config, log *slog.Logger, freezes bool) (*parts, error) {
-	p := &parts{cfg: cfg, log: log, metrics: newMetrics(), freezes: freezes}
+	p := &parts{cfg: cfg, log: log, metrics: newObservations(), freezes: freezes}
 	push, err := pusher.New(pusher.Config{
 		AppID: cfg.PusherAppID, Key: cfg.PusherKey, Secret: string(cfg.PusherSecret),
 		Cluster: cfg.PusherCluster, Host: cfg.PusherHost, TLS: cfg.PusherTLS,
@@ -136,6 +136,7 @@ func (p *parts) relayFrom(push *pusher.Client) {
 		Observer: p.metrics, Log: p.log,
 		Claim: outbox.Limits{Lease: p.cfg.ClaimLease}, Linger: p.cfg.Linger,
 	})
+	p.metrics.watch(p.relay.Busy, &backlogGauge{look: p.db.Backlog})
 	p.bell.Ring = p.relay.Ring
 	if p.freezes {
 		p.bell.Empty = p.relay.Empty

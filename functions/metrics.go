@@ -2,98 +2,163 @@ package main
 
 import (
 	"fmt"
-	"net/http"
 	"time"
 
-	vm "github.com/VictoriaMetrics/metrics"
-
 	"roomcast/functions/relay"
+	"roomcast/shared/metrics"
+	"roomcast/shared/outbox"
 	"roomcast/shared/pusher"
 )
 
-// metrics is what Prometheus scrapes, on a port of its own. No label names a
+// observations is what Prometheus scrapes, on a port of its own. No label names a
 // room, a user or an address: there are as many of those as the chat has.
-//
-// The library is VictoriaMetrics' and not Prometheus' own, which brings protobuf
-// along: 2.3 MB of a binary that is to stay under 14.
-type metrics struct {
-	set *vm.Set
+// infra/ops/prometheus holds a dashboard and alerts on these names.
+type observations struct {
+	*metrics.Registry
+
+	bells, wakeUps, rowsClaimed, leasesLost            metrics.Counter
+	published, retries, parked, pauses, databaseErrors metrics.Counter
+	authorizations, forwarded                          metrics.Counter
+	claim, publish, commitToAccept, requests           metrics.Histogram
 }
 
-var _ relay.Observer = (*metrics)(nil)
+var _ relay.Observer = (*observations)(nil)
 
-func newMetrics() *metrics { return &metrics{set: vm.NewSet()} }
-
-// handler writes the metrics in Prometheus' text format.
-func (m *metrics) handler() http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
-		m.set.WritePrometheus(w)
-		vm.WriteProcessMetrics(w)
-	})
+// buckets are the upper ends of every histogram's: loopback at one end, a Pusher in
+// trouble at the other. Those of the way from commit to acceptance go on to what a
+// sweep, a backoff and an outage make of it.
+func buckets(more ...float64) []float64 {
+	return append([]float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}, more...)
 }
 
-// count adds to a counter; label is empty or one name="value".
-func (m *metrics) count(name, label string, n int) {
-	m.set.GetOrCreateCounter("roomcast_" + name + "{" + label + "}").Add(n)
+func newObservations() *observations {
+	r := metrics.New()
+	o := &observations{
+		Registry: r,
+
+		bells:          r.Counter("roomcast_bells_total", "Bells received with the right secret."),
+		wakeUps:        r.Counter("roomcast_wake_ups_total", "Times the relay left its sleep."),
+		rowsClaimed:    r.Counter("roomcast_rows_claimed_total", "Rows taken from the outbox, repeats included."),
+		leasesLost:     r.Counter("roomcast_leases_lost_total", "Rooms that another relay took over before this one was done."),
+		published:      r.Counter("roomcast_events_published_total", "Events handed to Pusher, by what became of the call.", "result"),
+		retries:        r.Counter("roomcast_retries_total", "Calls to Pusher whose events will be tried again, by why.", "reason"),
+		parked:         r.Counter("roomcast_events_parked_total", "Events given up because Pusher will never take them, by why.", "reason"),
+		pauses:         r.Counter("roomcast_pusher_pauses_total", "Times all lanes paused because Pusher was in trouble, by kind.", "class"),
+		databaseErrors: r.Counter("roomcast_database_errors_total", "Calls of the relay that the database did not answer, by call.", "call"),
+		authorizations: r.Counter("roomcast_authorizations_total", "Requests of browsers to listen or sign in, by what became of them.", "result"),
+		forwarded:      r.Counter("roomcast_webhooks_forwarded_total", "Webhooks of forward-only mode, by what became of them.", "result"),
+
+		claim:   r.Histogram("roomcast_claim_duration_seconds", "Time of the claims that found rows.", buckets()),
+		publish: r.Histogram("roomcast_publish_duration_seconds", "Time of the calls to Pusher, by what became of them.", buckets(), "result"),
+		commitToAccept: r.Histogram("roomcast_commit_to_accept_seconds",
+			"Time from a row's writing until Pusher accepted its event, by the database's clock.", buckets(30, 60, 300, 1800)),
+		requests: r.Histogram("roomcast_http_request_duration_seconds", "Time of the requests to the function.", buckets(), "route", "status"),
+	}
+	r.Info("roomcast_build_info", "The commit this program was built from.", "version", version())
+	r.Process()
+	o.announce()
+	return o
 }
 
-// time adds to a histogram of seconds: loopback at one end of its buckets, a
-// Pusher in trouble at the other.
-func (m *metrics) time(name, labels string, took time.Duration) {
-	buckets := []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}
-	m.set.GetOrCreatePrometheusHistogramExt("roomcast_"+name+"{"+labels+"}", buckets).Update(took.Seconds())
-}
-
-func label(name, value string) string { return fmt.Sprintf("%s=%q", name, value) }
-
-func (m *metrics) request(route string, status int, took time.Duration) {
-	m.time("http_request_duration_seconds", fmt.Sprintf("route=%q,status=\"%d\"", route, status), took)
-}
-
-func (m *metrics) authorized(result string) {
-	m.count("authorizations_total", label("result", result), 1)
-}
-
-// Bell counts a bell received.
-func (m *metrics) Bell() { m.count("bells_total", "", 1) }
-
-// Woke counts the times the hot loop left its sleep.
-func (m *metrics) Woke() { m.count("wake_ups_total", "", 1) }
-
-// Claimed counts the rows taken from the outbox, repeats included, and times the
-// claims that found any; those that found none would drown the rest.
-func (m *metrics) Claimed(rows int, took time.Duration) {
-	if rows > 0 {
-		m.count("rows_claimed_total", "", rows)
-		m.time("claim_duration_seconds", "", took)
+// announce makes the series of results that may never come, at zero: an alert on an
+// increase would not see the first of a series that did not exist before it.
+func (o *observations) announce() {
+	for _, class := range []pusher.Class{pusher.TryLater, pusher.Credentials, pusher.Refused} {
+		o.retries.Add(0, word(class))
+		o.pauses.Add(0, word(class))
+	}
+	for _, class := range []pusher.Class{pusher.Accepted, pusher.TryLater, pusher.Credentials, pusher.Refused, pusher.Rejected} {
+		o.published.Add(0, word(class))
+	}
+	for _, reason := range []string{"room", "record", "too-large", "refused"} {
+		o.parked.Add(0, reason)
+	}
+	for _, call := range []string{"wake", "claim", "ack"} {
+		o.databaseErrors.Add(0, call)
 	}
 }
 
-// Published counts the events of one call to Pusher by what became of it.
-func (m *metrics) Published(events int, took time.Duration, class pusher.Class) {
-	result := label("result", class.String())
-	m.count("events_published_total", result, events)
-	m.time("publish_duration_seconds", result, took)
+// word is a class as a label has it.
+func word(class pusher.Class) string {
+	if class == pusher.TryLater {
+		return "later"
+	}
+	return class.String()
+}
+
+// watch adds what only the relay and its database know. While the relay sleeps
+// nothing waits, as far as it has been told, and the database is not asked.
+func (o *observations) watch(busy func() bool, look *backlogGauge) {
+	o.Gauge("roomcast_awake", "1 while the relay polls, 0 while it sleeps.", func() (float64, bool) {
+		if busy() {
+			return 1, true
+		}
+		return 0, true
+	})
+	gauge := func(name, help string, value func(b outbox.Backlog) float64) {
+		o.Gauge(name, help, func() (float64, bool) {
+			if !busy() {
+				return 0, true
+			}
+			b, known := look.read()
+			return value(b), known
+		})
+	}
+	gauge("roomcast_rows_waiting", "Rows that Pusher has not accepted yet; 0 asleep; absent while the database does not answer.",
+		func(b outbox.Backlog) float64 { return float64(b.Waiting) })
+	gauge("roomcast_oldest_waiting_seconds", "Age of the oldest of them.",
+		func(b outbox.Backlog) float64 { return b.Oldest.Seconds() })
+	gauge("roomcast_rows_in_flight", "Rows of rooms that a relay holds at this moment.",
+		func(b outbox.Backlog) float64 { return float64(b.InFlight) })
+	gauge("roomcast_parked_events", "Events given up and still kept, for an operator to look at.",
+		func(b outbox.Backlog) float64 { return float64(b.Parked) })
+}
+
+func (o *observations) request(route string, status int, took time.Duration) {
+	o.requests.Observe(took, route, fmt.Sprint(status))
+}
+
+func (o *observations) authorized(result string) { o.authorizations.Add(1, result) }
+
+// Bell counts a bell received.
+func (o *observations) Bell() { o.bells.Add(1) }
+
+// Woke counts the times the hot loop left its sleep.
+func (o *observations) Woke() { o.wakeUps.Add(1) }
+
+// Claimed counts the rows taken from the outbox, repeats included, and times the
+// claims that found any; those that found none would drown the rest.
+func (o *observations) Claimed(rows int, took time.Duration) {
+	if rows > 0 {
+		o.rowsClaimed.Add(rows)
+		o.claim.Observe(took)
+	}
+}
+
+// Published counts the events of one call to Pusher by what became of it. What was
+// neither accepted nor the events' own fault is tried again.
+func (o *observations) Published(events int, took time.Duration, class pusher.Class) {
+	o.published.Add(events, word(class))
+	o.publish.Observe(took, word(class))
+	if class != pusher.Accepted && class != pusher.Rejected {
+		o.retries.Add(1, word(class))
+	}
 }
 
 // Delivered measures what users feel: from the row's writing to its acceptance.
-func (m *metrics) Delivered(sinceWritten time.Duration) {
-	m.time("commit_to_accept_seconds", "", sinceWritten)
-}
+func (o *observations) Delivered(sinceWritten time.Duration) { o.commitToAccept.Observe(sinceWritten) }
 
 // Parked counts an event that Pusher will never take.
-func (m *metrics) Parked(reason string) { m.count("events_parked_total", label("reason", reason), 1) }
+func (o *observations) Parked(reason string) { o.parked.Add(1, reason) }
 
 // Paused counts the times all lanes paused because Pusher was in trouble.
-func (m *metrics) Paused(class pusher.Class) {
-	m.count("pusher_pauses_total", label("class", class.String()), 1)
-}
+func (o *observations) Paused(class pusher.Class) { o.pauses.Add(1, word(class)) }
 
 // LeaseLost counts a room another relay took over before this one was done.
-func (m *metrics) LeaseLost() { m.count("leases_lost_total", "", 1) }
+func (o *observations) LeaseLost() { o.leasesLost.Add(1) }
+
+// DatabaseFailed counts a call that the database did not answer.
+func (o *observations) DatabaseFailed(call string) { o.databaseErrors.Add(1, call) }
 
 // Forwarded counts a forward-only webhook by what became of it.
-func (m *metrics) Forwarded(result string) {
-	m.count("webhooks_forwarded_total", label("result", result), 1)
-}
+func (o *observations) Forwarded(result string) { o.forwarded.Add(1, result) }

@@ -55,27 +55,32 @@ func (r *Relay) translate(room int, row outbox.Row) item {
 	if row.Missing {
 		return it
 	}
-	e, ok, err := event.Translate(row.Change, r.limit)
-	if err != nil {
-		it.reject = err
-		return it
-	}
-	if !ok {
-		return it
-	}
-	for _, kind := range r.Channels {
-		channel, err := event.ChannelName(kind, e.Room)
-		if err != nil {
-			it.reject = err
-			return it
-		}
-		it.events = append(it.events, pusher.Event{Channel: channel, Name: e.Name, Data: e.Data})
-	}
+	it.events, it.reject = Events(row.Change, r.Channels, r.limit)
 	return it
 }
 
-// dataLimit is the largest data that fits every kind of channel.
-func dataLimit(kinds []event.ChannelKind) int {
+// Events makes what is published of a change: one event for each kind of channel of
+// its room, or none when browsers are not told of it. limit is [DataLimit] of the
+// kinds. It is pure: a repeat is the same to the byte, whoever sends it. An error
+// means that it can never be sent.
+func Events(c event.Change, kinds []event.ChannelKind, limit int) ([]pusher.Event, error) {
+	e, ok, err := event.Translate(c, limit)
+	if err != nil || !ok {
+		return nil, err
+	}
+	events := make([]pusher.Event, 0, len(kinds))
+	for _, kind := range kinds {
+		channel, err := event.ChannelName(kind, e.Room)
+		if err != nil {
+			return nil, err
+		}
+		events = append(events, pusher.Event{Channel: channel, Name: e.Name, Data: e.Data})
+	}
+	return events, nil
+}
+
+// DataLimit is the largest data that fits every kind of channel.
+func DataLimit(kinds []event.ChannelKind) int {
 	limit := pusher.MaxData - 1
 	for _, kind := range kinds {
 		if name, err := event.ChannelName(kind, "-"); err == nil {

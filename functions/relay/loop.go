@@ -274,8 +274,11 @@ func (l *loop) call(ctx context.Context, what string, fn func(context.Context) e
 		return true
 	}
 	l.failed = err
-	if l.database.step == 0 && ctx.Err() != context.Canceled {
-		l.Log.Error("database does not answer; rows wait", slog.String("call", what), slog.Any("err", err))
+	if ctx.Err() != context.Canceled { // told to stop: no fault of the database's
+		l.Observer.DatabaseFailed(what)
+		if l.database.step == 0 {
+			l.Log.Error("database does not answer; rows wait", slog.String("call", what), slog.Any("err", err))
+		}
 	}
 	l.database.next(databaseBackoff)
 	return false

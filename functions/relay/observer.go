@@ -19,6 +19,7 @@ type Observer interface {
 	Parked(reason string)                                         // an event was given up; reason is one of few words
 	Paused(class pusher.Class)                                    // Pusher is in trouble
 	LeaseLost()                                                   // another relay took a room over
+	DatabaseFailed(call string)                                   // it did not answer; call is one of few words
 	Forwarded(result string)                                      // forward-only: what became of a webhook
 }
 
@@ -33,6 +34,7 @@ func (Unobserved) Delivered(time.Duration)                    {}
 func (Unobserved) Parked(string)                              {}
 func (Unobserved) Paused(pusher.Class)                        {}
 func (Unobserved) LeaseLost()                                 {}
+func (Unobserved) DatabaseFailed(string)                      {}
 func (Unobserved) Forwarded(string)                           {}
 
 // parkReason puts a reason into one of few words.

@@ -112,7 +112,7 @@ func New(c Config) *Relay {
 	c.setDefaults()
 	r := &Relay{
 		Config:  c,
-		limit:   dataLimit(c.Channels),
+		limit:   DataLimit(c.Channels),
 		bell:    make(chan struct{}, 1),
 		nudge:   make(chan struct{}, 1),
 		health:  newHealth(c.Log, c.Observer),
