@@ -37,6 +37,9 @@ type Outbox interface {
 	Ack(ctx context.Context, acks []outbox.Ack) (refused []string, err error)
 	Park(ctx context.Context, room string, fence, seq int64, reason string) (bool, error)
 	Clean(ctx context.Context, maxRuns int) (int64, error)
+	QueueCuts(ctx context.Context, gone []outbox.Departure, grace time.Duration) (users []string, err error)
+	ClaimCuts(ctx context.Context, most int, lease time.Duration) ([]outbox.Cut, error)
+	SettleCuts(ctx context.Context, settled []outbox.SettledCut) error
 }
 
 // Publisher is Pusher as the relay sees it. Its errors are sorted by
@@ -57,6 +60,7 @@ type Config struct {
 	Outbox    Outbox
 	Publisher Publisher
 	Channels  []event.ChannelKind // every event goes to each of these of its room
+	Cuts      Cuts                // what happens to those who left a room
 	Observer  Observer
 	Log       *slog.Logger
 
@@ -156,6 +160,7 @@ func (r *Relay) Run(ctx context.Context) {
 	defer cancel()
 
 	r.Nudge()
+	var looked time.Time
 	for {
 		select {
 		case <-ctx.Done():
@@ -164,6 +169,10 @@ func (r *Relay) Run(ctx context.Context) {
 			return
 		case <-r.bell:
 		case <-r.nudge:
+			if time.Since(looked) < lookEvery { // a storm of clients is no storm of queries
+				continue
+			}
+			looked = time.Now()
 			// If the database cannot say, waking is the way to find out when it can.
 			if waits, err := r.hasWaiting(ctx); err == nil && !waits {
 				continue
@@ -174,6 +183,9 @@ func (r *Relay) Run(ctx context.Context) {
 		r.busy.Store(false)
 	}
 }
+
+// lookEvery bounds how often requests make a sleeping relay look.
+const lookEvery = time.Second
 
 func (r *Relay) hasWaiting(ctx context.Context) (bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, r.CallLimit)
