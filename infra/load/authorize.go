@@ -1,0 +1,141 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"time"
+
+	"roomcast/shared/token/tokentest"
+)
+
+const (
+	authConns    = 64
+	roomsOfUser  = 5 // that a client asks for, one after another, when it connects
+	authUsers    = 20_000
+	authUsersFew = 2_000
+)
+
+// questions are authorization requests as pusher-js makes them: every user asks for
+// each of their rooms, with one token.
+type questions [][]byte
+
+// makeQuestions signs a token for each user and notes the memberships.
+func (db *database) makeQuestions(ctx context.Context, signer tokentest.Signer, supabaseURL string, users int) (questions, error) {
+	_, err := db.pool.Exec(ctx, `
+		with quiet as materialized (select set_config('roomcast.capture', 'off', true))
+		insert into public.room_participants (room_id, user_id)
+		select public.room((u * 7 + r) % 4000), public.room(1000000 + u)
+		  from quiet, generate_series(0, $1::int - 1) u, generate_series(0, $2::int - 1) r`, users, roomsOfUser)
+	if err != nil {
+		return nil, fmt.Errorf("memberships: %w", err)
+	}
+	out := make(questions, 0, users*roomsOfUser)
+	for u := range users {
+		jwt, err := signer.Sign(tokentest.Claims(supabaseURL, roomID(1_000_000+u), time.Now()))
+		if err != nil {
+			return nil, err
+		}
+		for r := range roomsOfUser {
+			form := url.Values{"socket_id": {fmt.Sprintf("%d.%d", u+1, r+1)}, "channel_name": {"private-room-" + roomID((u*7+r)%4000)}}
+			out = append(out, post("/pusher/auth", "application/x-www-form-urlencoded", jwt, form.Encode()))
+		}
+	}
+	return out, db.settle(ctx)
+}
+
+// roomID is what public.room(n) gives.
+func roomID(n int) string { return fmt.Sprintf("00000000-0000-4000-8000-%012d", n) }
+
+// authorization: ES256 tokens, membership in Postgres.
+func authorization(ctx context.Context, l *lab) (results []result, err error) {
+	return results, l.with(ctx, func(db *database) error {
+		signer, err := tokentest.ES256("load")
+		if err != nil {
+			return err
+		}
+		keys, err := tokentest.Serve(signer)
+		if err != nil {
+			return err
+		}
+		defer keys.Close()
+		asks, err := db.makeQuestions(ctx, signer, keys.URL, l.pick(authUsers, authUsersFew))
+		if err != nil {
+			return err
+		}
+		function, err := l.function(ctx, "DATABASE_URL="+db.relay, "SUPABASE_URL="+keys.URL)
+		if err != nil {
+			return err
+		}
+		worker, err := l.express(ctx, "DATABASE_URL="+db.owner, "SUPABASE_URL="+keys.URL)
+		if err != nil && !errors.Is(err, errNoNode) {
+			return err
+		}
+		first, err := l.firstAsked(ctx, asks, function, worker)
+		if err != nil {
+			return err
+		}
+		again, err := l.askedAgain(ctx, asks, function)
+		results = append(first, again...)
+		return errors.Join(err, l.keepProfile(ctx, function, "authorize"))
+	})
+}
+
+// firstAsked never asks the same twice, as when a chat's clients come for the first
+// time: a cache of answers cannot help, one of verified tokens can.
+func (l *lab) firstAsked(ctx context.Context, asks questions, function, worker *program) ([]result, error) {
+	c := contest{
+		rounds: l.pick(4, 1), conns: authConns, length: time.Duration(l.pick(1500, 500)) * time.Millisecond,
+		request: func(i int64) []byte { return asks[i%int64(len(asks))] },
+	}
+	ours, express := &contender{program: function, name: "function"}, &contender{program: worker, name: "express worker"}
+	contenders := []*contender{ours}
+	if worker != nil {
+		contenders = append(contenders, express)
+	}
+	if err := c.run(ctx, contenders...); err != nil {
+		return nil, err
+	}
+	if asked := ours.asked.Load(); asked > int64(len(asks)) {
+		l.say("  the function was asked %d of %d questions: some came again", asked, len(asks))
+	}
+	results := authResults("authorization, ES256, membership in Postgres, each asked once", ours,
+		fmt.Sprintf("%d connections; every user asks for %d rooms with one token, and nobody asks twice.", authConns, roomsOfUser))
+	if worker != nil {
+		times := ours.against(express)
+		results = append(results, result{
+			what:    "the same, against Express with jsonwebtoken and pg",
+			reached: fmt.Sprintf("%.1f times its %s/s", times, count(express.rate())),
+			target:  "≥ 5 times the Express worker",
+			met:     times >= 5,
+		})
+	}
+	return results, nil
+}
+
+// askedAgain is a reconnect storm's second wave: the same clients within seconds.
+func (l *lab) askedAgain(ctx context.Context, asks questions, function *program) ([]result, error) {
+	few := asks[:min(len(asks), 5000)]
+	c := contest{
+		rounds: l.pick(3, 1), conns: authConns, length: time.Duration(l.pick(1500, 500)) * time.Millisecond,
+		request: func(i int64) []byte { return few[i%int64(len(few))] },
+	}
+	ours := &contender{program: function, name: "function"}
+	if err := c.run(ctx, ours); err != nil {
+		return nil, err
+	}
+	return authResults("the same, asked again within seconds", ours,
+		fmt.Sprintf("%s clients that reconnect again and again, as in an outage.", count(len(few)/roomsOfUser))), nil
+}
+
+func authResults(what string, c *contender, note string) []result {
+	rate, p99 := c.rate(), quantile(c.latencies, 0.99)
+	return []result{{
+		what:    what,
+		reached: fmt.Sprintf("%s/s, p50 %s, p99 %s", count(rate), ms(median(c.latencies)), ms(p99)),
+		target:  "≥ 10,000/s, p99 < 20 ms at 64 connections",
+		met:     rate >= 10_000 && p99 < 20*time.Millisecond,
+		note:    note,
+	}}
+}

@@ -1,0 +1,106 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strconv"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// driven is what came of driving a server.
+type driven struct {
+	requests  int
+	took      time.Duration
+	latencies []time.Duration
+}
+
+func (d driven) rate() float64 { return perSecond(d.requests, d.took) }
+
+// drive sends requests over this many connections, each as soon as the last one on
+// it was answered, until the time is over. request gives the bytes of the next one.
+// Any answer but 2xx is an error: a refusal is quick, and no figure.
+//
+// It speaks HTTP itself, since client and server share the machine's cores: what
+// net/http's client costs would be taken from every server alike and make them
+// look alike.
+func drive(ctx context.Context, addr string, conns int, length time.Duration, request func() []byte) (driven, error) {
+	g, ctx := errgroup.WithContext(ctx)
+	latencies := make([][]time.Duration, conns)
+	start := time.Now()
+	until := start.Add(length)
+	for c := range conns {
+		g.Go(func() error {
+			conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", addr)
+			if err != nil {
+				return err
+			}
+			defer conn.Close()
+			_ = conn.SetDeadline(until.Add(10 * time.Second))
+			answers := bufio.NewReader(conn)
+			for time.Now().Before(until) && ctx.Err() == nil {
+				sent := time.Now()
+				if _, err := conn.Write(request()); err != nil {
+					return err
+				}
+				if err := readAnswer(answers); err != nil {
+					return err
+				}
+				latencies[c] = append(latencies[c], time.Since(sent))
+			}
+			return nil
+		})
+	}
+	err := g.Wait()
+	d := driven{took: time.Since(start)}
+	for _, l := range latencies {
+		d.requests += len(l)
+		d.latencies = append(d.latencies, l...)
+	}
+	return d, err
+}
+
+var errChunked = errors.New("an answer without a length")
+
+// readAnswer reads one answer of HTTP/1.1 with a Content-Length.
+func readAnswer(r *bufio.Reader) error {
+	line, err := r.ReadSlice('\n')
+	if err != nil {
+		return err
+	}
+	if len(line) < 12 || line[9] != '2' { // HTTP/1.1 202 Accepted
+		return fmt.Errorf("answer %q", bytes.TrimSpace(line))
+	}
+	length := -1
+	for {
+		line, err := r.ReadSlice('\n')
+		if err != nil {
+			return err
+		}
+		line = bytes.TrimSpace(line)
+		if len(line) == 0 {
+			break
+		}
+		if name, value, _ := bytes.Cut(line, []byte(":")); len(name) == 14 && bytes.EqualFold(name, []byte("content-length")) {
+			if length, err = strconv.Atoi(string(bytes.TrimSpace(value))); err != nil {
+				return err
+			}
+		}
+	}
+	if length < 0 {
+		return errChunked
+	}
+	_, err = r.Discard(length)
+	return err
+}
+
+// post writes a POST as it goes over the wire.
+func post(path, contentType, bearer, body string) []byte {
+	return fmt.Appendf(nil, "POST %s HTTP/1.1\r\nHost: load\r\nContent-Type: %s\r\nAuthorization: Bearer %s\r\nContent-Length: %d\r\n\r\n%s",
+		path, contentType, bearer, len(body), body)
+}

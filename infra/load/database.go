@@ -1,0 +1,134 @@
+package main
+
+import (
+	"context"
+	_ "embed"
+	"errors"
+	"fmt"
+	"net/url"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"golang.org/x/sync/errgroup"
+
+	"roomcast/infra/load/peers/least"
+	"roomcast/shared/outbox"
+	"roomcast/shared/outbox/outboxtest"
+	"roomcast/shared/outbox/outboxtest/pgnet"
+)
+
+//go:embed chat.sql
+var chatSQL string
+
+const (
+	// bellSecret is what the database rings with.
+	bellSecret = "load-bell-secret"
+	// relayRole may call the relay's functions and nothing else, as in production.
+	relayRole = "load_relay"
+)
+
+// database is one scenario's chat.
+type database struct {
+	owner string // URL of the superuser
+	relay string // URL of the relay's role
+	pool  *pgxpool.Pool
+}
+
+// makeTemplate installs a chat and Roomcast once; scenarios get copies.
+func (l *lab) makeTemplate(ctx context.Context) error {
+	admin, chat := l.postgres.URL("postgres"), l.postgres.URL("chat")
+	for _, step := range []func() error{
+		func() error { return outboxtest.Exec(ctx, admin, `create database chat`) },
+		func() error { return pgnet.Install(ctx, chat) },
+		func() error { return outboxtest.Exec(ctx, chat, chatSQL) },
+		func() error { return outbox.Migrate(ctx, chat) },
+		func() error {
+			return outboxtest.Exec(ctx, chat, `
+				select roomcast.attach_messages('public.messages', room_column => 'room_id', columns => '{id,room_id,user_id,content,created_at}');
+				select roomcast.attach_members('public.room_participants', room_column => 'room_id', user_column => 'user_id');
+				create role `+relayRole+` login password 'load' in role roomcast_relay;`)
+		},
+		func() error { return outboxtest.Exec(ctx, chat, least.Table) },
+	} {
+		if err := step(); err != nil {
+			return fmt.Errorf("chat's database: %w", err)
+		}
+	}
+	return nil
+}
+
+// database makes a copy of the chat for the current scenario. The caller closes it.
+func (l *lab) database(ctx context.Context) (*database, error) {
+	l.count++
+	name := fmt.Sprintf("load_%d", l.count)
+	if err := outboxtest.Exec(ctx, l.postgres.URL("postgres"), "create database "+name+" template chat"); err != nil {
+		return nil, err
+	}
+	db := &database{owner: l.postgres.URL(name)}
+	u, err := url.Parse(db.owner)
+	if err != nil {
+		return nil, errors.New("database URL cannot be parsed") // the error would repeat the password
+	}
+	u.User = url.UserPassword(relayRole, "load")
+	db.relay = u.String()
+	db.pool, err = pgxpool.New(ctx, db.owner)
+	return db, err
+}
+
+// drop ends what is connected and frees the disk.
+func (l *lab) drop(ctx context.Context, db *database) error {
+	name := db.pool.Config().ConnConfig.Database
+	db.pool.Close()
+	if err := l.stopPrograms(); err != nil {
+		return err
+	}
+	return outboxtest.Exec(ctx, l.postgres.URL("postgres"), "drop database "+name+" with (force)")
+}
+
+// with runs do on a fresh copy of the chat.
+func (l *lab) with(ctx context.Context, do func(*database) error) error {
+	db, err := l.database(ctx)
+	if err != nil {
+		return err
+	}
+	return errors.Join(do(db), l.drop(context.WithoutCancel(ctx), db))
+}
+
+const fillSQL = `insert into public.messages (room_id, user_id, content)
+	select public.room(i % $3), gen_random_uuid(), 'a message of usual length, more or less, number ' || i
+	  from generate_series($1::int, $2::int) i`
+
+// fill writes messages through the triggers, spread over rooms, and brings the
+// database to rest: what was written is on disk, and its statistics are known.
+func (db *database) fill(ctx context.Context, rows, rooms int) error {
+	g, fillCtx := errgroup.WithContext(ctx)
+	for _, part := range [][2]int{{1, rows / 2}, {rows/2 + 1, rows}} {
+		g.Go(func() error {
+			_, err := db.pool.Exec(fillCtx, fillSQL, part[0], part[1], rooms)
+			return err
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return fmt.Errorf("fill: %w", err)
+	}
+	return db.settle(ctx)
+}
+
+// settle: nothing that went before shall be paid for by what is measured next.
+func (db *database) settle(ctx context.Context) error {
+	for _, sql := range []string{"vacuum (analyze)", "checkpoint"} {
+		if _, err := db.pool.Exec(ctx, sql); err != nil {
+			return fmt.Errorf("%s: %w", sql, err)
+		}
+	}
+	return nil
+}
+
+// relayBackends are the processes that serve the relay.
+func (db *database) relayBackends(ctx context.Context) ([]int, error) {
+	rows, err := db.pool.Query(ctx, `select pid from pg_stat_activity where usename = $1 and datname = current_database()`, relayRole)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, pgx.RowTo[int])
+}

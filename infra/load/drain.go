@@ -1,0 +1,219 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"roomcast/infra/load/peers/least"
+)
+
+const (
+	backlog      = 100_000
+	backlogRooms = 200
+	callTime     = 20 * time.Millisecond // of one Pusher call, in those scenarios that have it
+	memoryLimit  = 40_000_000
+)
+
+// drained is one emptied backlog.
+type drained struct {
+	rate float64 // rows per second
+	peak int64   // most memory held, in bytes; 0 where that cannot be told
+}
+
+// drain: a backlog against the least program, neither Pusher nor the network slow.
+func drain(ctx context.Context, l *lab) (results []result, err error) {
+	return results, l.with(ctx, func(db *database) error {
+		rows := l.pick(backlog, backlog/10)
+		var ours, peer []float64
+		var peak, peerPeak int64
+		for round := range l.pick(3, 1) {
+			a, err := l.drainRelay(ctx, db, rows, backlogRooms, fmt.Sprintf("drain-%d", round+1))
+			if err != nil {
+				return err
+			}
+			b, err := l.drainLeast(ctx, db, rows)
+			if err != nil {
+				return fmt.Errorf("least program: %w", err)
+			}
+			l.say("  round %d: relay %s rows/s, least program %s rows/s", round+1, count(a.rate), count(b.rate))
+			ours, peer = append(ours, a.rate), append(peer, b.rate)
+			peak, peerPeak = max(peak, a.peak), max(peerPeak, b.peak)
+		}
+		share := medianRatio(ours, peer)
+		results = append(results, result{
+			what:    fmt.Sprintf("drain of %s waiting rows, %d rooms, no delay", count(rows), backlogRooms),
+			reached: fmt.Sprintf("%s rows/s, %.2f of the least program's %s", count(median(ours)), share, count(median(peer))),
+			target:  "≥ 0.7 of the least program",
+			met:     share >= 0.7,
+			note:    fmt.Sprintf("Median of the ratios of %d rounds, each the relay and then the least program (peers/drain: select, post in tens, delete, side by side; it numbers nothing, keeps no order and loses what it holds when it dies).", len(ours)),
+		}, result{
+			what:    "memory peak of that drain",
+			reached: fmt.Sprintf("%s (the least program: %s)", mb(peak), mb(peerPeak)),
+			target:  "< 40 MB",
+			met:     peak > 0 && peak < memoryLimit,
+		})
+		return nil
+	})
+}
+
+// medianRatio compares measurements that were taken in pairs.
+func medianRatio(ours, theirs []float64) float64 {
+	ratios := make([]float64, len(ours))
+	for i := range ours {
+		ratios[i] = ours[i] / theirs[i]
+	}
+	return median(ratios)
+}
+
+// drainRelay fills the outbox while a function sleeps, rings, and waits for the
+// last event.
+func (l *lab) drainRelay(ctx context.Context, db *database, rows, rooms int, profile string) (drained, error) {
+	p, err := l.function(ctx, "DATABASE_URL="+db.relay)
+	if err != nil {
+		return drained{}, err
+	}
+	if err := db.untilQuiet(ctx); err != nil {
+		return drained{}, err
+	}
+	if err := db.fill(ctx, rows, rooms); err != nil {
+		return drained{}, err
+	}
+	all := l.sink.expect(rows)
+	start := time.Now()
+	if err := ring(ctx, p); err != nil {
+		return drained{}, err
+	}
+	end, err := all(ctx)
+	if err != nil {
+		return drained{}, fmt.Errorf("%w: %s", err, p.log.String())
+	}
+	peak, _ := peakMemory(p.cmd.Process.Pid) // 0 says that it cannot be told here
+	if err := l.keepProfile(ctx, p, profile); err != nil {
+		return drained{}, err
+	}
+	return drained{perSecond(rows, end.Sub(start)), peak}, p.stop()
+}
+
+const fillLeastSQL = `insert into public.least_outbox (room, record)
+	select room_id::text, jsonb_build_object('id', id, 'room_id', room_id, 'user_id', user_id, 'content', content, 'created_at', created_at)
+	  from public.messages order by created_at desc limit $1`
+
+// fillLeast gives the least program the same records.
+func (db *database) fillLeast(ctx context.Context, rows int) error {
+	if _, err := db.pool.Exec(ctx, fillLeastSQL, rows); err != nil {
+		return fmt.Errorf("fill least outbox: %w", err)
+	}
+	return db.settle(ctx)
+}
+
+// drainLeast does the same with the least program.
+func (l *lab) drainLeast(ctx context.Context, db *database, rows int) (drained, error) {
+	path, err := l.binary(ctx, "infra/load/peers/drain")
+	if err != nil {
+		return drained{}, err
+	}
+	p, err := l.spawn("least drain", append(l.sink.environment(), "DATABASE_URL="+db.owner), path)
+	if err != nil {
+		return drained{}, err
+	}
+	if err := p.says("ready"); err != nil {
+		return drained{}, err
+	}
+	if err := db.fillLeast(ctx, rows); err != nil {
+		return drained{}, err
+	}
+	all := l.sink.expect(rows)
+	start := time.Now()
+	if _, err := fmt.Fprintln(p.stdin); err != nil {
+		return drained{}, err
+	}
+	end, err := all(ctx)
+	if err != nil {
+		return drained{}, fmt.Errorf("%w: %s", err, p.log.String())
+	}
+	if err := p.says("done"); err != nil {
+		return drained{}, err
+	}
+	peak, _ := peakMemory(p.cmd.Process.Pid)
+	return drained{perSecond(rows, end.Sub(start)), peak}, p.stop()
+}
+
+// says waits for a line that begins so.
+func (p *program) says(word string) error {
+	line, err := p.stdout.ReadString('\n')
+	if err != nil || !strings.HasPrefix(line, word) {
+		return p.fault("ended or said something else than " + word)
+	}
+	return nil
+}
+
+// slow: the same with 20 ms for each Pusher call: lanes must overlap.
+func slow(ctx context.Context, l *lab) (results []result, err error) {
+	return results, l.with(ctx, func(db *database) error {
+		l.sink.delay.Store(int64(callTime))
+		rows := l.pick(backlog, backlog/10)
+		var rates []float64
+		for range l.pick(2, 1) {
+			d, err := l.drainRelay(ctx, db, rows, backlogRooms, "slow")
+			if err != nil {
+				return err
+			}
+			rates = append(rates, d.rate)
+		}
+		rate := quantile(rates, 0) // of two, the slower
+		results = append(results, result{
+			what:    "the same with 20 ms per Pusher call",
+			reached: count(rate) + " events/s",
+			target:  "≥ 10,000 events/s",
+			met:     rate >= 10_000,
+		})
+		return nil
+	})
+}
+
+// hotRoom: one room, where order allows one batch in flight.
+func hotRoom(ctx context.Context, l *lab) (results []result, err error) {
+	return results, l.with(ctx, func(db *database) error {
+		l.sink.delay.Store(int64(callTime))
+		rows := l.pick(2000, 400)
+		var ours, limit []float64
+		for range l.pick(2, 1) {
+			a, err := l.drainRelay(ctx, db, rows, 1, "hot")
+			if err != nil {
+				return err
+			}
+			b, err := l.oneInFlight(ctx, rows)
+			if err != nil {
+				return err
+			}
+			ours, limit = append(ours, a.rate), append(limit, b)
+		}
+		share := medianRatio(ours, limit)
+		results = append(results, result{
+			what:    "one hot room, 20 ms per call",
+			reached: fmt.Sprintf("%s events/s, %.2f of the limit of %s", count(median(ours)), share, count(median(limit))),
+			target:  "≥ 0.9 of one batch in flight",
+			met:     share >= 0.9,
+			note:    "The limit is measured: batches of ten of the same size, each posted when the last was accepted.",
+		})
+		return nil
+	})
+}
+
+// oneInFlight posts full batches one after another, and nothing else.
+func (l *lab) oneInFlight(ctx context.Context, events int) (float64, error) {
+	push := least.NewPusher(l.sink.addr, appID, appKey, appSecret, 1)
+	batch := make([]least.Event, 10)
+	for i := range batch {
+		batch[i] = least.Event{Channel: "private-room-hot", Name: "new-message", Data: `{"content":"` + strings.Repeat("x", 300) + `"}`}
+	}
+	start := time.Now()
+	for range events / len(batch) {
+		if err := push.Batch(ctx, batch); err != nil {
+			return 0, err
+		}
+	}
+	return perSecond(events, time.Since(start)), nil
+}

@@ -1,0 +1,70 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// webhookBody is what pg_net sends for a new message.
+const webhookBody = `{"type":"INSERT","table":"messages","record":{"id":"5e599a19-1d26-476a-841a-1b2ed9586a78","content":"a message of usual length, more or less","room_id":"11111111-1111-4111-8111-111111111110","user_id":"22222222-2222-4222-8222-222222222220","created_at":"2026-11-22T21:58:39.714466+00:00"},"schema":"public","old_record":null}`
+
+// forwardConns is how many webhooks are under way at once. pg_net sends up to 200.
+const forwardConns = 32
+
+// forward: one webhook in, one event out, without a database.
+func forward(ctx context.Context, l *lab) ([]result, error) {
+	path, err := l.binary(ctx, "infra/load/peers/hop")
+	if err != nil {
+		return nil, err
+	}
+	function, err := l.function(ctx)
+	if err != nil {
+		return nil, err
+	}
+	hop, err := l.serve(ctx, "least hop", append(l.sink.environment(), "WEBHOOK_SECRET="+bellSecret), path)
+	if err != nil {
+		return nil, err
+	}
+	ours, least := &contender{program: function, name: "function"}, &contender{program: hop, name: "least hop"}
+	contenders := []*contender{ours, least}
+	worker, err := l.express(ctx)
+	if err != nil && !errors.Is(err, errNoNode) {
+		return nil, err
+	}
+	express := &contender{program: worker, name: "express worker"}
+	if worker != nil {
+		contenders = append(contenders, express)
+	}
+	request := post("/webhooks/supabase", "application/json", bellSecret, webhookBody)
+	c := contest{
+		rounds: l.pick(5, 1), conns: forwardConns, length: time.Duration(l.pick(1500, 500)) * time.Millisecond,
+		request: func(int64) []byte { return request },
+	}
+	from := l.sink.events.Load()
+	if err := c.run(ctx, contenders...); err != nil {
+		return nil, err
+	}
+	if l.sink.events.Load() == from {
+		return nil, fmt.Errorf("%w: webhooks answered, no events", errShort)
+	}
+	share := ours.against(least)
+	results := []result{{
+		what:    "forward-only webhook, against the least hop",
+		reached: fmt.Sprintf("%s/s, %.2f of %s", count(ours.rate()), share, count(least.rate())),
+		target:  "≥ 0.8 of the least program",
+		met:     share >= 0.8,
+		note:    fmt.Sprintf("%d connections; the least hop decodes, signs and posts, and checks nothing but the secret. Medians of %d rounds in turns.", forwardConns, c.rounds),
+	}}
+	if worker != nil {
+		times := ours.against(express)
+		results = append(results, result{
+			what:    "forward-only webhook, against Express and the pusher library",
+			reached: fmt.Sprintf("%.1f times its %s/s", times, count(express.rate())),
+			target:  "≥ 4 times the Express worker",
+			met:     times >= 4,
+		})
+	}
+	return results, l.keepProfile(ctx, function, "forward")
+}

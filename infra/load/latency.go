@@ -1,0 +1,218 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"strconv"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// stopwatch matches commits with arrivals by the number in a message's text.
+type stopwatch struct {
+	mu        sync.Mutex
+	committed []time.Time
+	arrived   []time.Time
+}
+
+// mark stands before the number.
+const mark = "probe-"
+
+func newStopwatch(n int) *stopwatch {
+	return &stopwatch{committed: make([]time.Time, n), arrived: make([]time.Time, n)}
+}
+
+// hear notes the messages in the body of a call to Pusher.
+func (s *stopwatch) hear(body []byte, at time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for {
+		_, rest, found := bytes.Cut(body, []byte(mark))
+		if !found {
+			return
+		}
+		digits := 0
+		for digits < len(rest) && rest[digits] >= '0' && rest[digits] <= '9' {
+			digits++
+		}
+		if n, err := strconv.Atoi(string(rest[:digits])); err == nil && n < len(s.arrived) && s.arrived[n].IsZero() {
+			s.arrived[n] = at
+		}
+		body = rest
+	}
+}
+
+func (s *stopwatch) commit(n int) {
+	now := time.Now()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.committed[n] = now
+}
+
+// times from each commit's acknowledgement to the acceptance. A relay can be
+// quicker than the acknowledgement's way to us: that is 0, not less.
+func (s *stopwatch) times() []time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out := make([]time.Duration, 0, len(s.arrived))
+	for n, at := range s.arrived {
+		out = append(out, max(0, at.Sub(s.committed[n])))
+	}
+	return out
+}
+
+// poisson returns the moments of n arrivals at a mean rate per second, as waits
+// after one another; the same for the same seed.
+func poisson(n int, rate float64, seed uint64) []time.Duration {
+	random := rand.New(rand.NewPCG(seed, seed))
+	gaps := make([]time.Duration, n)
+	for i := range gaps {
+		gaps[i] = time.Duration(random.ExpFloat64() / rate * float64(time.Second))
+	}
+	return gaps
+}
+
+const insertSQL = `insert into public.messages (room_id, user_id, content) values (public.room($1), gen_random_uuid(), $2)`
+
+// insertOne commits one message.
+func (db *database) insertOne(ctx context.Context, room int, content string) error {
+	_, err := db.pool.Exec(ctx, insertSQL, room, content)
+	return err
+}
+
+// ring calls the function as pg_net does.
+func ring(ctx context.Context, p *program) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+p.addr()+"/webhooks/supabase", bytes.NewReader([]byte(`{"type":"BELL"}`)))
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("Authorization", "Bearer "+bellSecret)
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return err
+	}
+	_ = resp.Body.Close()
+	if resp.StatusCode != http.StatusAccepted {
+		return fmt.Errorf("bell: %s", resp.Status)
+	}
+	return nil
+}
+
+// pace writes one message after each gap, and waits until all are accepted. Gaps
+// are kept whatever an insert takes, so that a slow moment is not hidden.
+func (l *lab) pace(ctx context.Context, db *database, gaps []time.Duration) ([]time.Duration, error) {
+	watch := newStopwatch(len(gaps))
+	hear := watch.hear
+	l.sink.hear.Store(&hear)
+	defer l.sink.hear.Store(nil)
+	all := l.sink.expect(len(gaps))
+	at := time.Now()
+	var writers errgroup.Group
+	writers.SetLimit(4) // of the pool's connections
+	for n, gap := range gaps {
+		at = at.Add(gap)
+		select {
+		case <-time.After(time.Until(at)):
+		case <-ctx.Done():
+			return nil, errors.Join(ctx.Err(), writers.Wait())
+		}
+		writers.Go(func() error {
+			if err := db.insertOne(ctx, n%20, mark+strconv.Itoa(n)); err != nil {
+				return err
+			}
+			watch.commit(n)
+			return nil
+		})
+	}
+	if err := writers.Wait(); err != nil {
+		return nil, err
+	}
+	if _, err := all(ctx); err != nil {
+		return nil, err
+	}
+	return watch.times(), nil
+}
+
+// latency: from a commit acknowledged to its event accepted, relay awake.
+func latency(ctx context.Context, l *lab) (results []result, err error) {
+	return results, l.with(ctx, func(db *database) error {
+		p, err := l.function(ctx, "DATABASE_URL="+db.relay)
+		if err != nil {
+			return err
+		}
+		if err := ring(ctx, p); err != nil {
+			return err
+		}
+		if _, err := l.pace(ctx, db, poisson(20, 50, 1)); err != nil { // connects, plans, caches
+			return err
+		}
+		for _, c := range []struct{ rate, messages int }{
+			{50, l.pick(750, 100)}, {3, l.pick(105, 9)}, {1, l.pick(45, 3)},
+		} {
+			times, err := l.pace(ctx, db, poisson(c.messages, float64(c.rate), 7))
+			if err != nil {
+				return err
+			}
+			results = append(results, latencyResult(c.rate, times))
+		}
+		polling, err := emptyPolling(ctx, db, time.Duration(l.pick(12, 3))*time.Second)
+		if err != nil {
+			return err
+		}
+		results = append(results, polling)
+		return l.keepProfile(ctx, p, "latency")
+	})
+}
+
+func latencyResult(rate int, times []time.Duration) result {
+	p50, p99 := median(times), quantile(times, 0.99)
+	return result{
+		what:    fmt.Sprintf("commit acknowledged to accepted, awake, %d/s Poisson", rate),
+		reached: fmt.Sprintf("p50 %s, p99 %s (%d messages)", ms(p50), ms(p99), len(times)),
+		target:  "p50 ≤ 6 ms, p99 ≤ 25 ms",
+		met:     p50 <= 6*time.Millisecond && p99 <= 25*time.Millisecond,
+	}
+}
+
+// emptyPolling: what the relay's polls cost Postgres from a second after the last
+// message on.
+func emptyPolling(ctx context.Context, db *database, length time.Duration) (result, error) {
+	select {
+	case <-time.After(time.Second):
+	case <-ctx.Done():
+		return result{}, ctx.Err()
+	}
+	pids, err := db.relayBackends(ctx)
+	if err != nil {
+		return result{}, err
+	}
+	before, err := cpuTimes(pids)
+	if err != nil {
+		return result{}, err
+	}
+	start := time.Now()
+	select {
+	case <-time.After(length):
+	case <-ctx.Done():
+		return result{}, ctx.Err()
+	}
+	after, err := cpuTimes(pids)
+	if err != nil {
+		return result{}, err
+	}
+	share := float64(after-before) / float64(time.Since(start))
+	return result{
+		what:    "empty polling: CPU of the relay's Postgres backends",
+		reached: fmt.Sprintf("%.2f%% of a core", 100*share),
+		target:  "< 1% of a core",
+		met:     share < 0.01,
+		note:    fmt.Sprintf("Over %s, from a second after the last message on, while the relay still lingers; nanoseconds of /proc/<pid>/schedstat.", length),
+	}, nil
+}

@@ -1,0 +1,161 @@
+// Command load measures Roomcast on this machine, each figure beside something in
+// the same run: the least Go program for the same hop (peers/), or an Express
+// worker with the official pusher library where Node is there.
+//
+//	go run ./infra/load [-only name,…] [-quick] [-markdown] [-cpuprofile dir] [-memprofile dir]
+//
+// It needs Postgres' server programs. It says on standard error what it does, and
+// ends with a table on standard output. A target that is missed is a line in that
+// table, no failure: figures depend on the machine.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	if errors.Is(err, flag.ErrHelp) {
+		return
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "load:", err)
+		stop()
+		os.Exit(1)
+	}
+}
+
+// scenario is one thing to measure, in a file of its own.
+type scenario struct {
+	name string
+	run  func(context.Context, *lab) ([]result, error)
+}
+
+// scenarios in the order of the README's table.
+func scenarios() []scenario {
+	return []scenario{
+		{"latency", latency},
+		{"asleep", asleep},
+		{"bells", bells},
+		{"drain", drain},
+		{"counting", counting},
+		{"slow", slow},
+		{"hot", hotRoom},
+		{"forward", forward},
+		{"authorize", authorization},
+		{"trigger", triggerCost},
+		{"start", startUp},
+		{"retention", retention},
+	}
+}
+
+// scenarioLimit ends a scenario that hangs.
+const scenarioLimit = 4 * time.Minute
+
+type options struct {
+	only                   []string
+	quick, markdown        bool
+	cpuProfile, memProfile string
+}
+
+func parse(args []string, stderr io.Writer) (options, error) {
+	var o options
+	flags := flag.NewFlagSet("load", flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	only := flags.String("only", "", "measure only these, by `name,…`: "+strings.Join(names(), ", "))
+	flags.BoolVar(&o.quick, "quick", false, "small counts and short times: shows that all works, not how fast it is")
+	flags.BoolVar(&o.markdown, "markdown", false, "write the README's table")
+	flags.StringVar(&o.cpuProfile, "cpuprofile", "", "write a CPU profile of each measured function into this `directory`")
+	flags.StringVar(&o.memProfile, "memprofile", "", "write a heap profile of each measured function into this `directory`")
+	if err := flags.Parse(args); err != nil {
+		return o, err
+	}
+	if flags.NArg() > 0 {
+		return o, fmt.Errorf("unexpected argument %q", flags.Arg(0))
+	}
+	if *only != "" {
+		o.only = strings.Split(*only, ",")
+	}
+	for _, name := range o.only {
+		if !slices.Contains(names(), name) {
+			return o, fmt.Errorf("-only: there is no %q, but %s", name, strings.Join(names(), ", "))
+		}
+	}
+	return o, nil
+}
+
+func names() []string {
+	var out []string
+	for _, s := range scenarios() {
+		out = append(out, s.name)
+	}
+	return out
+}
+
+// run measures and writes the table. A scenario that cannot be run does not keep
+// the others from it; its error comes last.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err error) {
+	opts, err := parse(args, stderr)
+	if err != nil {
+		return err
+	}
+	began := time.Now()
+	say := func(format string, args ...any) {
+		fmt.Fprintf(stderr, "%4.0fs  %s\n", time.Since(began).Seconds(), fmt.Sprintf(format, args...))
+	}
+	lab, err := openLab(ctx, opts, say)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, lab.close()) }()
+	about, err := lab.machine(ctx)
+	if err != nil {
+		return err
+	}
+	report := report{machine: about, quick: opts.quick}
+	var faults []error
+	for _, s := range scenarios() {
+		if len(opts.only) > 0 && !slices.Contains(opts.only, s.name) || ctx.Err() != nil {
+			continue
+		}
+		say("%s", s.name)
+		results, err := lab.measure(ctx, s)
+		if err != nil {
+			say("%s: %v", s.name, err)
+			faults = append(faults, fmt.Errorf("%s: %w", s.name, err))
+		}
+		report.add(results)
+	}
+	report.took = time.Since(began)
+	if opts.markdown {
+		report.markdown(stdout)
+	} else {
+		report.text(stdout)
+	}
+	return errors.Join(faults...)
+}
+
+// measure runs one scenario under its limit and says what it found.
+func (l *lab) measure(ctx context.Context, s scenario) ([]result, error) {
+	ctx, cancel := context.WithTimeout(ctx, scenarioLimit)
+	defer cancel()
+	defer l.sink.reset()
+	l.current = s.name
+	results, err := s.run(ctx, l)
+	for _, r := range results {
+		l.say("  %s: %s", r.what, r.reached)
+	}
+	return results, errors.Join(err, l.stopPrograms())
+}

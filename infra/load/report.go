@@ -1,0 +1,85 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"time"
+)
+
+// result is one line of the table.
+type result struct {
+	what    string
+	reached string
+	target  string
+	met     bool
+	note    string // how it was measured, or what bounds it; may be empty
+}
+
+// verdict is the table's last column.
+func (r result) verdict() string {
+	switch {
+	case r.target == "":
+		return ""
+	case r.met:
+		return "yes"
+	}
+	return "no"
+}
+
+// report is a whole run.
+type report struct {
+	machine machine
+	quick   bool
+	took    time.Duration
+	results []result
+}
+
+func (r *report) add(results []result) { r.results = append(r.results, results...) }
+
+// heading says what the figures are of: without it they mean nothing.
+func (r *report) heading() string {
+	s := fmt.Sprintf("%s. Commit %s, %s; measured in %s.",
+		r.machine.hardware, r.machine.commit, r.machine.date, r.took.Round(time.Second))
+	if r.quick {
+		s += " With -quick: small counts, so these are no figures to quote."
+	}
+	return s
+}
+
+// text writes the table for a terminal.
+func (r *report) text(w io.Writer) {
+	fmt.Fprintln(w, r.heading())
+	fmt.Fprintln(w)
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "what\treached\ttarget\tmet")
+	for _, line := range r.results {
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\n", line.what, line.reached, line.target, line.verdict())
+	}
+	_ = t.Flush()
+	for _, line := range r.results {
+		if line.note != "" {
+			fmt.Fprintf(w, "\n%s: %s\n", line.what, line.note)
+		}
+	}
+}
+
+// markdown writes the table for the README, with its notes below.
+func (r *report) markdown(w io.Writer) {
+	fmt.Fprintf(w, "%s\n\n| what | reached | target | met |\n|---|---|---|---|\n", r.heading())
+	cell := strings.NewReplacer("|", `\|`, "\n", " ")
+	var notes []string
+	for _, line := range r.results {
+		what := cell.Replace(line.what)
+		if line.note != "" {
+			notes = append(notes, line.note)
+			what += fmt.Sprintf(" <sup>%d</sup>", len(notes))
+		}
+		fmt.Fprintf(w, "| %s | %s | %s | %s |\n", what, cell.Replace(line.reached), cell.Replace(line.target), line.verdict())
+	}
+	fmt.Fprintln(w)
+	for i, note := range notes {
+		fmt.Fprintf(w, "%d. %s\n", i+1, cell.Replace(note))
+	}
+}

@@ -1,0 +1,174 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+
+	"roomcast/functions/relay"
+	"roomcast/shared/event"
+	"roomcast/shared/outbox"
+)
+
+const (
+	keptRows  = 1_000_000
+	keptRooms = 500
+	// firstRows are there before: an outbox in use, of which nothing is kept long.
+	firstRows = 10_000
+)
+
+// retention: the same questions before and after a million sent rows are kept.
+func retention(ctx context.Context, l *lab) (results []result, err error) {
+	return results, l.with(ctx, func(db *database) error {
+		box, err := outbox.Open(db.relay, 4)
+		if err != nil {
+			return err
+		}
+		defer box.Close()
+		rows := l.pick(keptRows, keptRows/20)
+		if err := db.keep(ctx, box, firstRows); err != nil {
+			return err
+		}
+		before, err := l.askOutbox(ctx, db, box)
+		if err != nil {
+			return err
+		}
+		start := time.Now()
+		if err := db.keep(ctx, box, rows); err != nil {
+			return err
+		}
+		l.say("  %s rows written and sent in %.0f s", count(rows), time.Since(start).Seconds())
+		after, err := l.askOutbox(ctx, db, box)
+		if err != nil {
+			return err
+		}
+		results = append(results, retentionResult(rows, before, after))
+		return nil
+	})
+}
+
+// keep writes rows and has them sent to a publisher that only counts.
+func (db *database) keep(ctx context.Context, box *outbox.DB, rows int) error {
+	if err := db.fill(ctx, rows, keptRooms); err != nil {
+		return err
+	}
+	c := newCounter(rows)
+	r := relay.New(relay.Config{
+		Name: "load", Outbox: box, Publisher: c, Channels: []event.ChannelKind{event.Private}, Log: slog.New(slog.DiscardHandler),
+	})
+	err := r.Empty(ctx)
+	return errors.Join(err, db.settle(ctx))
+}
+
+// asked is how long the outbox takes for each question.
+type asked struct{ claim, history, clean time.Duration }
+
+// askOutbox measures medians of many.
+func (l *lab) askOutbox(ctx context.Context, db *database, box *outbox.DB) (asked, error) {
+	var a asked
+	times := l.pick(200, 40)
+	for _, m := range []struct {
+		into *time.Duration
+		one  func(n int) (time.Duration, error)
+	}{
+		{&a.claim, func(n int) (time.Duration, error) { return claimOne(ctx, db, box, n) }},
+		{&a.history, func(n int) (time.Duration, error) { return readPage(ctx, db, box, n) }},
+		{&a.clean, func(int) (time.Duration, error) { return cleanSome(ctx, db, box) }},
+	} {
+		var took []time.Duration
+		for n := range times {
+			t, err := m.one(n)
+			if err != nil {
+				return a, err
+			}
+			took = append(took, t)
+		}
+		*m.into = median(took)
+	}
+	return a, nil
+}
+
+// claimOne is a relay's turn with one new message: claim and ack.
+func claimOne(ctx context.Context, db *database, box *outbox.DB, n int) (time.Duration, error) {
+	if err := db.insertOne(ctx, n%keptRooms, "claim me"); err != nil {
+		return 0, err
+	}
+	start := time.Now()
+	rooms, err := box.Claim(ctx, "load", outbox.Limits{Rows: 100, PerRoom: 100, Lease: 15 * time.Second})
+	if err != nil {
+		return 0, err
+	}
+	took := time.Since(start)
+	if len(rooms) != 1 || len(rooms[0].Rows) != 1 {
+		return 0, fmt.Errorf("claimed %d rooms instead of one message", len(rooms))
+	}
+	_, err = box.Ack(ctx, []outbox.Ack{{Room: rooms[0].ID, Fence: rooms[0].Fence, Seq: rooms[0].Rows[0].Seq}})
+	return took, err
+}
+
+// readPage is a browser that catches up on a room's last 20 events.
+func readPage(ctx context.Context, _ *database, box *outbox.DB, n int) (time.Duration, error) {
+	q := outbox.HistoryQuery{Room: roomID(n % keptRooms), UserID: roomID(1)}
+	now, err := box.History(ctx, q) // where the room stands
+	if err != nil {
+		return 0, err
+	}
+	q.After, q.Epoch, q.Max = max(0, now.Head-20), now.Epoch, 20
+	start := time.Now()
+	page, err := box.History(ctx, q)
+	if err != nil {
+		return 0, err
+	}
+	took := time.Since(start)
+	if len(page.Changes) == 0 {
+		return 0, errors.New("an empty page of history")
+	}
+	return took, nil
+}
+
+// cleanRuns of rows that are past the retention go in one step.
+const cleanRuns = 2
+
+// cleanSome is one step of the cleaning, per row that went.
+func cleanSome(ctx context.Context, db *database, box *outbox.DB) (time.Duration, error) {
+	if _, err := db.pool.Exec(ctx, `select roomcast.configure(retention => interval '1 microsecond')`); err != nil {
+		return 0, err
+	}
+	start := time.Now()
+	gone, err := box.Clean(ctx, cleanRuns)
+	if err != nil {
+		return 0, err
+	}
+	took := time.Since(start)
+	if gone == 0 {
+		return 0, errors.New("nothing was cleaned")
+	}
+	_, err = db.pool.Exec(ctx, `select roomcast.configure(retention => interval '24 hours')`)
+	return took / time.Duration(gone), err
+}
+
+// retentionResult compares each question with itself.
+func retentionResult(rows int, before, after asked) result {
+	met := true
+	var said []string
+	for _, c := range []struct {
+		what          string
+		before, after time.Duration
+	}{
+		{"claim", before.claim, after.claim}, {"history", before.history, after.history}, {"cleanup per row", before.clean, after.clean},
+	} {
+		change := float64(c.after)/float64(c.before) - 1
+		met = met && change <= 0.2
+		said = append(said, fmt.Sprintf("%s %s → %s (%+.0f%%)", c.what, us(c.before), us(c.after), 100*change))
+	}
+	return result{
+		what:    fmt.Sprintf("%s sent rows in retention", count(rows)),
+		reached: strings.Join(said, "; "),
+		target:  "unchanged within 20%",
+		met:     met,
+		note:    fmt.Sprintf("Medians, with %s sent rows and with %s more, in %d rooms: a claim of one new message, a page of 20 events, one step of the cleaning divided by the rows that went.", count(firstRows), count(rows), keptRooms),
+	}
+}

@@ -1,0 +1,142 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+)
+
+const (
+	sizeLimit   = 14_000_000
+	idleLimit   = 16_000_000
+	eventWithin = 40 * time.Millisecond
+)
+
+// startUp: how soon a stopped function is there again, how large it is, what it
+// holds while it sleeps.
+func startUp(ctx context.Context, l *lab) (results []result, err error) {
+	path, err := l.binary(ctx, functionPackage)
+	if err != nil {
+		return nil, err
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	return results, l.with(ctx, func(db *database) error {
+		answered, err := l.firstAnswer(ctx, db)
+		if err != nil {
+			return err
+		}
+		accepted, err := l.firstEvent(ctx, db)
+		if err != nil {
+			return err
+		}
+		idle, err := l.idleMemory(ctx, db)
+		results = append(results, answered, accepted, result{
+			what:    "binary",
+			reached: mb(info.Size()),
+			target:  "< 14 MB",
+			met:     info.Size() < sizeLimit,
+		}, idle)
+		return err
+	})
+}
+
+// firstAnswer: from exec to the first 200, against the least net/http server.
+func (l *lab) firstAnswer(ctx context.Context, db *database) (result, error) {
+	leastPath, err := l.binary(ctx, "infra/load/peers/serve")
+	if err != nil {
+		return result{}, err
+	}
+	timed := func(start func() (*program, error)) (time.Duration, error) {
+		began := time.Now()
+		p, err := start()
+		if err != nil {
+			return 0, err
+		}
+		took := time.Since(began)
+		return took, p.stop()
+	}
+	var ours, least []time.Duration
+	for range l.pick(20, 3) {
+		a, errA := timed(func() (*program, error) { return l.function(ctx, "DATABASE_URL="+db.relay) })
+		b, errB := timed(func() (*program, error) { return l.serve(ctx, "least server", nil, leastPath) })
+		if err := errors.Join(errA, errB); err != nil {
+			return result{}, err
+		}
+		ours, least = append(ours, a), append(least, b)
+	}
+	share := float64(median(ours)) / float64(median(least))
+	return result{
+		what:    "exec to first 200",
+		reached: fmt.Sprintf("%s, %.2f of the least server's %s", ms(median(ours)), share, ms(median(least))),
+		target:  "≤ 1.7 of the least server",
+		met:     share <= 1.7,
+		note:    fmt.Sprintf("Medians of %d starts in turns, asked every 0.1 ms.", len(ours)),
+	}, nil
+}
+
+// firstEvent: from exec to the first event accepted, a row waiting.
+func (l *lab) firstEvent(ctx context.Context, db *database) (result, error) {
+	var times []time.Duration
+	for range l.pick(15, 3) {
+		if err := db.insertOne(ctx, 1, "waiting"); err != nil {
+			return result{}, err
+		}
+		first := l.sink.expect(1)
+		began := time.Now()
+		p, err := l.startFunction(ctx, "DATABASE_URL="+db.relay)
+		if err != nil {
+			return result{}, err
+		}
+		at, err := first(ctx)
+		if err != nil {
+			return result{}, errors.Join(err, p.fault("says"))
+		}
+		times = append(times, at.Sub(began))
+		if err := p.stop(); err != nil { // finishes: the row is acked
+			return result{}, err
+		}
+	}
+	return result{
+		what:    "exec to first event accepted",
+		reached: fmt.Sprintf("%s (slowest %s)", ms(median(times)), ms(quantile(times, 1))),
+		target:  "≤ 40 ms",
+		met:     median(times) <= eventWithin,
+	}, nil
+}
+
+// idleMemory: what a function that has worked and polls no more holds.
+func (l *lab) idleMemory(ctx context.Context, db *database) (result, error) {
+	p, err := l.function(ctx, "DATABASE_URL="+db.relay, "LINGER=100ms")
+	if err != nil {
+		return result{}, err
+	}
+	const messages = 100
+	all := l.sink.expect(messages)
+	for n := range messages {
+		if err := db.insertOne(ctx, n%20, "work"); err != nil {
+			return result{}, err
+		}
+	}
+	if err := ring(ctx, p); err != nil {
+		return result{}, err
+	}
+	if _, err := all(ctx); err != nil {
+		return result{}, err
+	}
+	if err := pause(ctx, time.Duration(l.pick(8, 1))*time.Second); err != nil { // the awake lease lapses, it sleeps
+		return result{}, err
+	}
+	held, err := memoryNow(p.cmd.Process.Pid)
+	return result{
+		what:    "idle memory",
+		reached: mb(held),
+		target:  "< 16 MB",
+		met:     held > 0 && held < idleLimit,
+		note:    fmt.Sprintf("Resident set, the program's own pages included, asleep after %d messages.", messages),
+	}, err
+}
