@@ -65,6 +65,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, pattern string, h
 	if r.Method != http.MethodGet && !strings.HasSuffix(pattern, "/lease") {
 		s.mu.Lock()
 		s.requests = append(s.requests, r.Method+" "+r.URL.Path)
+		s.announce()
 		s.mu.Unlock()
 	}
 	if f := s.faulty(pattern); f != nil {

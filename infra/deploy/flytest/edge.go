@@ -121,8 +121,9 @@ func (s *Server) route(ctx context.Context, forced string) (port int, err error)
 }
 
 // candidates are a machine that can take a request now and one that could be started
-// for it. s.mu is held.
+// for it, if none is on its way. s.mu is held.
 func (s *Server) candidates(forced string) (ready, asleep *machine) {
+	coming := false
 	for _, a := range s.apps {
 		for _, m := range a.machines {
 			if forced != "" && m.id != forced {
@@ -133,8 +134,13 @@ func (s *Server) candidates(forced string) (ready, asleep *machine) {
 				ready = m
 			case (m.state == stopped || m.state == created) && autostarts(m):
 				asleep = m
+			case m.process != nil || m.state == "starting":
+				coming = true
 			}
 		}
+	}
+	if coming {
+		asleep = nil
 	}
 	return ready, asleep
 }

@@ -165,22 +165,21 @@ func (s *Server) Secrets(name string) map[string]string {
 	return a.secrets[len(a.secrets)-1]
 }
 
-// Wait waits until ok is true of the app's machines; it is asked after every change.
-func (s *Server) Wait(tb testing.TB, name string, ok func([]Machine) bool) {
+// Wait waits until ok is true; it is asked again after every change of this Fly.
+func (s *Server) Wait(tb testing.TB, what string, ok func() bool) {
 	tb.Helper()
 	timeout := time.After(20 * time.Second)
 	for {
 		s.mu.Lock()
 		changed := s.changed
 		s.mu.Unlock()
-		now := s.Machines(name)
-		if ok(now) {
+		if ok() {
 			return
 		}
 		select {
 		case <-changed:
 		case <-timeout:
-			tb.Fatalf("flytest: waited in vain; the machines are %+v", now)
+			tb.Fatalf("flytest: waited in vain for %s", what)
 		}
 	}
 }

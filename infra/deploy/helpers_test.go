@@ -1,0 +1,202 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/pelletier/go-toml/v2"
+
+	"roomcast/infra/deploy/flytest"
+	"roomcast/shared/pusher/pushertest"
+)
+
+const (
+	appName   = "roomcast"
+	secretOne = "webhook-secret-one"
+	versionA  = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+	versionB  = "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
+)
+
+// The real function, of two versions; built at first use, once per run of the tests.
+var (
+	programA = sync.OnceValues(func() ([]byte, error) { return build(context.Background(), "../..", goarch, versionA) })
+	programB = sync.OnceValues(func() ([]byte, error) { return build(context.Background(), "../..", goarch, versionB) })
+)
+
+// program stands in for build: the real function of that revision, from memory.
+func program(_ context.Context, _, _, revision string) ([]byte, error) {
+	switch revision {
+	case versionA:
+		return programA()
+	case versionB:
+		return programB()
+	}
+	return nil, fmt.Errorf("no program of version %q", revision)
+}
+
+// world is a Fly, a Pusher, and somebody who deploys: a checkout's settings and
+// secrets, which tests change.
+type world struct {
+	t       *testing.T
+	fly     *flytest.Server
+	pusher  *pushertest.Server
+	toml    map[string]any    // fly.toml as shipped, but quick to fall asleep if told
+	secrets map[string]string // the environment of the deploy
+	build   func(ctx context.Context, root, goarch, revision string) ([]byte, error)
+	tune    func(*deployer)
+}
+
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	push, err := pushertest.New(pushertest.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(push.Close)
+	w := &world{t: t, fly: flytest.New(t), pusher: push, build: program, tune: func(*deployer) {}}
+	t.Setenv("FLY_FLAPS_BASE_URL", w.fly.API()) // fly-go reads it nowhere else
+
+	text, err := os.ReadFile("../../fly.toml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := toml.Unmarshal(text, &w.toml); err != nil {
+		t.Fatal(err)
+	}
+	w.toml["app"] = appName
+	cfg := push.Config()
+	w.secrets = map[string]string{ // forward-only, for the chat of a public room
+		"WEBHOOK_SECRET": secretOne, "ROOM_CHANNELS": "public", "SUPABASE_JWT_SECRET": "a-legacy-jwt-secret-of-32-characters",
+		"PUSHER_APP_ID": cfg.AppID, "PUSHER_KEY": cfg.Key, "PUSHER_SECRET": cfg.Secret,
+		"PUSHER_HOST": push.Host(), "PUSHER_TLS": "false",
+	}
+	return w
+}
+
+// env changes a line of fly.toml's [env].
+func (w *world) env(name, value string) { w.toml["env"].(map[string]any)[name] = value }
+
+// command is one deploy of a revision, short of running it.
+func (w *world) command(revision string, out io.Writer, args ...string) command {
+	w.t.Helper()
+	path := filepath.Join(w.t.TempDir(), "fly.toml")
+	text, err := toml.Marshal(w.toml)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	if err := os.WriteFile(path, text, 0o600); err != nil {
+		w.t.Fatal(err)
+	}
+	secrets := maps.Clone(w.secrets)
+	return command{
+		args: append([]string{"-config", path, "-url", w.fly.URL(), "-revision", revision}, args...),
+		getenv: func(name string) string {
+			if value, ok := secrets[name]; ok {
+				return value
+			}
+			return w.fly.Getenv(name)
+		},
+		in: strings.NewReader(""), out: out, build: w.build,
+		tune: func(d *deployer) { hurry(d); w.tune(d) },
+	}
+}
+
+// hurry shortens every wait: this Fly is quick.
+func hurry(d *deployer) {
+	d.patience, d.pace, d.ttl, d.leaseWait = 10*time.Second, 15*time.Millisecond, time.Second, 3*time.Second
+}
+
+// deploy runs one and returns what it said.
+func (w *world) deploy(revision string, args ...string) (said string, err error) {
+	w.t.Helper()
+	var out bytes.Buffer
+	err = w.command(revision, &out, append([]string{"-yes"}, args...)...).run(w.t.Context())
+	w.t.Logf("deploy %s: %v\n%s", short(revision), err, out.String())
+	return out.String(), err
+}
+
+// must deploys, and fails the test if that does.
+func (w *world) must(revision string, args ...string) (said string) {
+	w.t.Helper()
+	said, err := w.deploy(revision, args...)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return said
+}
+
+// ring sends a bell to the app, as pg_net does, and returns the version that took it.
+func (w *world) ring() (status int, version string) {
+	w.t.Helper()
+	return w.post(bell)
+}
+
+func (w *world) post(body string) (status int, version string) {
+	w.t.Helper()
+	req, err := http.NewRequestWithContext(w.t.Context(), http.MethodPost, w.fly.URL()+"/webhooks/supabase", strings.NewReader(body))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+secretOne)
+	req.Header.Set("Content-Type", "application/json")
+	answer, err := http.DefaultClient.Do(req)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	answer.Body.Close()
+	return answer.StatusCode, answer.Header.Get("Roomcast-Version")
+}
+
+// serves checks that the app answers, and with which version.
+func (w *world) serves(version string) {
+	w.t.Helper()
+	if status, got := w.ring(); status != http.StatusAccepted || got != version {
+		w.t.Errorf("a bell is answered with %d by version %s, want 202 by %s", status, got, version)
+	}
+}
+
+// states are those of the machines, in order of creation.
+func (w *world) states() (states []string) {
+	for _, m := range w.fly.Machines(appName) {
+		states = append(states, m.State)
+	}
+	return states
+}
+
+// settled checks what is true after every deploy, good or bad: the machines are all
+// of one version, seen to work, of one image, and nobody holds a lease.
+func (w *world) settled(version string, count int) {
+	w.t.Helper()
+	machines := w.fly.Machines(appName)
+	if len(machines) != count {
+		w.t.Fatalf("%d machines, want %d: %+v", len(machines), count, machines)
+	}
+	for i, m := range machines {
+		if m.Metadata[metaVersion] != version || m.Image != machines[0].Image || m.Leased {
+			w.t.Errorf("machine %d is %+v, want version %s", i, m, version)
+		}
+		if m.Metadata[metaVerified] != m.Metadata[metaConfig] || m.Metadata[metaVerified] == "" {
+			w.t.Errorf("machine %d was not seen to work: %+v", i, m)
+		}
+	}
+}
+
+// contains checks what was said.
+func contains(t *testing.T, said string, parts ...string) {
+	t.Helper()
+	for _, part := range parts {
+		if !strings.Contains(said, part) {
+			t.Errorf("nothing was said of %q", part)
+		}
+	}
+}

@@ -1,0 +1,138 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+)
+
+// childRole makes this test binary the deploy program, with a program that is built
+// already, so that it can be killed.
+const childRole = "ROOMCAST_DEPLOY_TEST"
+
+func TestMain(m *testing.M) {
+	path := os.Getenv(childRole)
+	if path == "" {
+		os.Exit(m.Run())
+	}
+	c := command{args: os.Args[1:], getenv: os.Getenv, in: strings.NewReader(""), out: os.Stdout, tune: hurry,
+		build: func(context.Context, string, string, string) ([]byte, error) { return os.ReadFile(path) }}
+	if err := c.run(context.Background()); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+// killed runs a deploy as a process and kills it as soon as Fly has been asked for
+// the nth change.
+func (w *world) killed(revision string, nth int) {
+	w.t.Helper()
+	binary, err := program(w.t.Context(), "", "", revision)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	path := w.t.TempDir() + "/program"
+	if err := os.WriteFile(path, binary, 0o700); err != nil {
+		w.t.Fatal(err)
+	}
+	self, err := os.Executable()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	var out bytes.Buffer
+	c := w.command(revision, &out, "-yes")
+	cmd := exec.Command(self, c.args...)
+	cmd.Stdout, cmd.Stderr = &out, &out
+	cmd.Env = append(os.Environ(), childRole+"="+path)
+	for _, name := range append(secretNames(), "FLY_API_TOKEN", "FLY_REGISTRY_HOST", "FLY_API_BASE_URL") {
+		if value := c.getenv(name); value != "" {
+			cmd.Env = append(cmd.Env, name+"="+value)
+		}
+	}
+	before := len(w.fly.Requests())
+	if err := cmd.Start(); err != nil {
+		w.t.Fatal(err)
+	}
+	w.fly.Wait(w.t, fmt.Sprintf("request %d", nth), func() bool { return len(w.fly.Requests()) >= before+nth })
+	_ = cmd.Process.Kill()
+	err = cmd.Wait()
+	w.t.Logf("killed at %v: %v\n%s", w.fly.Requests()[before:], err, out.String())
+	if err == nil {
+		w.t.Errorf("the deploy was over before its request %d", nth)
+	}
+}
+
+// A deploy that was killed at any point is gone on with by the next one, and ends as
+// if nothing had been. The numbers count the changes asked of Fly.
+func TestKilledDeployIsContinued(t *testing.T) {
+	for _, nth := range []int{1, 3, 4, 5, 6, 8} { // app, address, secrets, machine 1, its mark, machine 2
+		t.Run(fmt.Sprintf("first deploy, request %d", nth), func(t *testing.T) {
+			w := newWorld(t)
+			w.killed(versionA, nth)
+			w.must(versionA)
+			w.settled(versionA, 2)
+			contains(t, w.must(versionA), "Nothing to do.")
+			w.serves(versionA)
+		})
+	}
+	for _, nth := range []int{1, 3, 4} { // machine 1 updated, marked, asleep; machine 2 updated
+		t.Run(fmt.Sprintf("update, request %d", nth), func(t *testing.T) {
+			w := newWorld(t)
+			w.must(versionA)
+			w.killed(versionB, nth)
+			w.must(versionB)
+			w.settled(versionB, 2)
+			w.serves(versionB)
+		})
+	}
+}
+
+// An update that was killed before it was seen to work, and does not, goes back to
+// what the other machine still has.
+func TestKilledBadUpdateIsRolledBack(t *testing.T) {
+	w := newWorld(t)
+	w.must(versionA)
+	w.env("LOG_LEVEL", "loud")
+	w.killed(versionB, 1)
+	said, err := w.deploy(versionB)
+	if !errors.Is(err, errRolledBack) {
+		t.Fatalf("deploy: %v", err)
+	}
+	contains(t, said, "back on version "+short(versionA))
+	w.settledVersion(versionA)
+	w.serves(versionA)
+}
+
+// settledVersion is settled but for the marks: a machine put back to what another had
+// carries that one's mark.
+func (w *world) settledVersion(version string) {
+	w.t.Helper()
+	for i, m := range w.fly.Machines(appName) {
+		if m.Metadata[metaVersion] != version || m.Leased {
+			w.t.Errorf("machine %d is %+v, want version %s", i, m, version)
+		}
+	}
+}
+
+// A signal turns a deploy around: what was touched is put back.
+func TestInterruptedDeployIsRolledBack(t *testing.T) {
+	w := newWorld(t)
+	w.must(versionA)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var out bytes.Buffer
+	done := make(chan error)
+	go func() { done <- w.command(versionB, &out, "-yes").run(ctx) }()
+	w.fly.Wait(t, "an update", func() bool { return w.fly.Machines(appName)[0].Metadata[metaVersion] == versionB })
+	cancel()
+	if err := <-done; !errors.Is(err, errRolledBack) || !errors.Is(err, context.Canceled) {
+		t.Fatalf("deploy: %v\n%s", err, out.String())
+	}
+	w.settled(versionA, 2)
+	w.serves(versionA)
+}
