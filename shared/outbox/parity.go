@@ -27,7 +27,6 @@ type Seen struct {
 
 	PusherDelays   []int64 `json:"pusher_delays"` // commit to page
 	SupabaseDelays []int64 `json:"supabase_delays"`
-	Leads          []int64 `json:"leads"` // arrival by Supabase minus arrival by Pusher
 }
 
 // Receipt is one page's counts for one room. Page and N name it: the same ones
@@ -51,7 +50,7 @@ const (
 // NoteReceipt adds a receipt to its room's hour and returns one of the outcomes.
 func (db *DB) NoteReceipt(ctx context.Context, r Receipt) (string, error) {
 	// Null is no empty array to jsonb_populate_record.
-	for _, counts := range []*[]int64{&r.Seen.PusherDelays, &r.Seen.SupabaseDelays, &r.Seen.Leads} {
+	for _, counts := range []*[]int64{&r.Seen.PusherDelays, &r.Seen.SupabaseDelays} {
 		if *counts == nil {
 			*counts = []int64{}
 		}

@@ -50,10 +50,10 @@ begin
   end if;
   insert into roomcast.parity as p (
     room, hour, receipts, pages, saw_both, only_pusher, only_supabase, fetched, pusher_repeats, supabase_repeats,
-    pusher_flips, supabase_flips, skewed, pusher_delays, supabase_delays, leads)
+    pusher_flips, supabase_flips, skewed, pusher_delays, supabase_delays)
   select room, this_hour, 1, (last.hour is distinct from this_hour)::int, c.saw_both, c.only_pusher, c.only_supabase,
          c.fetched, c.pusher_repeats, c.supabase_repeats, c.pusher_flips, c.supabase_flips, c.skewed,
-         c.pusher_delays, c.supabase_delays, c.leads
+         c.pusher_delays, c.supabase_delays
     from jsonb_populate_record(null::roomcast.parity, counts) c
   on conflict on constraint parity_pkey do update set
     receipts         = p.receipts         + excluded.receipts,
@@ -68,8 +68,7 @@ begin
     supabase_flips   = p.supabase_flips   + excluded.supabase_flips,
     skewed           = p.skewed           + excluded.skewed,
     pusher_delays    = roomcast.add_counts(p.pusher_delays, excluded.pusher_delays),
-    supabase_delays  = roomcast.add_counts(p.supabase_delays, excluded.supabase_delays),
-    leads            = roomcast.add_counts(p.leads, excluded.leads);
+    supabase_delays  = roomcast.add_counts(p.supabase_delays, excluded.supabase_delays);
   return 'noted';
 end
 $$;
@@ -90,7 +89,7 @@ language sql stable security definer set search_path = '' as $$
          coalesce(p.saw_both, 0), coalesce(p.only_pusher, 0), coalesce(p.only_supabase, 0), coalesce(p.fetched, 0),
          coalesce(p.pusher_repeats, 0), coalesce(p.supabase_repeats, 0),
          coalesce(p.pusher_flips, 0), coalesce(p.supabase_flips, 0), coalesce(p.skewed, 0),
-         coalesce(p.pusher_delays, '{}'), coalesce(p.supabase_delays, '{}'), coalesce(p.leads, '{}')
+         coalesce(p.pusher_delays, '{}'), coalesce(p.supabase_delays, '{}')
     from (select * from roomcast.parity q where q.hour >= date_trunc('hour', $1, 'UTC')) p
     full join kept k on k.room = p.room and k.hour = p.hour
 $$;
@@ -107,7 +106,7 @@ language sql stable security definer set search_path = '' as $$
            sum(c.fetched) as fetched, sum(c.pusher_repeats) as pusher_repeats, sum(c.supabase_repeats) as supabase_repeats,
            sum(c.pusher_flips) as pusher_flips, sum(c.supabase_flips) as supabase_flips, sum(c.skewed) as skewed,
            roomcast.sum_counts(c.pusher_delays) as pusher_delays,
-           roomcast.sum_counts(c.supabase_delays) as supabase_delays, roomcast.sum_counts(c.leads) as leads
+           roomcast.sum_counts(c.supabase_delays) as supabase_delays
       from cells c group by c.hour
   ), by_room as (
     select c.room, max(c.hour) filter (where c.receipts > 0) as hour,
@@ -116,7 +115,7 @@ language sql stable security definer set search_path = '' as $$
            sum(c.fetched) as fetched, sum(c.pusher_repeats) as pusher_repeats, sum(c.supabase_repeats) as supabase_repeats,
            sum(c.pusher_flips) as pusher_flips, sum(c.supabase_flips) as supabase_flips, sum(c.skewed) as skewed,
            roomcast.sum_counts(c.pusher_delays) as pusher_delays,
-           roomcast.sum_counts(c.supabase_delays) as supabase_delays, roomcast.sum_counts(c.leads) as leads
+           roomcast.sum_counts(c.supabase_delays) as supabase_delays
       from cells c group by c.room
   ), troubled as (
     select * from by_room r
