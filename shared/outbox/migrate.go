@@ -57,7 +57,9 @@ func Migrate(ctx context.Context, databaseURL string) error {
 
 // reapplied lists the files that show today's functions, in the order in which they
 // are applied after the numbered ones.
-func reapplied() []string { return []string{"functions.sql", "access.sql", "operator.sql", "parity.sql"} }
+func reapplied() []string {
+	return []string{"functions.sql", "access.sql", "operator.sql", "parity.sql"}
+}
 
 // migrations lists the numbered files in order.
 func migrations() ([]string, error) {
