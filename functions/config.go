@@ -13,6 +13,7 @@ import (
 
 	"github.com/caarlos0/env/v11"
 
+	"roomcast/shared/browser"
 	"roomcast/shared/event"
 )
 
@@ -54,6 +55,7 @@ type Config struct {
 
 	RoomChannels   []string `env:"ROOM_CHANNELS" envDefault:"private"`
 	AllowedOrigins []string `env:"ALLOWED_ORIGINS"`
+	ClientMode     string   `env:"CLIENT_MODE" envDefault:"pusher"`
 	MembersTables  []string `env:"MEMBERS_TABLES" envDefault:"room_participants,room_members,participants,members"`
 
 	Host            string        `env:"LISTEN_HOST"`
@@ -66,6 +68,7 @@ type Config struct {
 	LogLevel        slog.Level    `env:"LOG_LEVEL" envDefault:"info"`
 
 	kinds []event.ChannelKind // RoomChannels, checked
+	plan  browser.Plan        // ClientMode, checked
 }
 
 // minLease is the shortest useful CLAIM_LEASE. Pusher's answer may take seconds, and
@@ -152,6 +155,10 @@ func (c *Config) check() (faults []error) {
 	}
 	if c.Linger <= 0 {
 		fault("LINGER: must be more than 0")
+	}
+	var err error
+	if c.plan, err = browser.ParsePlan(c.ClientMode); err != nil {
+		fault("CLIENT_MODE: %w", err)
 	}
 	c.checkChannels(fault)
 	c.checkOrigins(fault)

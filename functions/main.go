@@ -15,6 +15,7 @@ import (
 	"strings"
 
 	"roomcast/functions/authorize"
+	"roomcast/functions/history"
 	"roomcast/functions/relay"
 	"roomcast/shared/outbox"
 	"roomcast/shared/pusher"
@@ -77,6 +78,7 @@ type parts struct {
 	relay     *relay.Relay // nil in forward-only mode
 	bell      *relay.Bell
 	authorize *authorize.Handler
+	history   *history.Handler
 }
 
 // assemble wires everything and connects nothing. Its error names every part
@@ -99,6 +101,10 @@ func assemble(cfg Config, log *slog.Logger, freezes bool) (*parts, error) {
 	p.authorize = authorize.New(authorize.Config{
 		Verifier: tokens, Access: access, Signer: push, Kinds: cfg.kinds, Observe: p.metrics.authorized,
 	})
+	p.history = &history.Handler{Gate: p.authorize, Log: log}
+	if p.db != nil {
+		p.history.Store = p.db
+	}
 	p.bell = &relay.Bell{Secrets: cfg.webhookSecrets(), Log: log}
 	if p.db == nil {
 		p.forward(push)

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"roomcast/shared/browser"
 	"roomcast/shared/web"
 )
 
@@ -18,6 +19,9 @@ const forwardLimit = 4 * time.Second
 //	POST /webhooks/supabase     pg_net, with WEBHOOK_SECRET     relay.Bell
 //	POST /pusher/auth           pusher-js, with a Supabase JWT  authorize.Handler.Channel
 //	POST /pusher/user-auth      pusher-js, with a Supabase JWT  authorize.Handler.User
+//	GET  /rooms/{room}/events   the browser client, likewise    history.Handler.Events
+//	GET  /roomcast.js           browsers                        browser.Script
+//	GET  /roomcast.json         the browser client              browser.Plan
 //	GET  /healthz               Fly                             health, below
 func (p *parts) routes() http.Handler {
 	mux := http.NewServeMux()
@@ -27,6 +31,9 @@ func (p *parts) routes() http.Handler {
 	handle("POST /webhooks/supabase", p.bell.ServeHTTP)
 	handle("POST /pusher/auth", p.authorize.Channel)
 	handle("POST /pusher/user-auth", p.authorize.User)
+	handle("GET /rooms/{room}/events", p.history.Events)
+	handle("GET /roomcast.js", browser.NewScript().Serve)
+	handle("GET /roomcast.json", p.cfg.plan.Serve)
 	handle("GET /healthz", p.health, web.Quiet())
 	return versioned(web.CORS(p.cfg.AllowedOrigins, p.nudging(mux)))
 }

@@ -1,0 +1,71 @@
+// Package browser holds the client side: roomcast.js, one ES module without a build
+// step, and the plan that tells it which way messages come. It serves both.
+package browser
+
+import (
+	"bytes"
+	"compress/gzip"
+	"crypto/sha256"
+	_ "embed"
+	"encoding/hex"
+	"net/http"
+	"strconv"
+	"strings"
+)
+
+//go:embed roomcast.js
+var script []byte
+
+// scriptAge is how long browsers use the module without asking again. A page loads
+// it once; a new one reaches everybody within minutes of a deployment.
+const scriptAge = "public, max-age=300"
+
+// Script serves roomcast.js, compressed for whoever takes it.
+type Script struct {
+	etag    string
+	gzipped []byte
+}
+
+// NewScript prepares the answers.
+func NewScript() *Script {
+	sum := sha256.Sum256(script)
+	var b bytes.Buffer
+	z, _ := gzip.NewWriterLevel(&b, gzip.BestCompression) // the level is a valid one
+	_, _ = z.Write(script)                                // a buffer takes all
+	_ = z.Close()
+	return &Script{etag: hex.EncodeToString(sum[:8]), gzipped: b.Bytes()}
+}
+
+// Serve handles GET /roomcast.js. Its error is always nil.
+func (s *Script) Serve(w http.ResponseWriter, r *http.Request) error {
+	h, body, etag := w.Header(), script, `"`+s.etag+`"`
+	h.Add("Vary", "Accept-Encoding")
+	if takesGzip(r) {
+		// Another representation, so another tag (RFC 9110, section 8.8.3.3).
+		body, etag = s.gzipped, `"`+s.etag+`-gz"`
+		h.Set("Content-Encoding", "gzip")
+	}
+	h.Set("Cache-Control", scriptAge)
+	h.Set("ETag", etag)
+	if strings.Contains(r.Header.Get("If-None-Match"), etag) {
+		h.Del("Content-Encoding")
+		w.WriteHeader(http.StatusNotModified)
+		return nil
+	}
+	h.Set("Content-Type", "text/javascript; charset=utf-8")
+	h.Set("Content-Length", strconv.Itoa(len(body)))
+	_, _ = w.Write(body) // a caller who is gone is nobody to tell
+	return nil
+}
+
+// takesGzip reads Accept-Encoding as far as browsers write it: a list of names,
+// where q=0 refuses one.
+func takesGzip(r *http.Request) bool {
+	for part := range strings.SplitSeq(r.Header.Get("Accept-Encoding"), ",") {
+		name, params, _ := strings.Cut(strings.TrimSpace(part), ";")
+		if strings.EqualFold(strings.TrimSpace(name), "gzip") {
+			return strings.Trim(strings.TrimSpace(params), "0.") != "q="
+		}
+	}
+	return false
+}

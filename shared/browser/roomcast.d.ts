@@ -1,0 +1,142 @@
+// Roomcast's client: a chat room's events in the browser or in Node, each exactly
+// once and in order.
+//
+//   import { createRoomcast } from 'https://app.fly.dev/roomcast.js'
+//
+//   const rooms = createRoomcast({ pusher, supabase, url: 'https://app.fly.dev' })
+//   const room = rooms.join(roomId)
+//   room.on('new-message', (message) => …)
+//   room.on('reset', () => loadThePageAnew())
+//   room.leave()
+//
+// What it guarantees, as long as GET /rooms/{room}/events answers now and then: every
+// event from the start on, exactly once, in the order of its number. It does so
+// through repeats, reordering, drops, cut connections, sleep, expired tokens and
+// connections that the server ended. In the modes 'both' and 'supabase' an event of
+// Supabase Realtime may be shown before its number is known; it waits up to two
+// seconds to be put in order, and is shown without if Roomcast is away: a client is
+// then as well off as with Supabase alone.
+//
+// What it does not: nothing is polled. A message that is lost inside a connection
+// that stays up leaves a gap, which the next message shows. If none follows, it is
+// found by the check after the burst (`settle`), or when the page is shown again,
+// comes online or reconnects. Only a lone message, lost at rest, waits for one of
+// these.
+
+/** Which way messages come: before, during and after the move. */
+export type Mode = 'supabase' | 'both' | 'pusher'
+
+/** The kinds of channel a room has; see ROOM_CHANNELS. */
+export type ChannelKind = 'private' | 'presence' | 'encrypted' | 'public'
+
+/** A number's place in its room; in every event's `roomcast`. */
+export interface Position {
+  /** From 1, without gaps. */
+  seq: number
+  /** Changes when the numbering starts anew. */
+  epoch?: string
+  /** When the row was written, by the database's clock. */
+  at?: string
+}
+
+/** A row as Postgres wrote it. `roomcast` is absent in what came from Supabase. */
+export type Row = Record<string, any> & { roomcast?: Position & { stub?: boolean } }
+
+export interface Events {
+  'new-message': Row
+  'message-updated': Row
+  /** Nothing but the keys of the message that is gone. */
+  'message-deleted': Row
+  'user-joined': Row
+  'user-left': Row
+  'user-online': Row
+  'user-offline': Row
+  /**
+   * What is shown must be loaded anew, from the table, as when the page opened; events
+   * go on from there. `window`: away for longer than events are kept; `epoch`: the
+   * numbering starts anew, as after a restore; `user`: another user signed in.
+   */
+  reset: { reason: 'window' | 'epoch' | 'user' }
+  /** The function refuses this user the room. It is asked again when the token changes or the page comes back. */
+  denied: undefined
+  /** A fetch failed, with its HTTP status if it had one. It is repeated where that makes sense. */
+  error: Error & { status?: number }
+}
+
+export interface Room {
+  readonly id: string
+  /** `live`: Pusher has subscribed this room. */
+  readonly status: 'joining' | 'live' | 'denied' | 'left'
+  /** Calls fn for each event; '*' is all of them. Returns a function that ends this. Never calls fn at once. */
+  on<K extends keyof Events>(name: K, fn: (data: Events[K], name: K) => void): () => void
+  on(name: '*', fn: (data: any, name: keyof Events) => void): () => void
+  leave(): void
+}
+
+/**
+ * What a room saw since its last receipt: numbers, no content. `both`, `pusher` and
+ * `supabase` count the events that were seen by both sides or, half a minute later,
+ * by one only; Pusher's side includes what was `fetched`. They are counted in mode
+ * 'both'. `repeats` were dropped. `flips` came in different orders. Delays run from
+ * the database's clock to this machine's: bucket i counts those up to 2^i ms, the
+ * last one, 15, the rest too.
+ */
+export interface Receipt {
+  room: string
+  mode: Mode
+  /** In ms since 1970. */
+  since: number
+  until: number
+  both: number
+  pusher: number
+  supabase: number
+  fetched: number
+  repeats: number
+  flips: number
+  pusherDelays: number[]
+  supabaseDelays: number[]
+}
+
+export interface Options {
+  /** The app's own pusher-js 8. Its authorization of rooms' channels, and its sign-in, become Roomcast's. */
+  pusher: any
+  /** The app's own supabase-js 2: sessions, and Realtime in the modes that use it. */
+  supabase?: any
+  /** Where the function is, without a slash at the end. */
+  url: string
+  /** The mode of all rooms. Without it the function decides: GET /roomcast.json, asked again when the page comes back. */
+  mode?: Mode
+  /** The user's access token, in place of supabase's; renew asks for a newer one than the last. */
+  token?: (renew?: boolean) => Promise<string | undefined>
+  /** Default 'private'. */
+  channel?: ChannelKind
+  /** The messages' table, for Realtime. Defaults 'public', 'messages', 'room_id'. */
+  schema?: string
+  table?: string
+  roomColumn?: string
+  /** What identifies a message. Default row.id. */
+  key?: (row: Row) => unknown
+  /** About how many ms after a burst a room is asked whether that was all. Default 20000; 0 never. */
+  settle?: number
+  /** Called about once a minute per room, if there is anything to tell, and when a room is left. */
+  onReceipt?: (receipt: Receipt) => void
+}
+
+export interface Roomcast {
+  /**
+   * Starts listening. Join first and load the table afterwards, and key what is shown
+   * by the row's id: then nothing falls between the two. `after` is the last event the
+   * page already shows (a position, an event, or a seq); without it the room starts
+   * where it is now. Joining a room twice gives two independent rooms.
+   */
+  join(room: string | number, options?: { after?: number | Position | Row }): Room
+  /** Another mode from now on, for all rooms; undefined: the function's choice. Nothing is lost or repeated by this. */
+  setMode(mode?: Mode): void
+  /** Leaves all rooms and lets go of pusher, which stays connected. */
+  close(): void
+}
+
+export function createRoomcast(options: Options): Roomcast
+
+/** A room's channel, to bind plain handlers to. Throws a RangeError for a room that has none. */
+export function channelName(kind: ChannelKind, room: string): string

@@ -1,0 +1,462 @@
+// @ts-check
+// Roomcast in the browser and in Node. roomcast.d.ts tells how to use it.
+//
+// Pusher's events carry a number. A room shows number `next` and nothing else: lower
+// ones are repeats, higher ones are held while a fetch fills the gap. Supabase's carry
+// none: they are shown at once while its stream is in step with the numbers.
+
+const OPS = { INSERT: 'new-message', UPDATE: 'message-updated', DELETE: 'message-deleted' }
+const OURS = /^(new-message|message-|user-)/ // not client-: those are anybody's
+const PREFIX = { private: 'private-room-', presence: 'presence-room-', encrypted: 'private-encrypted-room-', public: 'room-' }
+const GAP = 120 // ms an event may come late before it is fetched
+const PATIENCE = 2000 // ms a Supabase event waits for its place
+const GRACE = 30000 // ms after which the other side has missed an event
+const MINUTE = 60000
+
+const spread = (ms) => ms * (0.5 + Math.random())
+const backoff = (tries) => spread(Math.min(GRACE, 500 * 2 ** tries))
+const hidden = () => globalThis.document?.hidden
+
+/** @type {import('./roomcast.d.ts').channelName} */
+export function channelName(kind, room) {
+  const name = PREFIX[kind] + room.replace(/[^\w\-@,.;]/gu, (c) =>
+    [...new TextEncoder().encode(c)].map((b) => '=' + (b + 256).toString(16).slice(1).toUpperCase()).join(''))
+  if (!PREFIX[kind] || !room || name.length > 164) throw new RangeError('roomcast: no channel for this room')
+  return name
+}
+
+// Servers verify tokens; this only reads one.
+function userOf(jwt) {
+  try {
+    return JSON.parse(atob(jwt.split('.')[1].replace(/-/g, '+').replace(/_/g, '/'))).sub
+  } catch {
+    return null
+  }
+}
+
+// In what both have; Supabase may write a time differently.
+function same(a, b) {
+  const text = (v) => /^\d{4}-\d\d-\d\d[ T]/.test(v) ? +new Date(v) : JSON.stringify(v)
+  return Object.keys(a).every((k) => k === 'roomcast' || !(k in b) || text(a[k]) === text(b[k]))
+}
+
+/** @type {import('./roomcast.d.ts').createRoomcast} */
+export function createRoomcast(options) {
+  const { pusher, supabase, url } = options
+  const { config, connection } = pusher
+  const { channelAuthorizer, userAuthenticator } = config
+  const rooms = new Set()
+  let forced = options.mode, plan = { mode: supabase ? 'both' : 'pusher' }
+  let planned, plannedAt = 0, user, closed
+
+  async function token(renew) {
+    const jwt = options.token ? await options.token(renew)
+      : (await supabase.auth[renew ? 'refreshSession' : 'getSession']()).data.session?.access_token
+    user ??= userOf(jwt)
+    return jwt
+  }
+
+  async function call(path, init, renew) {
+    const headers = { Authorization: 'Bearer ' + await token(renew) }
+    const response = await fetch(url + path, { ...init, headers, signal: AbortSignal.timeout(10000) })
+    const { ok, status } = response
+    if (status === 401 && !renew) return call(path, init, true)
+    if (!ok) throw Object.assign(new Error('roomcast: status ' + status), { status })
+    return response.json()
+  }
+
+  // A token given to pusher-js's constructor would be an old one at a reconnect.
+  const authorizer = (path, others) => (asked, done) => {
+    const { socketId: socket_id, channelName: channel_name } = asked
+    if (others && ![...rooms].some((r) => r.channel === channel_name)) return others(asked, done)
+    const body = new URLSearchParams(others ? { socket_id, channel_name } : { socket_id })
+    call(path, { method: 'POST', body }).then((data) => done(null, data), (err) => done(err, null))
+  }
+  config.channelAuthorizer = authorizer('/pusher/auth', channelAuthorizer)
+  config.userAuthenticator = authorizer('/pusher/user-auth')
+  pusher.signin() // lets the server end this connection with the membership
+
+  // A user is always in the same share.
+  function modeOf(room) {
+    let x = 0
+    for (const c of user ?? '') x = Math.imul(x ^ c.charCodeAt(0), 0x01000193)
+    x = (x >>> 0) / 2 ** 32
+    return forced ?? plan.rooms?.[room] ?? ['pusher', 'both', 'supabase'].find((m) => (x -= plan.share?.[m] ?? 0) < 0) ?? plan.mode
+  }
+
+  const useAll = () => rooms.forEach((r) => r.use())
+
+  function replan() {
+    if (forced || Date.now() - plannedAt < MINUTE) return planned
+    plannedAt = Date.now()
+    return planned = fetch(url + '/roomcast.json', { signal: AbortSignal.timeout(PATIENCE) })
+      .then((r) => r.json()).then((p) => { plan = p.mode ? p : plan }).then(() => token())
+      .catch(() => {}).then(useAll) // else the old plan holds
+  }
+
+  const wake = () => {
+    if (closed || hidden()) return
+    replan()
+    rooms.forEach((r) => r.check())
+  }
+  globalThis.addEventListener?.('online', wake)
+  globalThis.addEventListener?.('pageshow', wake)
+  globalThis.document?.addEventListener('visibilitychange', wake)
+  connection.bind('connected', replan)
+
+  // When the server ends a connection, pusher-js waits for connect().
+  const failed = (e) => {
+    if ((e.error ?? e).data?.code === 4009) setTimeout(() => closed || pusher.connect(), backoff(1))
+  }
+  connection.bind('error', failed)
+
+  // The next user hears nothing that was opened for the last one. (Later, since
+  // supabase-js can be asked nothing while it tells.)
+  const auth = !options.token && supabase.auth.onAuthStateChange((_, session) => setTimeout(() => {
+    const now = userOf(session?.access_token), other = user !== undefined && user !== now
+    user = now
+    if (other && pusher.user?.signin_requested) pusher.disconnect(), pusher.connect()
+    rooms.forEach((r) => other ? r.restart() : r.check())
+  }))
+
+  const shared = { options, rooms, call, modeOf, signedOut: () => auth && user === null }
+  return {
+    join(id, { after } = {}) {
+      const room = createRoom(shared, String(id), after?.roomcast ?? after)
+      rooms.add(room)
+      Promise.resolve(replan()).then(room.use)
+      return room.handle
+    },
+    setMode(mode) {
+      forced = mode
+      plannedAt = 0
+      replan()
+      useAll()
+    },
+    close() {
+      closed = true
+      rooms.forEach((r) => r.handle.leave())
+      if (auth) auth.data.subscription.unsubscribe()
+      connection.unbind('connected', replan)
+      connection.unbind('error', failed)
+      Object.assign(config, { channelAuthorizer, userAuthenticator })
+    },
+  }
+}
+
+function createRoom({ options, rooms, call, modeOf, signedOut }, id, after) {
+  const { pusher, supabase, schema = 'public', table = 'messages', roomColumn = 'room_id', key = (row) => row.id, settle = 20000, onReceipt } = options
+  const channel = channelName(options.channel ?? 'private', id)
+  const held = new Map(), timers = {}, handlers = {}, seen = []
+  const pending = [] // Supabase's events that have no place yet
+  let epoch = after?.epoch, next = after === undefined ? after : (after.seq ?? after) + 1
+  let mode, fromPusher, fromSupabase, left, fetching, again, failures = 0, refusals = 0
+  let stream = 0, synced, solo, order = 0, unfetched = 0 // of Supabase
+  let tally, last = {}
+
+  function cancel(purpose) {
+    clearTimeout(timers[purpose])
+    delete timers[purpose]
+  }
+  function later(purpose, ms, fn) {
+    if (!left) timers[purpose] ??= setTimeout(() => { cancel(purpose); fn() }, ms)
+  }
+
+  function emit(name, data) {
+    for (const fn of [...handlers[name] ?? [], ...handlers['*'] ?? []]) {
+      try {
+        if (!left) fn(data, name)
+      } catch (err) { // the app's fault must not stop the room
+        (globalThis.reportError ?? console.error)(err)
+      }
+    }
+  }
+
+  function show(e) {
+    if (e.seq && e.stream) synced = e.stream
+    if (!e.shown) emit(e.name, e.data)
+    e.shown = true
+  }
+
+  const placeOf = (at) => at.epoch + '/' + at.seq
+
+  // An event from Pusher, or fetched.
+  function take(name, data, fetched) {
+    const at = data.roomcast
+    solo = false
+    if (!at) return show(pair('pusher', name, data)) // forward-only mode has no numbers
+    if (next) epoch ||= at.epoch
+    const old = held.get(placeOf(at))
+    if (!fetched && (old || at.epoch === epoch && at.seq < next)) return tally.repeats++
+    const e = old ?? pair('pusher', name, data)
+    if (!at.stub) Object.assign(e, { name, data })
+    e.seq = at.seq
+    held.set(placeOf(at), e)
+    if (fetched) tally.fetched++
+    matched(e)
+  }
+
+  // Shows what is next, up to a gap or a stub; up to `last`, a missing number is void.
+  function advance(last = 0) {
+    for (; next; next++) {
+      const place = placeOf({ epoch, seq: next }), e = held.get(place)
+      if (e ? !e.shown && e.data.roomcast.stub : next > last) return
+      held.delete(place)
+      if (e) show(e)
+    }
+  }
+
+  function hear(name, data) {
+    take(name, data)
+    advance()
+    if (held.size) catchUp(GAP) // it may only be early
+    flush()
+    rest()
+  }
+
+  function catchUp(ms = 0) {
+    if (fetching) again = true
+    else later('fetch', spread(ms) + (failures && backoff(failures)), run)
+  }
+
+  async function run() {
+    if (left || fetching || signedOut()) return
+    cancel('fetch')
+    fetching = true
+    try {
+      do again = false; while (await page() || again && !left)
+      again = held.size
+      failures = again && failures + 1
+    } catch (err) {
+      failures++
+      again = ![400, 403, 404].includes(err.status) // those stay as they are
+      emit('error', err)
+    }
+    fetching = false
+    unfetched = 0
+    if (again) catchUp()
+    flush()
+  }
+
+  async function page() {
+    const asked = next
+    const query = new URLSearchParams(asked ? { after: asked - 1, epoch: epoch ?? '', limit: 200 } : { limit: 0 })
+    const p = await call(`/rooms/${encodeURIComponent(id)}/events?${query}`)
+    if (left || asked && !next) return // another user's by now
+    if (!asked) { // starts here, or with what came meanwhile
+      const early = [...held.values()].map((e) => e.data.roomcast)
+      epoch = p.epoch || early[0]?.epoch
+      next = Math.min(p.head + 1, ...early.filter((at) => at.epoch === epoch).map((at) => at.seq))
+    } else if (p.reset) {
+      reset(epoch && p.epoch !== epoch ? 'epoch' : 'window', p)
+    } else {
+      for (const e of p.events) if (e.data.roomcast.seq >= next) take(e.name, e.data, true)
+      advance(p.last)
+      if (p.events.length) rest()
+    }
+    for (const [place, e] of held) if (epoch && e.data.roomcast.epoch !== epoch) held.delete(place)
+    advance()
+    return asked && p.more && !p.reset
+  }
+
+  // The app loads its page anew, which has all there is by now.
+  function reset(reason, p) {
+    for (const [place, e] of held) if (!p || e.seq <= p.head) held.delete(place)
+    for (const e of pending.splice(0)) e.shown = true
+    epoch = p?.epoch
+    next = p && p.head + 1
+    emit('reset', { reason })
+  }
+
+  // A lost message that nothing follows leaves no gap: asks once after each burst.
+  function rest() {
+    cancel('settle')
+    if (settle) later('settle', spread(settle), () => hidden() || catchUp())
+  }
+
+  function witness(name, row, commit) {
+    const e = pair('supabase', name, row, commit)
+    if (!e) return tally.repeats++
+    Object.assign(e, { stream, order: ++order })
+    matched(e)
+    if (!e.seq) pending.push(e)
+    else if (e.shown) synced = stream
+    if (++unfetched > 100) catchUp() // else a reconnect would ask for it all
+    flush()
+    rest()
+  }
+
+  function flush(late) {
+    solo ||= late
+    if (!pending.length) return
+    if (solo || next && !held.size && !fetching && pending.every((e) => e.seq || e.stream === synced)) {
+      cancel('patience')
+      for (const e of pending.splice(0)) if (solo || !e.seq) show(e)
+    } else {
+      catchUp(GAP)
+      later('patience', PATIENCE, () => flush(true)) // Roomcast may be away
+    }
+  }
+
+  // The entry that both sides' events of a change share; none for a repeat.
+  function pair(side, name, data, commit) {
+    const k = name + key(data), like = seen.filter((e) => e.k === k && (name !== OPS.UPDATE || same(e.data, data)))
+    if (commit && like.some((e) => e.commit === commit)) return
+    let e = like.find((e) => !e[side])
+    if (!e) seen.push(e = { k, name, data, now: Date.now() })
+    if (seen.length > 2000) seen.shift()
+    e[side] = true
+    e.commit ??= commit
+    const delay = Date.now() - Date.parse(commit ?? data.roomcast?.at)
+    tally[side + 'Delays'][Math.min(15, Math.ceil(Math.log2(Math.max(1, delay))))]++
+    return e
+  }
+
+  function matched(e) {
+    if (onReceipt) later('receipt', MINUTE, receipt)
+    if (!e.pusher || !e.supabase || e.counted) return
+    e.counted = true
+    tally.both++
+    if ((e.seq - last.seq) * (e.order - last.order) < 0) tally.flips++
+    last = e
+  }
+
+  function receipt() {
+    for (const e of mode === 'both' ? seen : []) {
+      if (e.counted || Date.now() - e.now < GRACE) continue
+      e.counted = true
+      tally[e.pusher ? 'pusher' : 'supabase']++
+    }
+    if (tally) onReceipt?.({ room: id, mode, until: Date.now(), ...tally })
+    const delays = () => Array(16).fill(0)
+    tally = { since: Date.now(), both: 0, pusher: 0, supabase: 0, fetched: 0, repeats: 0, flips: 0, pusherDelays: delays(), supabaseDelays: delays() }
+  }
+
+  function openPusher() {
+    const theirs = pusher.channel(channel)
+    const source = pusher.subscribe(channel)
+    const live = () => {
+      refusals = 0
+      handle.status = 'live'
+      prune()
+      cancel('fetch')
+      catchUp(next && GAP) // everybody else is back now, too
+      rest()
+    }
+    const heard = (name, data) => {
+      if (OURS.test(name)) hear(name, data)
+      if (name === 'pusher:subscription_succeeded') live()
+      if (name === 'pusher:subscription_error') refused(data)
+    }
+    source.bind_global(heard)
+    if (source.subscribed) live()
+    return {
+      source,
+      close() {
+        source.unbind_global(heard)
+        if (!theirs) pusher.unsubscribe(channel)
+      },
+    }
+  }
+
+  // pusher-js asks once. A new member may be let in a moment later, a stranger not.
+  function refused({ status, error }) {
+    if ((status ?? +/\d*$/.exec(error)[0]) === 403 && refusals > 3) {
+      handle.status = 'denied'
+      emit('denied')
+    } else later('refused', backoff(refusals++), resubscribe)
+  }
+
+  function resubscribe() {
+    const source = fromPusher?.source
+    if (!source || source.subscribed) return
+    source.disconnect() // else it waits for its refused subscription
+    pusher.subscribe(channel)
+  }
+
+  function openSupabase() {
+    const self = { tries: 0, open, close, live: false, closed: false, source: null }
+    function open() {
+      const filter = `${roomColumn}=eq.${id}`
+      self.source = supabase.channel(`roomcast:${id}:${Math.random()}`)
+        .on('postgres_changes', { event: '*', schema, table, filter }, (p) =>
+          witness(OPS[p.eventType], p.eventType === 'DELETE' ? p.old : p.new, p.commit_timestamp))
+        // SUBSCRIBED only answers the join; this says that changes flow
+        .on('system', {}, (p) => {
+          if (p.extension !== 'postgres_changes' || p.status !== 'ok') return
+          self.tries = 0
+          self.live = true
+          stream++
+          prune()
+          catchUp()
+          rest()
+        })
+        .subscribe((status) => {
+          if (status === 'SUBSCRIBED') stream++
+          if (status === 'CLOSED' && !self.closed) later('supabase', backoff(self.tries++), open) // its token has expired
+        })
+    }
+    function close() {
+      self.closed = true
+      supabase.removeChannel(self.source)
+    }
+    open()
+    return self
+  }
+
+  // The old source goes when the new one is live.
+  function prune() {
+    if (mode === 'pusher' && fromPusher?.source.subscribed) fromSupabase = fromSupabase?.close()
+    if (mode === 'supabase' && fromSupabase?.live) fromPusher = fromPusher?.close()
+  }
+
+  async function use() {
+    if (left || signedOut()) return
+    mode = supabase ? modeOf(id) : 'pusher'
+    if (mode !== 'supabase') fromPusher ??= openPusher()
+    if (!next) await Promise.race([run(), new Promise((done) => setTimeout(done, PATIENCE))])
+    if (left || signedOut()) return
+    if (mode !== 'pusher') fromSupabase ??= openSupabase()
+    prune()
+  }
+
+  function detach() {
+    Object.keys(timers).forEach(cancel)
+    fromPusher = fromPusher?.close()
+    fromSupabase = fromSupabase?.close()
+  }
+
+  const handle = {
+    id,
+    status: 'joining',
+    on(name, fn) {
+      (handlers[name] ??= new Set()).add(fn)
+      return () => handlers[name].delete(fn)
+    },
+    leave() {
+      if (!left) receipt()
+      left = true
+      handle.status = 'left'
+      rooms.delete(self)
+      detach()
+    },
+  }
+  const self = {
+    handle, channel, use,
+    check() {
+      failures = 0
+      cancel('fetch')
+      catchUp(GAP)
+      resubscribe()
+    },
+    restart() {
+      detach()
+      seen.length = 0
+      handle.status = 'joining'
+      reset('user')
+      use()
+    },
+  }
+  receipt()
+  return self
+}
