@@ -74,3 +74,26 @@ func staleFunctions(ctx context.Context, conn *pgx.Conn) (stale []string, err er
 	}
 	return stale, nil
 }
+
+var (
+	grants  = regexp.MustCompile(`(?s)grant execute on function(.*?)to roomcast_relay`)
+	granted = regexp.MustCompile(`roomcast\.(\w+)\(`)
+)
+
+// RelayFunctions lists the functions that the relay's role may execute, as the
+// re-applied files grant them.
+func RelayFunctions() ([]string, error) {
+	var names []string
+	for _, file := range reapplied() {
+		text, err := files.ReadFile("sql/" + file)
+		if err != nil {
+			return nil, fmt.Errorf("relay functions: %w", err)
+		}
+		for _, list := range grants.FindAllStringSubmatch(string(text), -1) {
+			for _, fn := range granted.FindAllStringSubmatch(list[1], -1) {
+				names = append(names, fn[1])
+			}
+		}
+	}
+	return names, nil
+}

@@ -1,0 +1,130 @@
+package main
+
+import (
+	"context"
+	"strings"
+	"time"
+)
+
+const (
+	// A relay keeps the awake lease a few seconds ahead.
+	longLease = time.Minute
+	// A transaction this old that wrote rows keeps the relay from its rest.
+	longTransaction = time.Minute
+)
+
+// checkLease: a lease far ahead of the clock keeps every writer from ringing, long
+// after the relay is gone. A clock that was set back leaves one behind.
+func (d *doctor) checkLease(ctx context.Context, f *findings) error {
+	status, err := d.op.Status(ctx)
+	switch {
+	case err != nil:
+		return err
+	case status.Awake > longLease:
+		f.fail("select roomcast.leave_awake(); (a relay that is awake takes it back)", "writers are told that a relay polls for another %s: nobody rings", span(status.Awake))
+	case status.Awake > 0:
+		f.ok("a relay is awake")
+	default:
+		f.ok("asleep: the next row rings")
+	}
+	return nil
+}
+
+// checkWaiting looks at the oldest row that Pusher has not accepted.
+func (d *doctor) checkWaiting(ctx context.Context, f *findings) error {
+	status, err := d.op.Status(ctx)
+	if err != nil {
+		return err
+	}
+	remedy := "the relay is awake: its log says what Pusher answers; ops inspect ROOM shows a room that is stuck"
+	if status.Awake <= 0 {
+		remedy = "the relay sleeps: see the bell, pg_net and sweep above, or wake it with any request"
+	}
+	switch {
+	case status.Waiting == 0:
+		f.ok("nothing")
+	case status.Oldest > oldFails:
+		f.fail(remedy, "%s in %s, the oldest for %s", count(status.Waiting, "row"), count(status.Rooms, "room"), span(status.Oldest))
+	case status.Oldest > oldWorries:
+		f.warn(remedy, "%s, the oldest for %s", count(status.Waiting, "row"), span(status.Oldest))
+	default:
+		f.ok("%s, the oldest for %s", count(status.Waiting, "row"), span(status.Oldest))
+	}
+	return nil
+}
+
+// checkParked looks for events that were given up.
+func (d *doctor) checkParked(ctx context.Context, f *findings) error {
+	list, err := d.op.ParkedEvents(ctx, "", 1)
+	if err != nil {
+		return err
+	}
+	if len(list) == 0 {
+		f.ok("none")
+		return nil
+	}
+	backlog, err := d.op.Backlog(ctx)
+	if err != nil {
+		return err
+	}
+	f.warn("ops redrive -parked -dry-run lists them; ops redrive -parked sends them again, once the reason is mended",
+		"%s, such as room %s seq %d: %s", count(backlog.Parked, "event"), list[0].Room, list[0].Seq, list[0].Reason)
+	return nil
+}
+
+// checkRoomless looks for changes that had no room.
+func (d *doctor) checkRoomless(ctx context.Context, f *findings) error {
+	tables, err := d.list(ctx, `select count(*) || ' of ' || coalesce((select s.relation::text from roomcast.sources s where s.id = r.source), '?')
+		from roomcast.roomless r group by r.source order by 1`)
+	if err != nil {
+		return err
+	}
+	if len(tables) == 0 {
+		f.ok("none")
+		return nil
+	}
+	f.warn("make the room column not null, or attach with the right room_column; delete from roomcast.roomless; forgets them",
+		"changes without a room were not relayed: %s", strings.Join(tables, ", "))
+	return nil
+}
+
+// checkTransactions looks for one that wrote rows long ago and has not ended: its
+// rows cannot be sent, and the relay may not rest meanwhile.
+func (d *doctor) checkTransactions(ctx context.Context, f *findings) error {
+	open, err := d.list(ctx, `select format('process %s (%s, %s) for %s', a.pid, coalesce(nullif(a.application_name, ''), 'unnamed'), a.state, date_trunc('second', now() - a.xact_start))
+		from pg_locks l join pg_stat_activity a using (pid)
+		where l.locktype = 'relation' and l.relation = 'roomcast.outbox'::regclass and l.mode = 'RowExclusiveLock'
+		  and l.database = (select oid from pg_database where datname = current_database())
+		  and a.xact_start < now() - $1::interval order by a.xact_start`, longTransaction)
+	if err != nil {
+		return err
+	}
+	if len(open) == 0 {
+		f.ok("none holds rows back")
+		return nil
+	}
+	f.warn("end it, or select pg_terminate_backend(<process>);", "an open transaction holds its rows back and the relay awake: %s", strings.Join(open, "; "))
+	return nil
+}
+
+// checkRetention looks whether sent rows go when their time has come. The sweep sees
+// to it, and so does a relay that is awake.
+func (d *doctor) checkRetention(ctx context.Context, f *findings) error {
+	var late bool
+	var kept, retention string
+	err := d.conn.QueryRow(ctx, `
+		select coalesce(k.at < clock_timestamp() - s.retention * 1.5 - interval '10 minutes', false),
+		       coalesce(date_trunc('minute', clock_timestamp() - k.at)::text, '0'), s.retention::text
+		  from roomcast.settings s left join lateral (
+		    select min(g.at) as at from roomcast.runs g join roomcast.rooms r using (room) where g.last_seq <= r.sent_seq) k on true`).
+		Scan(&late, &kept, &retention)
+	switch {
+	case err != nil:
+		return err
+	case late:
+		f.warn("see the sweep above; select roomcast.clean(1000); removes a thousand runs now", "sent rows are kept for %s, and are to go after %s", kept, retention)
+	default:
+		f.ok("sent rows go after %s", retention)
+	}
+	return nil
+}

@@ -1,0 +1,259 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+)
+
+const (
+	bellPath = "/webhooks/supabase"
+	bellBody = `{"type":"BELL","schema":"roomcast","table":"outbox","record":null,"old_record":null}`
+
+	coldStart = 2 * time.Second // what a stopped machine may take to answer, and some more
+	slowBell  = time.Second     // an awake function answers in milliseconds
+)
+
+// bell is what the database is told to ring.
+type bell struct {
+	url, secret string
+	timeout     time.Duration // pg_net's patience
+	pgNet       bool
+}
+
+// checkBellSettings reads what configure() was told.
+func (d *doctor) checkBellSettings(ctx context.Context, f *findings) error {
+	var ms int64
+	err := d.conn.QueryRow(ctx, `select coalesce(url, ''), coalesce(roomcast.bell_secret(), ''), timeout_ms, roomcast.has_pg_net() from roomcast.settings`).
+		Scan(&d.bell.url, &d.bell.secret, &ms, &d.bell.pgNet)
+	if err != nil {
+		return err
+	}
+	d.bell.timeout = time.Duration(ms) * time.Millisecond
+	before := len(*f)
+	if d.bell.url == "" {
+		f.fail("select roomcast.configure(url => 'https://<app>.fly.dev"+bellPath+"', secret => '<WEBHOOK_SECRET>');", "the database does not know where to ring")
+	} else {
+		d.checkURL(f)
+	}
+	switch {
+	case d.bell.secret == "":
+		f.fail("select roomcast.configure(secret => '<WEBHOOK_SECRET>');", "the database has no secret to ring with")
+	case len(d.WebhookSecrets) > 0 && !slices.Contains(d.WebhookSecrets, d.bell.secret):
+		f.fail("select roomcast.configure(secret => '<one of WEBHOOK_SECRET>'); or add the database's to WEBHOOK_SECRET", "the database's secret is none of WEBHOOK_SECRET")
+	}
+	if d.bell.timeout < coldStart {
+		f.warn("select roomcast.configure(timeout_ms => 5000);", "pg_net gives up after %s, before a stopped machine has started", span(d.bell.timeout))
+	}
+	if len(*f) == before {
+		f.ok("rings %s, waits %s", d.bell.url, span(d.bell.timeout))
+	}
+	return nil
+}
+
+func (d *doctor) checkURL(f *findings) {
+	u, err := url.Parse(d.bell.url)
+	switch {
+	case err != nil || u.Path != bellPath:
+		f.fail("select roomcast.configure(url => 'https://<app>.fly.dev"+bellPath+"');", "the bell's address does not end in %s", bellPath)
+	case u.Scheme != "https" && !isLocal(u.Hostname()):
+		f.fail("select roomcast.configure(url => 'https://…');", "the bell's address is not https: its secret travels in clear, and a redirect would lose the bell")
+	}
+}
+
+// checkBell rings from here, twice: the first may have to start a machine.
+func (d *doctor) checkBell(ctx context.Context, f *findings) error {
+	if d.bell.url == "" || d.bell.secret == "" {
+		f.skip("needs the bell's settings")
+		return nil
+	}
+	first, took, err := d.ring(ctx)
+	if err != nil {
+		f.fail("is the function deployed, and its address right? Its log says why it does not start", "no answer from here: %s", short(withoutURL(err)))
+		return nil
+	}
+	if !bellAnswer(f, first) {
+		return nil
+	}
+	if took > d.bell.timeout/2 {
+		f.warn("select roomcast.configure(timeout_ms => 10000);", "the first answer took %s: near to pg_net's patience of %s, or past it", span(took), span(d.bell.timeout))
+	}
+	if _, took, err = d.ring(ctx); err != nil {
+		return withoutURL(err)
+	}
+	if took > slowBell {
+		f.warn("look at the function's processor and region: it should be next to the database, and answers before it works", "an awake function took %s to answer", span(took))
+	} else {
+		f.ok("answers in %s", span(took))
+	}
+	return nil
+}
+
+func (d *doctor) ring(ctx context.Context) (status int, took time.Duration, err error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, d.bell.url, bytes.NewBufferString(bellBody))
+	if err != nil {
+		return 0, 0, err
+	}
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("Authorization", "Bearer "+d.bell.secret)
+	start := time.Now()
+	resp, err := d.http.Do(req)
+	if err != nil {
+		return 0, 0, err
+	}
+	defer resp.Body.Close()
+	_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, 1<<16)) // so that the connection is used again
+	return resp.StatusCode, time.Since(start), nil
+}
+
+// bellAnswer reports whether a bell was heard, and else says what the answer means.
+func bellAnswer(f *findings, status int) bool {
+	switch {
+	case status/100 == 2:
+		return true
+	case status == http.StatusUnauthorized || status == http.StatusForbidden:
+		f.fail("give both sides one secret: WEBHOOK_SECRET of the function, and select roomcast.configure(secret => '…');", "the function refuses the database's secret (%d)", status)
+	case status/100 == 3:
+		f.fail("select roomcast.configure(url => '<the final https address>');", "the bell's address redirects (%d): pg_net would ring there with an empty GET", status)
+	case status == http.StatusNotFound || status == http.StatusMethodNotAllowed:
+		f.fail("select roomcast.configure(url => 'https://<app>.fly.dev"+bellPath+"');", "there is no bell at this address (%d)", status)
+	default:
+		f.fail("look at the function's log", "the function answers a bell with %d", status)
+	}
+	return false
+}
+
+// withoutURL takes the address out of an HTTP client's error: people put keys there.
+func withoutURL(err error) error {
+	if wrapped, ok := err.(*url.Error); ok {
+		return wrapped.Err
+	}
+	return err
+}
+
+// checkPgNet has the database itself ring: its network, its worker and its patience
+// are others than ours.
+func (d *doctor) checkPgNet(ctx context.Context, f *findings) error {
+	switch {
+	case !d.bell.pgNet:
+		f.fail("create extension pg_net; (Supabase: Database → Extensions)", "the database has no pg_net: nothing rings")
+		return nil
+	case d.bell.url == "" || d.bell.secret == "":
+		f.skip("needs the bell's settings")
+		return nil
+	}
+	var id int64
+	err := d.conn.QueryRow(ctx, `select net.http_post(url => $1, body => $2::jsonb, headers => jsonb_build_object(
+		'Content-Type', 'application/json', 'Authorization', 'Bearer ' || $3::text), timeout_milliseconds => $4::int)`,
+		d.bell.url, bellBody, d.bell.secret, d.bell.timeout.Milliseconds()).Scan(&id)
+	if err != nil {
+		return err
+	}
+	start := time.Now()
+	answer, err := d.awaitAnswer(ctx, id)
+	switch {
+	case err != nil:
+		return err
+	case answer == nil:
+		f.fail("select net.worker_restart(); and see that pg_net is among shared_preload_libraries",
+			"the database has not sent its bell within %s: pg_net's worker does not run, or is held up by other webhooks", span(time.Since(start)))
+	case answer.timedOut:
+		f.fail("select roomcast.configure(timeout_ms => 10000); and see why the function takes so long", "the database's bell had no answer in %s", span(d.bell.timeout))
+	case answer.status == 0:
+		f.fail("the database must be able to reach the function: check the address, its certificate and firewalls", "the database's bell did not get through: %s", answer.problem)
+	case bellAnswer(f, answer.status):
+		f.ok("the database's own bell was answered within %s", span(time.Since(start)))
+	}
+	return nil
+}
+
+// netAnswer is what pg_net noted of a request.
+type netAnswer struct {
+	status   int
+	timedOut bool
+	problem  string
+}
+
+// awaitAnswer looks for pg_net's answer until it must have given up itself; nil if
+// there is none by then.
+func (d *doctor) awaitAnswer(ctx context.Context, id int64) (*netAnswer, error) {
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	// A busy worker sleeps up to a second between two batches (FACTS.md, pg_net).
+	deadline := time.After(min(d.bell.timeout+2*time.Second, d.patience*3/4))
+	for {
+		var a netAnswer
+		err := d.conn.QueryRow(ctx, `select coalesce(status_code, 0), coalesce(timed_out, false), coalesce(error_msg, '') from net._http_response where id = $1`, id).
+			Scan(&a.status, &a.timedOut, &a.problem)
+		if err == nil {
+			a.problem = strings.ReplaceAll(a.problem, d.bell.secret, "***")
+			return &a, nil
+		}
+		if !notYet(err) {
+			return nil, err
+		}
+		select {
+		case <-tick.C:
+		case <-deadline:
+			return nil, nil
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+// checkSweep looks at the job that rings when a bell was lost.
+func (d *doctor) checkSweep(ctx context.Context, f *findings) error {
+	const again = "select roomcast.configure(); schedules it"
+	var cron bool
+	if err := d.conn.QueryRow(ctx, `select to_regclass('cron.job') is not null`).Scan(&cron); err != nil {
+		return err
+	}
+	if !cron {
+		f.warn("create extension pg_cron; (Supabase: Database → Extensions), then "+again, "the database has no pg_cron: what a lost bell left waits for the next bell or browser")
+		return nil
+	}
+	var schedule, want string
+	var active, here bool
+	err := d.conn.QueryRow(ctx, `select schedule, active, database = current_database(),
+		       roomcast.sweep_schedule((select extversion from pg_extension where extname = 'pg_cron'))
+		  from cron.job where jobname = 'roomcast-sweep' and command ~ 'roomcast\.sweep\(\)' order by active desc limit 1`).
+		Scan(&schedule, &active, &here, &want)
+	switch {
+	case notYet(err):
+		f.fail(again, "the sweep is not scheduled")
+	case err != nil:
+		return err
+	case !active:
+		f.fail("select cron.alter_job(jobid, active => true) from cron.job where jobname = 'roomcast-sweep';", "the sweep is switched off")
+	case !here:
+		f.fail(again, "the sweep runs in another database")
+	case schedule != want:
+		f.warn(again, "the sweep runs at %q, where this pg_cron can do %q", schedule, want)
+	default:
+		return d.checkSweepRuns(ctx, f, schedule)
+	}
+	return nil
+}
+
+// checkSweepRuns looks at how the last sweep went.
+func (d *doctor) checkSweepRuns(ctx context.Context, f *findings, schedule string) error {
+	var status, message string
+	err := d.conn.QueryRow(ctx, `select coalesce(r.status, ''), coalesce(r.return_message, '') from cron.job_run_details r join cron.job j using (jobid)
+		where j.jobname = 'roomcast-sweep' and r.status in ('succeeded', 'failed') order by r.start_time desc limit 1`).Scan(&status, &message)
+	switch {
+	case err != nil && !notYet(err):
+		return err
+	case status == "failed":
+		f.fail(fmt.Sprintf("mend what it says; then %s", runMigrate), "the last sweep failed: %s", strings.Join(strings.Fields(message), " "))
+	default:
+		f.ok("runs at %q", schedule)
+	}
+	return nil
+}

@@ -1,0 +1,194 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+
+	"roomcast/shared/outbox"
+)
+
+const (
+	runMigrate  = "run: ops migrate"
+	ownerMissed = "set OWNER_DATABASE_URL to the connection string of the role that owns the chat's tables (on Supabase: postgres)"
+)
+
+// checkSettings looks for what the function cannot start without.
+func (d *doctor) checkSettings(_ context.Context, f *findings) error {
+	missing := map[string]bool{
+		"WEBHOOK_SECRET": len(d.WebhookSecrets) == 0,
+		"PUSHER_APP_ID":  d.PusherAppID == "", "PUSHER_KEY": d.PusherKey == "", "PUSHER_SECRET": d.PusherSecret == "",
+		"PUSHER_CLUSTER or PUSHER_HOST":       d.PusherCluster == "" && d.PusherHost == "",
+		"SUPABASE_URL or SUPABASE_JWT_SECRET": d.SupabaseURL == "" && d.JWTSecret == "",
+		"DATABASE_URL":                        d.DatabaseURL == "",
+	}
+	var names []string
+	for name, is := range missing {
+		if is {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	if len(names) > 0 {
+		f.fail("set them as the function has them, for instance from its .env file", "missing: %s", strings.Join(names, ", "))
+	} else {
+		f.ok("all that the function needs is set")
+	}
+	return nil
+}
+
+// checkDatabase connects as the owner, for the checks that follow.
+func (d *doctor) checkDatabase(ctx context.Context, f *findings) error {
+	if d.ownerURL() == "" {
+		f.fail(ownerMissed, "no database is named")
+		return nil
+	}
+	conn, err := connect(ctx, d.ownerURL())
+	if err != nil {
+		f.fail("check host, port and password; Supabase's db.<ref>.supabase.co is IPv6 only: elsewhere use the pooler's address", "cannot be reached: %s", short(err))
+		return nil
+	}
+	var version, user, name string
+	if err := conn.QueryRow(ctx, `select current_setting('server_version'), current_user, current_database()`).Scan(&version, &user, &name); err != nil {
+		return err
+	}
+	op, err := d.settings.operator()
+	if err != nil {
+		return err
+	}
+	d.conn, d.op = conn, op
+	f.ok("Postgres %s, %s as %s", version, name, user)
+	return nil
+}
+
+// checkSchema compares the schema with what this program brings along.
+func (d *doctor) checkSchema(ctx context.Context, f *findings) error {
+	drift, err := outbox.Compare(ctx, d.conn)
+	if err != nil {
+		return fmt.Errorf("%w (is this the role that owns the schema? %s)", err, ownerMissed)
+	}
+	switch {
+	case len(drift.Newer) > 0:
+		f.fail("run the doctor of the version that migrated it, or deploy that one", "the database is at version %d, which this program does not know", drift.Newer[len(drift.Newer)-1])
+	case len(drift.Missing) > 0:
+		f.fail(runMigrate, "not installed yet: %s", strings.Join(drift.Missing, ", "))
+	case len(drift.Stale) > 0:
+		d.intact = true // the tables are there: the rest can be looked at
+		f.fail(runMigrate, "not as in this version: %s", strings.Join(drift.Stale, ", "))
+	default:
+		d.intact = true
+		f.ok("as this version expects it")
+	}
+	return nil
+}
+
+// source is an attached table, as it is now.
+type source struct {
+	ID       int
+	Kind     string
+	Table    string // its number, if it is gone
+	Gone     bool
+	Room     string
+	Columns  string // as attach was told
+	Capture  string // pg_trigger.tgenabled, empty without the trigger
+	Truncate string
+	Missing  []string // columns that are gone
+}
+
+func (d *doctor) sources(ctx context.Context) ([]source, error) {
+	rows, err := d.conn.Query(ctx, `
+		select s.id, s.kind, s.relation::text, c.oid is null, s.room_column::text, coalesce(s.columns::text, ''),
+		       coalesce((select t.tgenabled::text from pg_trigger t where t.tgrelid = s.relation and t.tgname = 'roomcast_capture'), ''),
+		       coalesce((select t.tgenabled::text from pg_trigger t where t.tgrelid = s.relation and t.tgname = 'roomcast_truncate'), ''),
+		       array(select distinct n from unnest(array_remove(array[s.room_column::text, s.user_column::text] || s.columns || s.keys, null)) n
+		              where not exists (select from pg_attribute a where a.attrelid = s.relation and a.attname = n and a.attnum > 0 and not a.attisdropped))
+		  from roomcast.sources s left join pg_class c on c.oid = s.relation
+		 where s.detached_at is null order by s.id`)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, pgx.RowToStructByPos[source])
+}
+
+// checkTables looks at the triggers of every attached table, and at its columns.
+func (d *doctor) checkTables(ctx context.Context, f *findings) error {
+	sources, err := d.sources(ctx)
+	if err != nil {
+		return err
+	}
+	if !slices.ContainsFunc(sources, func(s source) bool { return s.Kind == "messages" }) {
+		f.fail("select roomcast.attach_messages('public.messages', room_column => 'room_id');", "no table of messages is attached")
+	}
+	for _, s := range sources {
+		s.check(f)
+	}
+	return nil
+}
+
+func (s source) check(f *findings) {
+	attach := fmt.Sprintf("select roomcast.attach_%s('%s', room_column => '%s', …); names the columns anew", s.Kind, s.Table, s.Room)
+	switch {
+	case s.Gone:
+		f.fail(fmt.Sprintf("attach the table that took its place, then: update roomcast.sources set detached_at = now() where id = %d;", s.ID),
+			"the attached table with number %s was dropped", s.Table)
+	case len(s.Missing) > 0:
+		f.fail(attach, "%s has lost %s: its events are poorer, or have no room", s.Table, strings.Join(s.Missing, ", "))
+	case s.Capture == "":
+		f.fail(attach, "%s has lost the trigger roomcast_capture: nothing of it is relayed", s.Table)
+	case s.Capture == "D" || s.Capture == "R": // disabled, or fires on replicas only
+		f.fail(fmt.Sprintf("alter table %s enable trigger roomcast_capture;", s.Table), "%s has its trigger disabled: nothing of it is relayed", s.Table)
+	case s.Kind == "messages" && s.Truncate != "O" && s.Truncate != "A":
+		f.warn(attach, "%s has no working roomcast_truncate: a truncated table would keep its text in the outbox", s.Table)
+	default:
+		f.ok("%s: %s by %s", s.Table, s.Kind, s.Room)
+	}
+}
+
+// checkMembers asks who says who may read: with neither a table of members nor a
+// function of the team's own, nobody may.
+func (d *doctor) checkMembers(ctx context.Context, f *findings) error {
+	var tables int64
+	var replaced bool
+	err := d.conn.QueryRow(ctx, `
+		select (select count(*) from roomcast.sources where kind = 'members' and detached_at is null),
+		       coalesce((select p.prosrc !~ 'roomcast\.is_member' from pg_proc p
+		                  where p.oid = to_regprocedure('roomcast.can_read(text,uuid,jsonb)')), true)`).Scan(&tables, &replaced)
+	switch {
+	case err != nil:
+		return err
+	case tables == 0 && !replaced:
+		f.warn("select roomcast.attach_members('public.room_participants', room_column => 'room_id', user_column => 'user_id'); or replace roomcast.can_read",
+			"no table of members is attached: nobody may listen")
+	case replaced:
+		f.ok("roomcast.can_read is your own")
+	default:
+		f.ok("who may read is said by %s", count(tables, "table"))
+	}
+	return nil
+}
+
+// checkOldWebhooks finds what Supabase's dashboard made before Roomcast came.
+func (d *doctor) checkOldWebhooks(ctx context.Context, f *findings) error {
+	rows, err := d.conn.Query(ctx, `
+		select t.tgname || ' on ' || s.relation::text
+		  from roomcast.sources s join pg_trigger t on t.tgrelid = s.relation
+		  join pg_proc p on p.oid = t.tgfoid join pg_namespace n on n.oid = p.pronamespace
+		 where s.detached_at is null and n.nspname = 'supabase_functions' and p.proname = 'http_request' and t.tgenabled <> 'D' order by 1`)
+	if err != nil {
+		return err
+	}
+	names, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return err
+	}
+	if len(names) > 0 {
+		f.warn("if it was the chat's way to Pusher, delete it in Database → Webhooks: Roomcast's own bell is enough",
+			"a dashboard webhook still posts every row: %s", strings.Join(names, ", "))
+	} else {
+		f.ok("none on the attached tables")
+	}
+	return nil
+}

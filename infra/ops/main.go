@@ -1,0 +1,145 @@
+// Command ops is the operator's view of a running Roomcast: how it stands, what
+// became of one event, what is wrong, and the few things a person may have to mend.
+//
+//	go run ./infra/ops doctor
+//
+// It reads the function's own variables from the environment, and
+// OWNER_DATABASE_URL, the database as the owner of the chat's tables sees it. No
+// command prints a message's text, a token or a secret.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+// The exit statuses.
+const (
+	exitOK      = 0
+	exitWarning = 1 // doctor: warnings only; others: what was asked for is not there
+	exitFailed  = 2 // doctor: failures; others: it could not be done
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	code := run(ctx, os.Args[1:], os.Environ(), os.Stdout, os.Stderr)
+	stop()
+	os.Exit(code)
+}
+
+// command is one thing ops can do.
+type command struct {
+	name, args, does string
+	// setUp defines the command's flags and returns what runs it.
+	setUp func(*flag.FlagSet) func(context.Context, *call) (code int, err error)
+}
+
+// call is one invocation: what it is told, and where it answers.
+type call struct {
+	settings
+	args []string
+	out  *paper
+}
+
+// commands is the index.
+func commands() []command {
+	return []command{
+		{"doctor", "", "check everything, one by one, and say what to do", setUpDoctor},
+		{"status", "", "how the relay stands; -watch redraws", setUpStatus},
+		{"inspect", "ROOM", "one room: lease, numbers, what waits in it", setUpInspect},
+		{"why", "ROOM SEQ | ID", "the life of one event, by its place or its row's primary key", setUpWhy},
+		{"redrive", "ROOM SEQ [LAST] | -parked [ROOM]", "send events again, under the same seq", setUpRedrive},
+		{"skip", "ROOM SEQ", "park the event at which a room is stuck", setUpSkip},
+		{"migrate", "", "bring the schema to what this version expects", setUpMigrate},
+	}
+}
+
+// errUsage is a command line that cannot be read; it was explained already.
+var errUsage = errors.New("usage")
+
+// run is the program; it returns the exit status.
+func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) int {
+	code, err := dispatch(ctx, args, environ, stdout, stderr)
+	switch {
+	case err == nil:
+		return code
+	case errors.Is(err, flag.ErrHelp):
+		return exitOK
+	case !errors.Is(err, errUsage):
+		fmt.Fprintln(stderr, "ops:", err)
+	}
+	return exitFailed
+}
+
+func dispatch(ctx context.Context, args, environ []string, stdout, stderr io.Writer) (int, error) {
+	if len(args) == 0 || args[0] == "help" || args[0] == "-h" || args[0] == "-help" || args[0] == "--help" {
+		usage(stderr)
+		return exitFailed, map[bool]error{true: errUsage, false: flag.ErrHelp}[len(args) == 0]
+	}
+	for _, cmd := range commands() {
+		if cmd.name == args[0] {
+			return invoke(ctx, cmd, args[1:], environ, stdout, stderr)
+		}
+	}
+	usage(stderr)
+	return exitFailed, fmt.Errorf("there is no command %q", args[0])
+}
+
+func invoke(ctx context.Context, cmd command, args, environ []string, stdout, stderr io.Writer) (int, error) {
+	flags := flag.NewFlagSet("ops "+cmd.name, flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	flags.Usage = func() {
+		fmt.Fprintf(stderr, "ops %s %s\n  %s\n", cmd.name, cmd.args, cmd.does)
+		flags.PrintDefaults()
+	}
+	asJSON := flags.Bool("json", false, "answer as JSON, for machines")
+	do := cmd.setUp(flags)
+	rest, err := parse(flags, args)
+	if errors.Is(err, flag.ErrHelp) {
+		return exitOK, err
+	}
+	if err != nil {
+		return exitFailed, errUsage // the flag package has said what is wrong
+	}
+	s, err := loadSettings(environ)
+	if err != nil {
+		return exitFailed, err
+	}
+	code, err := do(ctx, &call{settings: s, args: rest, out: newPaper(stdout, *asJSON, environ)})
+	if errors.Is(err, errUsage) {
+		flags.Usage()
+	}
+	return code, err
+}
+
+// parse reads flags wherever they stand: people write them behind the room, too.
+func parse(flags *flag.FlagSet, args []string) (rest []string, err error) {
+	for {
+		if err := flags.Parse(args); err != nil {
+			return nil, err
+		}
+		if flags.NArg() == 0 {
+			return rest, nil
+		}
+		rest = append(rest, flags.Arg(0))
+		args = flags.Args()[1:]
+	}
+}
+
+func usage(w io.Writer) {
+	fmt.Fprint(w, "ops COMMAND [-json] …\n\n")
+	for _, cmd := range commands() {
+		fmt.Fprintf(w, "  %-8s %-34s %s\n", cmd.name, cmd.args, cmd.does)
+	}
+	fmt.Fprint(w, `
+It reads the function's environment, and OWNER_DATABASE_URL (or else DATABASE_URL)
+for the database as the owner of the chat's tables sees it.
+Exit status: 0 good, 1 warnings or nothing found, 2 failures.
+`)
+}

@@ -1,0 +1,106 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+	"time"
+)
+
+// paper is where a command writes: lines for people, or JSON for machines.
+type paper struct {
+	w      io.Writer
+	json   bool
+	colour bool // a terminal reads it
+}
+
+// newPaper writes colours only to a terminal, and not where NO_COLOR is set
+// (no-color.org) or the terminal is a dumb one.
+func newPaper(w io.Writer, asJSON bool, environ []string) *paper {
+	plain := slices.ContainsFunc(environ, func(pair string) bool {
+		return pair == "TERM=dumb" || strings.HasPrefix(pair, "NO_COLOR=") && pair != "NO_COLOR="
+	})
+	return &paper{w: w, json: asJSON, colour: !asJSON && !plain && isTerminal(w)}
+}
+
+func isTerminal(w io.Writer) bool {
+	file, ok := w.(*os.File)
+	if !ok {
+		return false
+	}
+	info, err := file.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
+}
+
+// line writes one line for people.
+func (p *paper) line(format string, args ...any) { fmt.Fprintf(p.w, format+"\n", args...) }
+
+// field writes one "name  value" line.
+func (p *paper) field(name, format string, args ...any) {
+	p.line("%s  %s", p.dim(fmt.Sprintf("%-11s", name)), fmt.Sprintf(format, args...))
+}
+
+// encode writes one JSON document on a line.
+func (p *paper) encode(v any) error { return json.NewEncoder(p.w).Encode(v) }
+
+// The colours, by what they say (ECMA-48, Select Graphic Rendition).
+func (p *paper) good(s string) string  { return p.paint("32", s) }
+func (p *paper) worry(s string) string { return p.paint("33", s) }
+func (p *paper) bad(s string) string   { return p.paint("1;31", s) }
+func (p *paper) dim(s string) string   { return p.paint("2", s) }
+func (p *paper) bold(s string) string  { return p.paint("1", s) }
+
+func (p *paper) paint(code, s string) string {
+	if !p.colour {
+		return s
+	}
+	return "\x1b[" + code + "m" + s + "\x1b[0m"
+}
+
+// number writes 1234567 as 1,234,567.
+func number(n int64) string {
+	digits := fmt.Sprint(n)
+	for i := len(digits) - 3; i > 0 && digits[i-1] != '-'; i -= 3 {
+		digits = digits[:i] + "," + digits[i:]
+	}
+	return digits
+}
+
+// count writes "1 row", "2 rows".
+func count(n int64, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	return number(n) + " " + thing + "s"
+}
+
+// span writes a duration as people read it: 850 ms, 4.2 s, 3 min 20 s, 5 h 7 min.
+func span(d time.Duration) string {
+	switch d = d.Abs(); {
+	case d < time.Millisecond:
+		return "under 1 ms"
+	case d < time.Second:
+		return fmt.Sprintf("%d ms", d.Milliseconds())
+	case d < time.Minute:
+		return fmt.Sprintf("%.1f s", d.Seconds())
+	case d < time.Hour:
+		return fmt.Sprintf("%d min %d s", int(d.Minutes()), int(d.Seconds())%60)
+	case d < 48*time.Hour:
+		return fmt.Sprintf("%d h %d min", int(d.Hours()), int(d.Minutes())%60)
+	}
+	return fmt.Sprintf("%d days", int(d.Hours()/24))
+}
+
+// size writes bytes as people read them.
+func size(bytes int64) string {
+	switch {
+	case bytes < 10_000:
+		return number(bytes) + " bytes"
+	case bytes < 10_000_000:
+		return number(bytes/1000) + " kB"
+	}
+	return number(bytes/1_000_000) + " MB"
+}

@@ -1,0 +1,185 @@
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"roomcast/shared/outbox"
+)
+
+func setUpStatus(flags *flag.FlagSet) func(context.Context, *call) (int, error) {
+	watch := flags.Bool("watch", false, "look again and again, until interrupted")
+	every := flags.Duration("every", time.Second, "with -watch, how often")
+	return func(ctx context.Context, c *call) (int, error) {
+		if len(c.args) > 0 || *every < 100*time.Millisecond {
+			return exitFailed, errUsage
+		}
+		op, err := c.operator()
+		if err != nil {
+			return exitFailed, err
+		}
+		defer op.Close()
+		if !*watch {
+			every = nil
+		}
+		return exitOK, showStatus(ctx, c.out, op, every)
+	}
+}
+
+// showStatus draws once, or with every again and again until ctx ends.
+func showStatus(ctx context.Context, out *paper, op outbox.Operator, every *time.Duration) error {
+	var last look
+	for {
+		now, err := op.Status(ctx)
+		if err != nil {
+			if every != nil && ctx.Err() != nil {
+				return nil // interrupted: what was asked for
+			}
+			return err
+		}
+		next := look{Status: now, at: time.Now()}
+		if every != nil && out.colour {
+			fmt.Fprint(out.w, "\x1b[H\x1b[J") // home, and clear what is below (ECMA-48)
+		}
+		if err := drawStatus(out, next, last); err != nil {
+			return err
+		}
+		if every == nil {
+			return nil
+		}
+		last = next
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(*every):
+		}
+	}
+}
+
+// look is a status and when it was read.
+type look struct {
+	outbox.Status
+	at time.Time
+}
+
+// sentSince is how many rows per second were sent since the look before; false for
+// the first look.
+func (l look) sentSince(before look) (float64, bool) {
+	if before.at.IsZero() {
+		return 0, false
+	}
+	return float64(l.Passed-before.Passed) / l.at.Sub(before.at).Seconds(), true
+}
+
+// statusJSON is a status for machines.
+type statusJSON struct {
+	Awake         bool             `json:"awake"`
+	AwakeSeconds  float64          `json:"awake_seconds"`
+	Waiting       int64            `json:"waiting"`
+	Unnumbered    int64            `json:"unnumbered"`
+	OldestSeconds float64          `json:"oldest_seconds"`
+	WaitingRooms  int64            `json:"waiting_rooms"`
+	InFlight      int64            `json:"in_flight"`
+	LeasedRooms   int64            `json:"leased_rooms"`
+	Holders       map[string]int64 `json:"holders"`
+	RestingRooms  int64            `json:"resting_rooms"`
+	Parked        int64            `json:"parked"`
+	Roomless      int64            `json:"roomless"`
+	WrittenPerSec float64          `json:"written_per_second"`
+	SentPerSec    *float64         `json:"sent_per_second,omitempty"` // with -watch, from the second on
+	OutboxBytes   int64            `json:"outbox_bytes"`
+}
+
+func drawStatus(out *paper, s, before look) error {
+	sent, known := s.sentSince(before)
+	if out.json {
+		j := statusJSON{
+			Awake: s.Awake > 0, AwakeSeconds: max(0, s.Awake.Seconds()), Waiting: s.Waiting, Unnumbered: s.Unnumbered,
+			OldestSeconds: s.Oldest.Seconds(), WaitingRooms: s.Rooms, InFlight: s.InFlight, LeasedRooms: s.Leased,
+			Holders: s.Holders, RestingRooms: s.Resting, Parked: s.Parked, Roomless: s.Roomless,
+			WrittenPerSec: float64(s.PerMinute) / 60, OutboxBytes: s.Bytes,
+		}
+		if known {
+			j.SentPerSec = &sent
+		}
+		return out.encode(j)
+	}
+	out.field("relay", "%s", relayText(s.Status))
+	out.field("waiting", "%s", waitingText(out, s.Status))
+	out.field("oldest", "%s", oldestText(out, s.Status))
+	out.field("in flight", "%s", flightText(s.Status))
+	if s.Resting > 0 {
+		out.field("resting", "%s after failures, the next try in %s", count(s.Resting, "room"), span(s.NextTry))
+	}
+	if s.Parked > 0 {
+		out.field("parked", "%s", out.worry(count(s.Parked, "event")+" given up: ops redrive -parked -dry-run lists them"))
+	} else {
+		out.field("parked", "none")
+	}
+	rate := fmt.Sprintf("%.1f rows/s written over the last minute", float64(s.PerMinute)/60)
+	if known {
+		rate += fmt.Sprintf(", %.1f rows/s sent since the last look", sent)
+	}
+	out.field("rate", "%s", rate)
+	out.field("kept", "%s, the oldest %s old", size(s.Bytes), span(s.Kept))
+	return nil
+}
+
+func relayText(s outbox.Status) string {
+	if s.Awake > 0 {
+		return "awake, for another " + span(s.Awake) + " unless renewed"
+	}
+	return "asleep: the next row rings"
+}
+
+func waitingText(out *paper, s outbox.Status) string {
+	if s.Waiting == 0 {
+		return out.good("nothing")
+	}
+	text := count(s.Waiting, "row")
+	if s.Rooms > 0 {
+		text += " in " + count(s.Rooms, "room")
+	}
+	if s.Unnumbered > 0 {
+		text += fmt.Sprintf(", %s not yet numbered", number(s.Unnumbered))
+	}
+	return text
+}
+
+// Ages at which a person should begin to look.
+const (
+	oldWorries = 30 * time.Second
+	oldFails   = 5 * time.Minute
+)
+
+func oldestText(out *paper, s outbox.Status) string {
+	switch {
+	case s.Waiting == 0:
+		return "-"
+	case s.Oldest > oldFails:
+		return out.bad(span(s.Oldest))
+	case s.Oldest > oldWorries:
+		return out.worry(span(s.Oldest))
+	}
+	return span(s.Oldest)
+}
+
+func flightText(s outbox.Status) string {
+	if s.Leased == 0 {
+		return "nothing"
+	}
+	var by []string
+	for _, name := range slices.Sorted(maps.Keys(s.Holders)) {
+		by = append(by, fmt.Sprintf("%s (%d)", name, s.Holders[name]))
+	}
+	text := count(s.InFlight, "row") + " of " + count(s.Leased, "room")
+	if len(by) > 0 { // none when the lease ended between our two looks
+		text += ", held by " + strings.Join(by, ", ")
+	}
+	return text
+}
