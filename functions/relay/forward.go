@@ -24,6 +24,7 @@ type Forward struct {
 	Members    []string // tables of membership; every other one holds messages
 	RoomColumn string
 	UserColumn string
+	Terminator Terminator    // ends the connections of who left a room; nil: nobody does
 	Limit      time.Duration // for all tries of one webhook
 	Observer   Observer
 	Log        *slog.Logger
@@ -51,7 +52,16 @@ func (f *Forward) Publish(ctx context.Context, hook Webhook) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, f.Limit)
 	defer cancel()
-	if err := f.try(ctx, batch); err != nil {
+	err = f.try(ctx, func() error {
+		start := time.Now()
+		err := f.Publisher.PublishBatch(ctx, batch)
+		f.Observer.Published(len(batch), time.Since(start), pusher.Classify(err))
+		return err
+	})
+	if err == nil {
+		err = f.cut(ctx, changes)
+	}
+	if err != nil {
 		f.Observer.Forwarded("failed")
 		return err
 	}
@@ -59,15 +69,32 @@ func (f *Forward) Publish(ctx context.Context, hook Webhook) error {
 	return nil
 }
 
-// try publishes until Pusher accepts, refuses for good, or ctx ends.
-func (f *Forward) try(ctx context.Context, batch []pusher.Event) error {
+// cut ends the connections of those who left a room, behind user-left. There is
+// nothing to keep the task in: what does not succeed within the request is not done,
+// and the answer says so.
+func (f *Forward) cut(ctx context.Context, changes []event.Change) error {
+	for _, c := range changes {
+		if f.Terminator == nil || !departs(c) {
+			continue
+		}
+		user, known, err := column(c.Record, "old_record", f.UserColumn)
+		if err != nil || !known {
+			f.Log.Warn("a membership row without a user ends nobody's access", slog.Any("err", err))
+			continue
+		}
+		if err := f.try(ctx, func() error { return f.Terminator.TerminateUser(ctx, user) }); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// try makes a call until Pusher accepts, refuses for good, or ctx ends.
+func (f *Forward) try(ctx context.Context, call func() error) error {
 	var wait backoff
 	for {
-		start := time.Now()
-		err := f.Publisher.PublishBatch(ctx, batch)
-		class := pusher.Classify(err)
-		f.Observer.Published(len(batch), time.Since(start), class)
-		switch class {
+		err := call()
+		switch class := pusher.Classify(err); class {
 		case pusher.Accepted:
 			return nil
 		case pusher.Rejected:
@@ -80,7 +107,7 @@ func (f *Forward) try(ctx context.Context, batch []pusher.Event) error {
 			wait.until = time.Now().Add(after)
 		}
 		if deadline, ok := ctx.Deadline(); ok && wait.until.After(deadline) || ctx.Err() != nil {
-			return web.Unavailable("pusher did not take the event; it is lost unless it is sent again", time.Second, err)
+			return web.Unavailable("pusher did not take it; it is lost unless the webhook is sent again", time.Second, err)
 		}
 		timer := time.NewTimer(time.Until(wait.until))
 		select {

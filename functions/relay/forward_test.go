@@ -24,9 +24,10 @@ const hookSecret = "s3cret-of-the-webhook"
 // forwarder is the bell route in forward-only mode, against the emulator.
 type forwarder struct {
 	*testing.T
-	pusher *pushertest.Server
-	route  http.Handler
-	logged *bytes.Buffer
+	pusher  *pushertest.Server
+	forward *Forward
+	route   http.Handler
+	logged  *bytes.Buffer
 }
 
 func newForwarder(t *testing.T) *forwarder {
@@ -47,6 +48,7 @@ func newForwarder(t *testing.T) *forwarder {
 		Publisher: client, Channels: []event.ChannelKind{event.Private}, Members: []string{"room_members", "room_participants"},
 		RoomColumn: "room_id", UserColumn: "user_id", Limit: 3 * time.Second, Observer: Unobserved{}, Log: log,
 	}
+	f.forward = forward
 	bell := &Bell{Secrets: []string{"an-older-secret", hookSecret}, Log: log, Forward: forward.Publish}
 	f.route = web.Handle(log, "POST /webhooks/supabase", bell.ServeHTTP)
 	return f

@@ -13,6 +13,7 @@ import (
 type outcome struct {
 	rows int
 	acks []outbox.Ack
+	gone []outbox.Departure
 }
 
 // lane carries one load: batch after batch, so that within a room no event is
@@ -22,7 +23,8 @@ type lane struct {
 	load
 	progress []progress // of each room
 	first    int        // rooms before this one are done
-	items    []item     // the batch being built, its memory reused
+	gone     []outbox.Departure
+	items    []item // the batch being built, its memory reused
 	events   []pusher.Event
 }
 
@@ -55,7 +57,7 @@ func (r *Relay) run(ctx context.Context, ld load) outcome {
 }
 
 func (l *lane) outcome() outcome {
-	out := outcome{acks: make([]outbox.Ack, len(l.rooms))}
+	out := outcome{acks: make([]outbox.Ack, len(l.rooms)), gone: l.gone}
 	for i, room := range l.rooms {
 		out.rows += len(room.Rows)
 		p := l.progress[i]
@@ -189,6 +191,9 @@ func (l *lane) settle(batch []item) {
 		}
 		if len(it.events) > 0 {
 			l.Observer.Delivered(it.age + since)
+		}
+		if it.left {
+			l.gone = append(l.gone, outbox.Departure{Room: l.rooms[it.room].ID, Seq: it.seq})
 		}
 	}
 }

@@ -46,6 +46,7 @@ type item struct {
 	age    time.Duration // between its writing and its arrival here
 	events []pusher.Event
 	reject error // why it can never be sent, if that is known before trying
+	left   bool  // a user left the room, and is to be cut off afterwards
 }
 
 // translate makes the item of a row. Rows that are missing, or that browsers are
@@ -55,6 +56,7 @@ func (r *Relay) translate(room int, row outbox.Row) item {
 	if row.Missing {
 		return it
 	}
+	it.left = departs(row.Change)
 	it.events, it.reject = Events(row.Change, r.Channels, r.limit)
 	return it
 }

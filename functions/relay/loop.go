@@ -38,6 +38,7 @@ type loop struct {
 	database backoff   // while the database does not answer
 	failed   error     // its last error, until it answers again
 	cleanAt  time.Time
+	cuts     cutter
 	putOff   bool // some room was given back, to be tried later
 }
 
@@ -52,6 +53,7 @@ func newLoop(r *Relay) *loop {
 		slots:   make(chan struct{}, r.Lanes),
 		lastRow: now,
 		cleanAt: now.Add(cleanEvery),
+		cuts:    newCutter(),
 	}
 }
 
@@ -100,7 +102,7 @@ func (l *loop) renew(ctx context.Context) {
 // mayRest asks the database, which alone knows whether every lease has lapsed and
 // who is still writing. It polls on until the answer is yes.
 func (l *loop) mayRest(ctx context.Context) bool {
-	if time.Now().Before(l.renewAt) || len(l.acks) > 0 {
+	if time.Now().Before(l.renewAt) || len(l.acks) > 0 || l.cuts.calling || len(l.cuts.settled) > 0 {
 		return false
 	}
 	rest := false
@@ -119,13 +121,14 @@ func (l *loop) turn(ctx context.Context) {
 		return
 	}
 	l.claim(ctx)
+	l.cut(ctx)
 	l.clean(ctx)
 }
 
 // ack tells the database what lanes have done. What it cannot tell now it keeps
 // and tells later: the fence says whether that still counts.
 func (l *loop) ack(ctx context.Context) {
-	if len(l.acks) == 0 || !l.database.over() {
+	if len(l.acks) == 0 || !l.database.over() || !l.queueCuts(ctx) {
 		return
 	}
 	acks := l.acks
@@ -212,6 +215,7 @@ func (l *loop) take(out outcome) {
 	l.underWay--
 	l.rows -= out.rows
 	l.acks = append(l.acks, out.acks...)
+	l.cuts.gone = append(l.cuts.gone, out.gone...)
 	for _, ack := range out.acks {
 		if ack.Wait > 0 {
 			l.putOff = true
@@ -293,6 +297,11 @@ func (l *loop) finish(ctx context.Context) {
 	l.pollAt = time.Time{}
 	l.claim(ctx)
 	l.settle(ctx)
+	deadline := never()
+	if by := l.leaveBy.Load(); by != nil {
+		deadline = *by
+	}
+	l.finishCuts(ctx, deadline)
 }
 
 // settle waits for the lanes and tells the database.
@@ -308,6 +317,7 @@ func (l *loop) abandon() {
 	for l.underWay > 0 {
 		l.take(<-l.results)
 	}
+	l.abandonCuts()
 }
 
 // empty sends all that waits, round after round.
@@ -320,6 +330,7 @@ func (l *loop) empty(ctx context.Context) error {
 		l.pollAt = time.Time{}
 		l.claim(ctx)
 		if l.underWay == 0 {
+			l.finishCuts(ctx, never())
 			err := errors.Join(l.failed, l.health.reason())
 			if err == nil && l.putOff {
 				return errPutOff
