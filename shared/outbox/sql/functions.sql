@@ -346,6 +346,11 @@ begin
   if not exists (select from roomcast.rooms r where r.head_seq > r.sent_seq and r.due <= (select clock_timestamp())) then
     return;
   end if;
+  -- Rows that do not fit the connection's buffers are sent before this transaction can
+  -- end, while it has rooms and cursor locked. A relay that stops reading, its machine
+  -- frozen or gone, would keep them locked for as long as TCP is patient: it gets no
+  -- longer than its lease.
+  perform set_config('tcp_user_timeout', (extract(epoch from $4) * 1000)::int::text, true);
   return query
   with free as (
     select r.room, r.due, r.head_seq - r.sent_seq as size
