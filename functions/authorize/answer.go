@@ -34,6 +34,9 @@ func result(r *http.Request, err error) string {
 	case refusal == nil:
 		return ResultError
 	}
+	if errors.Is(err, ErrBusy) {
+		return ResultBusy
+	}
 	switch refusal.Status {
 	case http.StatusUnauthorized:
 		return ResultBadToken

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net/http"
 	"strings"
 	"time"
@@ -21,6 +22,10 @@ const (
 	accessTimeout = 3 * time.Second
 	// accessRetry is when a client may ask again after the database did not answer.
 	accessRetry = 2 * time.Second
+	// busyRetry and busySpread send the clients of a storm away for a while, and not
+	// all of them for the same.
+	busyRetry  = time.Second
+	busySpread = 4 * time.Second
 )
 
 func (h *Handler) channel(w http.ResponseWriter, r *http.Request) ([]byte, error) {
@@ -69,6 +74,8 @@ func (h *Handler) Reader(r *http.Request, room string) (userID string, err error
 // mayRead asks the database, and turns all but a yes into an answer.
 func (h *Handler) mayRead(ctx context.Context, r *http.Request, room string, user token.Claims) error {
 	switch ok, err := h.access.CanRead(ctx, room, user.UserID, user.Raw); {
+	case errors.Is(err, ErrBusy):
+		return unavailable(r, "too many requests at once", busyRetry+rand.N(busySpread), err)
 	case err != nil:
 		return unavailable(r, "access cannot be checked right now", accessRetry, err)
 	case !ok:

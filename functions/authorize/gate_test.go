@@ -1,0 +1,186 @@
+package authorize_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"roomcast/functions/authorize"
+)
+
+// asker is an Access that counts and can be held.
+type asker struct {
+	asked atomic.Int64
+	most  atomic.Int64 // at once
+	now   atomic.Int64
+	takes time.Duration
+	ok    bool
+	err   error
+}
+
+func (a *asker) CanRead(ctx context.Context, _, _ string, _ []byte) (bool, error) {
+	a.asked.Add(1)
+	if n := a.now.Add(1); n > a.most.Load() {
+		a.most.Store(n)
+	}
+	defer a.now.Add(-1)
+	select {
+	case <-time.After(a.takes):
+		return a.ok, a.err
+	case <-ctx.Done():
+		return false, ctx.Err()
+	}
+}
+
+func TestGateRemembersAYes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := &asker{ok: true}
+		g := authorize.NewGate(authorize.GateConfig{Access: a, Remember: time.Second})
+		ask := func(want int64, room, user, claims string) {
+			t.Helper()
+			if ok, err := g.CanRead(t.Context(), room, user, []byte(claims)); !ok || err != nil {
+				t.Fatalf("%v, %v", ok, err)
+			}
+			if n := a.asked.Load(); n != want {
+				t.Errorf("asked %d times, want %d", n, want)
+			}
+		}
+		ask(1, "r", "u", "1")
+		ask(1, "r", "u", "1")
+		ask(2, "r", "u", "2") // another token
+		ask(3, "s", "u", "1")
+		ask(4, "r", "v", "1")
+		time.Sleep(999 * time.Millisecond)
+		ask(4, "r", "u", "1")
+		time.Sleep(time.Millisecond) // it counts from the question, not from the last use
+		ask(5, "r", "u", "1")
+
+		ask(6, "r", "v", "1")
+		g.Forget("u")
+		ask(7, "r", "u", "1")
+		ask(7, "r", "v", "1")
+		time.Sleep(time.Hour)
+		ask(8, "r", "v", "1")
+	})
+}
+
+func TestGateRemembersNothingElse(t *testing.T) {
+	for name, a := range map[string]*asker{"a no": {}, "an error": {ok: true, err: errors.New("down")}} {
+		t.Run(name, func(t *testing.T) {
+			g := authorize.NewGate(authorize.GateConfig{Access: a, Remember: time.Second})
+			for range 2 {
+				if ok, err := g.CanRead(t.Context(), "r", "u", nil); err != a.err || a.err == nil && ok {
+					t.Errorf("%v, %v", ok, err)
+				}
+			}
+			if n := a.asked.Load(); n != 2 {
+				t.Errorf("asked %d times, want 2", n)
+			}
+		})
+	}
+}
+
+// A user who leaves while the question is under way gets that answer, and the next
+// question is a new one.
+func TestGateForgetsWhatIsUnderWay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := &asker{ok: true, takes: 2 * time.Second}
+		g := authorize.NewGate(authorize.GateConfig{Access: a, Remember: 900 * time.Millisecond})
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			_, _ = g.CanRead(t.Context(), "r", "u", nil)
+		}()
+		time.Sleep(time.Second)
+		g.Forget("u")
+		<-done
+		if _, err := g.CanRead(t.Context(), "r", "u", nil); err != nil || a.asked.Load() != 2 {
+			t.Errorf("asked %d times (%v), want 2", a.asked.Load(), err)
+		}
+	})
+}
+
+// Equal questions at the same time are one; the first to ask may hang up.
+func TestGateAsksOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := &asker{ok: true, takes: time.Second}
+		g := authorize.NewGate(authorize.GateConfig{Access: a})
+		first, hangUp := context.WithCancel(t.Context())
+		go func() { _, _ = g.CanRead(first, "r", "u", nil) }()
+		synctest.Wait()
+		var wg sync.WaitGroup
+		for range 50 {
+			wg.Go(func() {
+				if ok, err := g.CanRead(t.Context(), "r", "u", nil); !ok || err != nil {
+					t.Errorf("%v, %v", ok, err)
+				}
+			})
+		}
+		synctest.Wait()
+		hangUp()
+		wg.Wait()
+		if n := a.asked.Load(); n != 1 {
+			t.Errorf("asked %d times, want once", n)
+		}
+	})
+}
+
+// The database gets so many questions at a time, and what would wait too long, or
+// behind too many, is refused.
+func TestGateShedsLoad(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := &asker{ok: true, takes: time.Second}
+		g := authorize.NewGate(authorize.GateConfig{Access: a, Slots: 2, Queue: 10, Limit: 2500 * time.Millisecond})
+		var wg sync.WaitGroup
+		var allowed, busy atomic.Int64
+		began := time.Now()
+		for i := range 20 {
+			wg.Go(func() {
+				ok, err := g.CanRead(t.Context(), fmt.Sprint(i), "u", nil)
+				switch {
+				case ok && err == nil:
+					allowed.Add(1)
+				case errors.Is(err, authorize.ErrBusy):
+					busy.Add(1)
+				}
+			})
+		}
+		synctest.Wait()
+		if n := busy.Load(); n != 8 {
+			t.Errorf("%d of 20 refused at once, want 8: 2 are asked, 10 may wait", n)
+		}
+		wg.Wait()
+		// Two slots, a second each: 2 after 1 s, 2 after 2 s, and the pair that entered
+		// after 2 s has but half a second left.
+		if allowed.Load() != 4 || a.most.Load() != 2 {
+			t.Errorf("%d allowed, %d at once; want 4, and 2 at once", allowed.Load(), a.most.Load())
+		}
+		if took := time.Since(began); took != 2500*time.Millisecond {
+			t.Errorf("took %v, want the limit", took)
+		}
+		if ok, err := g.CanRead(t.Context(), "again", "u", nil); !ok || err != nil {
+			t.Errorf("after the storm: %v, %v", ok, err)
+		}
+	})
+}
+
+// Whoever waits for another's answer may hang up.
+func TestGateFollowerHangsUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := authorize.NewGate(authorize.GateConfig{Access: &asker{takes: time.Second}})
+		var first sync.WaitGroup
+		defer first.Wait()
+		first.Go(func() { _, _ = g.CanRead(t.Context(), "r", "u", nil) })
+		synctest.Wait()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+		defer cancel()
+		if _, err := g.CanRead(ctx, "r", "u", nil); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("error %v", err)
+		}
+	})
+}
