@@ -95,7 +95,7 @@ func (d *doctor) checkTransactions(ctx context.Context, f *findings) error {
 		from pg_locks l join pg_stat_activity a using (pid)
 		where l.locktype = 'relation' and l.relation = 'roomcast.outbox'::regclass and l.mode = 'RowExclusiveLock'
 		  and l.database = (select oid from pg_database where datname = current_database())
-		  and a.xact_start < now() - $1::interval order by a.xact_start`, longTransaction)
+		  and a.xact_start < now() - $1::interval order by a.xact_start`, d.oldTx)
 	if err != nil {
 		return err
 	}

@@ -103,6 +103,7 @@ type doctor struct {
 	settings
 	http     *http.Client
 	patience time.Duration // for one check, and for pg_net to send
+	oldTx    time.Duration // a transaction that wrote rows is a worry from this age on
 
 	conn   *pgx.Conn       // the owner's; nil if it cannot be had
 	op     outbox.Operator // the same, for what package outbox knows
@@ -115,6 +116,7 @@ func newDoctor(s settings) *doctor {
 	return &doctor{
 		settings: s,
 		patience: 15 * time.Second,
+		oldTx:    longTransaction,
 		http: &http.Client{
 			Timeout: 12 * time.Second, // pg_net itself waits 10 s at most
 			// pg_net follows 301 to 303 as an empty GET; a bell must not be redirected.

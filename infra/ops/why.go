@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -184,34 +185,23 @@ func absentSeq(ctx context.Context, c *call, op outbox.Operator) error {
 
 // lifeJSON is an event's life for machines.
 type lifeJSON struct {
-	Room     string     `json:"room"`
-	Seq      int64      `json:"seq,omitempty"`
-	OutboxID int64      `json:"outbox_id"`
-	Verdict  string     `json:"verdict"`
-	Table    string     `json:"table,omitempty"`
-	Op       string     `json:"op,omitempty"`
-	Keys     rawJSON    `json:"keys,omitempty"`
-	Bytes    int        `json:"bytes,omitempty"`
-	Written  *time.Time `json:"written,omitempty"`
-	Numbered *time.Time `json:"numbered,omitempty"`
-	Parked   string     `json:"parked,omitempty"`
-}
-
-// rawJSON is JSON that is text already.
-type rawJSON string
-
-// MarshalJSON returns the text; the empty one is null.
-func (r rawJSON) MarshalJSON() ([]byte, error) {
-	if r == "" {
-		return []byte("null"), nil
-	}
-	return []byte(r), nil
+	Room     string          `json:"room"`
+	Seq      int64           `json:"seq,omitempty"`
+	OutboxID int64           `json:"outbox_id"`
+	Verdict  string          `json:"verdict"`
+	Table    string          `json:"table,omitempty"`
+	Op       string          `json:"op,omitempty"`
+	Keys     json.RawMessage `json:"keys,omitempty"`
+	Bytes    int             `json:"bytes,omitempty"`
+	Written  *time.Time      `json:"written,omitempty"`
+	Numbered *time.Time      `json:"numbered,omitempty"`
+	Parked   string          `json:"parked,omitempty"`
 }
 
 func lifeOf(l outbox.Life, room outbox.RoomState) lifeJSON {
 	return lifeJSON{
 		Room: l.Room, Seq: l.Seq, OutboxID: l.OutboxID, Verdict: verdictOf(l, room), Table: l.Table, Op: l.Op,
-		Keys: rawJSON(l.Keys), Bytes: l.Bytes, Written: known(l.Written), Numbered: known(l.Numbered), Parked: l.Parked,
+		Keys: json.RawMessage(l.Keys), Bytes: l.Bytes, Written: known(l.Written), Numbered: known(l.Numbered), Parked: l.Parked,
 	}
 }
 

@@ -1,0 +1,186 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"roomcast/functions/relay"
+	"roomcast/shared/outbox/outboxtest"
+	"roomcast/shared/outbox/outboxtest/pgcron"
+	"roomcast/shared/outbox/outboxtest/pgnet"
+	"roomcast/shared/pusher/pushertest"
+	"roomcast/shared/token/tokentest"
+	"roomcast/shared/web"
+)
+
+const (
+	roomA    = "aaaaaaaa-0000-4000-8000-000000000001"
+	roomB    = "bbbbbbbb-0000-4000-8000-000000000002"
+	secret   = "webhook-secret-of-tests"
+	password = "password-of-tests"
+	origin   = "https://chat.example"
+)
+
+// patient is a healthy installation, to be made ill: a chat in a real Postgres with
+// what a Supabase project has, a function's outside, an emulated Pusher, a key set.
+type patient struct {
+	*testing.T
+	settings
+	conn     *pgx.Conn
+	pusher   *pushertest.Server
+	keys     *tokentest.KeySet
+	function *fakeFunction
+	sender   *pgnet.Sender
+	patience time.Duration
+	oldTx    time.Duration
+}
+
+func newPatient(t *testing.T) *patient {
+	t.Helper()
+	p := &patient{T: t, patience: 15 * time.Second, oldTx: longTransaction}
+	admin := outboxtest.Chat(t)
+	if err := pgcron.Install(t.Context(), admin); err != nil {
+		t.Fatal(err)
+	}
+	p.connect(admin)
+	p.login("ops_relay", "in role roomcast_relay")
+	p.function = newFakeFunction(t)
+	p.exec(`select roomcast.configure(url => $1, secret => $2)`, p.function.URL+bellPath, secret)
+	p.emulate()
+
+	signer, err := tokentest.ES256("key-1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p.keys, err = tokentest.NewKeySet(signer); err != nil {
+		t.Fatal(err)
+	}
+	project := httptest.NewServer(p.keys)
+	t.Cleanup(project.Close)
+
+	if p.sender, err = pgnet.Start(context.WithoutCancel(t.Context()), admin); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { p.sender.Stop() })
+	c := p.pusher.Config()
+	p.settings = settings{
+		OwnerURL: admin, DatabaseURL: p.as("ops_relay"), WebhookSecrets: []string{"an-older-one", secret},
+		PusherAppID: c.AppID, PusherKey: c.Key, PusherSecret: c.Secret, PusherHost: c.Host,
+		SupabaseURL: project.URL, RoomChannels: []string{"private"}, AllowedOrigins: []string{origin},
+	}
+	return p
+}
+
+func (p *patient) connect(admin string) {
+	p.Helper()
+	conn, err := pgx.Connect(p.Context(), admin)
+	if err != nil {
+		p.Fatal(err)
+	}
+	p.conn, p.OwnerURL = conn, admin
+	p.Cleanup(func() { _ = conn.Close(context.Background()) })
+}
+
+func (p *patient) emulate() {
+	p.Helper()
+	server, err := pushertest.New(pushertest.Options{})
+	if err != nil {
+		p.Fatal(err)
+	}
+	p.pusher = server
+	p.Cleanup(server.Close)
+}
+
+// login makes a role that can log in. Roles are the cluster's, shared by all tests.
+func (p *patient) login(name, how string) {
+	p.Helper()
+	p.exec(`do $$ begin create role ` + name + ` login password '` + password + `' ` + how + `; exception when duplicate_object then null; end $$`)
+}
+
+// as is the database's URL with another user.
+func (p *patient) as(user string) string {
+	p.Helper()
+	u, err := url.Parse(p.OwnerURL)
+	if err != nil {
+		p.Fatal(err)
+	}
+	u.User = url.UserPassword(user, password)
+	return u.String()
+}
+
+func (p *patient) exec(sql string, args ...any) {
+	p.Helper()
+	if _, err := p.conn.Exec(p.Context(), sql, args...); err != nil {
+		p.Fatalf("%s: %v", sql, err)
+	}
+}
+
+func one[T any](p *patient, sql string, args ...any) (v T) {
+	p.Helper()
+	if err := p.conn.QueryRow(p.Context(), sql, args...).Scan(&v); err != nil {
+		p.Fatalf("%s: %v", sql, err)
+	}
+	return v
+}
+
+// examine makes a whole round.
+func (p *patient) examine() []finding {
+	p.Helper()
+	d := newDoctor(p.settings)
+	defer d.close()
+	d.patience, d.oldTx = p.patience, p.oldTx
+	return d.round(p.Context(), func(finding) {})
+}
+
+// fakeFunction is the function's outside: the real bell, and answers to set.
+type fakeFunction struct {
+	*httptest.Server
+	health  string
+	origins []string
+	date    time.Time                        // what it believes the time to be; zero: it is right
+	bell    func(http.ResponseWriter) bool   // answers instead of the bell, if it returns true
+	delay   func(nth int64) <-chan time.Time // what the nth bell waits for, if set
+	bells   atomic.Int64
+}
+
+func newFakeFunction(t *testing.T) *fakeFunction {
+	t.Helper()
+	f := &fakeFunction{origins: []string{origin}, health: `{"status":"ok","mode":"outbox","channels":"private","version":"abc"}`}
+	log := slog.New(slog.DiscardHandler)
+	bell := web.Handle(log, "bell", (&relay.Bell{Secrets: []string{secret}, Log: log, Ring: func() {}}).ServeHTTP)
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST "+bellPath, func(w http.ResponseWriter, r *http.Request) {
+		if nth := f.bells.Add(1); f.delay != nil {
+			<-f.delay(nth)
+		}
+		if f.bell == nil || !f.bell(w) {
+			bell.ServeHTTP(w, r)
+		}
+	})
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
+		if !f.date.IsZero() {
+			w.Header().Set("Date", f.date.UTC().Format(http.TimeFormat))
+		}
+		_, _ = w.Write([]byte(f.health))
+	})
+	mux.HandleFunc("POST /pusher/auth", func(http.ResponseWriter, *http.Request) {})
+	f.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		web.CORS(f.origins, mux).ServeHTTP(w, r)
+	}))
+	t.Cleanup(f.Close)
+	return f
+}
+
+// text is a finding as one line, for messages.
+func (f finding) text() string {
+	return strings.Join([]string{string(f.Verdict), f.Check, f.Found, f.Remedy}, " | ")
+}
