@@ -19,11 +19,11 @@ import (
 type counter struct {
 	events atomic.Int64
 	want   int64
-	enough chan time.Time
+	enough chan struct{} // closed when all are counted
 }
 
 func newCounter(want int) *counter {
-	return &counter{want: int64(want), enough: make(chan time.Time, 1)}
+	return &counter{want: int64(want), enough: make(chan struct{})}
 }
 
 var _ relay.Publisher = (*counter)(nil)
@@ -36,16 +36,16 @@ func (c *counter) PublishBatch(_ context.Context, events []pusher.Event) error {
 
 func (c *counter) count(n int) {
 	if total := c.events.Add(int64(n)); total >= c.want && total-int64(n) < c.want {
-		c.enough <- time.Now()
+		close(c.enough)
 	}
 }
 
-func (c *counter) wait(ctx context.Context) (time.Time, error) {
+func (c *counter) wait(ctx context.Context) error {
 	select {
-	case at := <-c.enough:
-		return at, nil
+	case <-c.enough:
+		return nil
 	case <-ctx.Done():
-		return time.Time{}, fmt.Errorf("%w: %d of %d", errShort, c.events.Load(), c.want)
+		return fmt.Errorf("%w: %d of %d", errShort, c.events.Load(), c.want)
 	}
 }
 
@@ -58,28 +58,27 @@ func counting(ctx context.Context, l *lab) (results []result, err error) {
 		if err != nil {
 			return err
 		}
-		var ours, peer []float64
+		var ours, plain, side []float64
 		for round := range l.pick(3, 1) {
-			a, err := countRelay(ctx, db, rows)
-			if err != nil {
+			a, errA := countRelay(ctx, db, rows)
+			b, errB := countLeast(ctx, db, rows, false)
+			c, errC := countLeast(ctx, db, rows, true)
+			if err := errors.Join(errA, errB, errC); err != nil {
 				return errors.Join(err, stop())
 			}
-			b, err := countLeast(ctx, db, rows)
-			if err != nil {
-				return errors.Join(err, stop())
-			}
-			l.say("  round %d: relay %s rows/s, least program %s rows/s", round+1, count(a), count(b))
-			ours, peer = append(ours, a), append(peer, b)
+			l.say("  round %d: relay %s rows/s, least program %s, overlapping %s", round+1, count(a), count(b), count(c))
+			ours, plain, side = append(ours, a), append(plain, b), append(side, c)
 		}
 		// The target's two figures belong to one machine: 65,000 where the least
 		// program makes 78,000.
 		const target = 65.0 / 78.0
-		share := medianRatio(ours, peer)
+		share, rate := medianRatio(ours, plain), median(ours)
 		results = append(results, result{
 			what:    "the same into a publisher that only counts",
-			reached: fmt.Sprintf("%s rows/s, %.2f of the least program's %s", count(median(ours)), share, count(median(peer))),
+			reached: fmt.Sprintf("%s rows/s, %.2f of the least program's %s", count(rate), share, count(median(plain))),
 			target:  "≥ 65,000 rows/s where the least program makes 78,000 (0.83)",
-			met:     share >= target,
+			met:     rate >= 65_000 && share >= target,
+			note:    leastNote(len(ours), medianRatio(ours, side), median(side)),
 		})
 		return stop()
 	})
@@ -104,26 +103,32 @@ func countRelay(ctx context.Context, db *database, rows int) (float64, error) {
 	})
 	start := time.Now()
 	go r.Run(ctx) // Drain waits for it
-	end, err := c.wait(ctx)
-	if err != nil {
+	if err := c.wait(ctx); err != nil {
 		return 0, err
 	}
-	return perSecond(rows, end.Sub(start)), r.Drain(ctx)
+	if err := db.untilEmpty(ctx); err != nil {
+		return 0, err
+	}
+	rate := perSecond(rows, time.Since(start))
+	return rate, r.Drain(ctx)
 }
 
-func countLeast(ctx context.Context, db *database, rows int) (float64, error) {
+func countLeast(ctx context.Context, db *database, rows int, overlap bool) (float64, error) {
 	if err := db.fillLeast(ctx, rows); err != nil {
 		return 0, err
 	}
 	c := newCounter(rows)
-	d := least.Drainer{Pool: db.pool, Fetch: least.Fetch, Posters: least.Posters, Publish: func(_ context.Context, events []least.Event) error {
-		c.count(len(events))
-		return nil
-	}}
+	d := least.Drainer{
+		Pool: db.pool, Fetch: least.Fetch, Posters: least.Posters, Overlap: overlap,
+		Publish: func(_ context.Context, events []least.Event) error {
+			c.count(len(events))
+			return nil
+		},
+	}
 	start := time.Now()
 	if _, err := d.Run(ctx); err != nil {
 		return 0, err
 	}
-	end, err := c.wait(ctx)
-	return perSecond(rows, end.Sub(start)), err
+	rate := perSecond(rows, time.Since(start))
+	return rate, c.wait(ctx)
 }

@@ -1,6 +1,7 @@
 // Command drain is the least program that empties an outbox: select, post in tens,
 // delete. It connects, prints "ready", and begins when a line comes on its standard
-// input; after "done" it waits for the next line.
+// input; after "done" it waits for the next line. OVERLAP=1 has it do the three side
+// by side.
 package main
 
 import (
@@ -31,7 +32,9 @@ func run(ctx context.Context, getenv func(string) string) error {
 		return err
 	}
 	push := least.NewPusher(getenv("PUSHER_HOST"), getenv("PUSHER_APP_ID"), getenv("PUSHER_KEY"), getenv("PUSHER_SECRET"), least.Posters)
-	drainer := least.Drainer{Pool: pool, Fetch: least.Fetch, Posters: least.Posters, Publish: push.Batch}
+	drainer := least.Drainer{
+		Pool: pool, Fetch: least.Fetch, Posters: least.Posters, Overlap: getenv("OVERLAP") != "", Publish: push.Batch,
+	}
 	fmt.Println("ready")
 	for lines := bufio.NewScanner(os.Stdin); lines.Scan(); {
 		sent, err := drainer.Run(ctx)
