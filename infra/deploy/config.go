@@ -46,14 +46,14 @@ func (s *settings) machineConfig(t target) *fly.MachineConfig {
 		Metadata: map[string]string{
 			fly.MachineConfigMetadataKeyFlyPlatformVersion: fly.MachineFlyPlatformVersion2,
 			fly.MachineConfigMetadataKeyFlyProcessGroup:    fly.MachineProcessGroupApp,
-			metaSlot:    strconv.Itoa(t.slot),
 			metaVersion: t.version,
 		},
 	}
 	if s.Metrics.Port != 0 {
 		c.Metrics = &fly.MachineMetrics{Port: s.Metrics.Port, Path: s.Metrics.Path}
 	}
-	c.Metadata[metaConfig] = fingerprint(c)
+	c.Metadata[metaConfig] = fingerprint(c) // of what all machines have in common
+	c.Metadata[metaSlot] = strconv.Itoa(t.slot)
 	return c
 }
 
@@ -93,6 +93,13 @@ func fingerprint(c *fly.MachineConfig) string {
 	}
 	sum := sha256.Sum256(text)
 	return hex.EncodeToString(sum[:8])
+}
+
+// proven reports whether a machine was seen to work as it is. What was not made here
+// has no mark, and is believed in.
+func proven(m *fly.Machine) bool {
+	config := m.GetMetadataByKey(metaConfig)
+	return config == "" || config == m.GetMetadataByKey(metaVerified)
 }
 
 // differences says why a machine is not what it should be, in words for the plan.

@@ -31,6 +31,7 @@ type deployer struct {
 	pace      time.Duration // between two looks
 	ttl       time.Duration // of a machine's lease, whole seconds; it is kept up as long as we live
 	leaseWait time.Duration // for a lease that another holds: longer than ttl, so that a killed run is outwaited
+	rounds    int           // see secretPrints
 }
 
 // observe asks for everything a plan depends on. A missing app is not an error.

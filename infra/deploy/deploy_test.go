@@ -8,6 +8,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"roomcast/infra/deploy/flytest"
 	"roomcast/shared/pusher/pushertest"
@@ -66,10 +69,10 @@ func TestBadUpdatesAreRolledBack(t *testing.T) {
 		{"the process exits", func(w *world) { w.env("LOG_LEVEL", "loud") }, errExited, "LOG_LEVEL: must be debug, info, warn or error"},
 		{"health fails", func(w *world) {
 			w.toml["http_service"].(map[string]any)["checks"].([]any)[0].(map[string]any)["path"] = "/healthy"
-			w.tune = func(d *deployer) { d.patience = 1500 * 1e6 }
+			w.tune = func(d *deployer) { d.patience = 1500 * time.Millisecond }
 		}, errUnhealthy, "404"},
 		{"wrong version", func(w *world) {
-			w.build = func(context.Context, string, string, string) ([]byte, error) { return programA() }
+			w.make = func(context.Context, string, string) (v1.Image, error) { return imageA() }
 			w.env("IDLE_EXIT", "4m") // else it is the same image
 		}, errVersion, short(versionA) + ", not " + short(versionB)},
 		{"bell refused", func(w *world) {
@@ -86,11 +89,6 @@ func TestBadUpdatesAreRolledBack(t *testing.T) {
 			w.must(versionA)
 			w.serves(versionA)
 			before := w.fly.Machines(appName)
-			good := *w
-			good.secrets = map[string]string{}
-			for name, value := range w.secrets {
-				good.secrets[name] = value
-			}
 			bad.spoil(w)
 			said, err := w.deploy(versionB)
 			if !errors.Is(err, errRolledBack) || !errors.Is(err, bad.reason) {
@@ -181,9 +179,9 @@ func TestServiceUnavailableForAMoment(t *testing.T) {
 func TestLeaseHeldByAnother(t *testing.T) {
 	w := newWorld(t)
 	w.must(versionA)
-	w.tune = func(d *deployer) { d.leaseWait = 300 * 1e6 }
+	w.tune = func(d *deployer) { d.leaseWait = 300 * time.Millisecond }
 	held := w.fly.Machines(appName)[1].ID
-	w.fly.HoldLease(held, "colleague@example.com", 1500*1e6)
+	release := w.fly.HoldLease(held, "colleague@example.com")
 	before := len(w.fly.Requests())
 	_, err := w.deploy(versionB)
 	if !errors.Is(err, errLeased) || !strings.Contains(err.Error(), "colleague@example.com") {
@@ -192,8 +190,8 @@ func TestLeaseHeldByAnother(t *testing.T) {
 	if now := w.fly.Requests(); len(now) != before {
 		t.Errorf("it did %v all the same", now[before:])
 	}
-	w.tune = func(*deployer) {}
-	w.must(versionB) // waits until it has expired
+	release()
+	w.must(versionB)
 	w.settled(versionB, 2)
 }
 
@@ -216,7 +214,7 @@ func TestRefusedToken(t *testing.T) {
 func TestWithoutTokenNothingIsTouched(t *testing.T) {
 	w := newWorld(t)
 	w.secrets = map[string]string{"FLY_API_TOKEN": ""}
-	w.build = func(context.Context, string, string, string) ([]byte, error) {
+	w.make = func(context.Context, string, string) (v1.Image, error) {
 		t.Error("it was built")
 		return nil, errors.New("not to be built")
 	}

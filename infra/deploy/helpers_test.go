@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/pelletier/go-toml/v2"
 
 	"roomcast/infra/deploy/flytest"
@@ -27,21 +28,21 @@ const (
 	versionB  = "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
 )
 
-// The real function, of two versions; built at first use, once per run of the tests.
+// The images of two versions of the real function; made at first use, once per run.
 var (
-	programA = sync.OnceValues(func() ([]byte, error) { return build(context.Background(), "../..", goarch, versionA) })
-	programB = sync.OnceValues(func() ([]byte, error) { return build(context.Background(), "../..", goarch, versionB) })
+	imageA = sync.OnceValues(func() (v1.Image, error) { return makeImage(context.Background(), "../..", versionA) })
+	imageB = sync.OnceValues(func() (v1.Image, error) { return makeImage(context.Background(), "../..", versionB) })
 )
 
-// program stands in for build: the real function of that revision, from memory.
-func program(_ context.Context, _, _, revision string) ([]byte, error) {
+// ready stands in for makeImage.
+func ready(_ context.Context, _, revision string) (v1.Image, error) {
 	switch revision {
 	case versionA:
-		return programA()
+		return imageA()
 	case versionB:
-		return programB()
+		return imageB()
 	}
-	return nil, fmt.Errorf("no program of version %q", revision)
+	return nil, fmt.Errorf("no image of version %q", revision)
 }
 
 // world is a Fly, a Pusher, and somebody who deploys: a checkout's settings and
@@ -52,7 +53,7 @@ type world struct {
 	pusher  *pushertest.Server
 	toml    map[string]any    // fly.toml as shipped, but quick to fall asleep if told
 	secrets map[string]string // the environment of the deploy
-	build   func(ctx context.Context, root, goarch, revision string) ([]byte, error)
+	make    func(ctx context.Context, root, revision string) (v1.Image, error)
 	tune    func(*deployer)
 }
 
@@ -63,7 +64,7 @@ func newWorld(t *testing.T) *world {
 		t.Fatal(err)
 	}
 	t.Cleanup(push.Close)
-	w := &world{t: t, fly: flytest.New(t), pusher: push, build: program, tune: func(*deployer) {}}
+	w := &world{t: t, fly: flytest.New(t, os.Getenv(programsDir)), pusher: push, make: ready, tune: func(*deployer) {}}
 	t.Setenv("FLY_FLAPS_BASE_URL", w.fly.API()) // fly-go reads it nowhere else
 
 	text, err := os.ReadFile("../../fly.toml")
@@ -106,7 +107,7 @@ func (w *world) command(revision string, out io.Writer, args ...string) command 
 			}
 			return w.fly.Getenv(name)
 		},
-		in: strings.NewReader(""), out: out, build: w.build,
+		in: strings.NewReader(""), out: out, make: w.make,
 		tune: func(d *deployer) { hurry(d); w.tune(d) },
 	}
 }
@@ -114,6 +115,7 @@ func (w *world) command(revision string, out io.Writer, args ...string) command 
 // hurry shortens every wait: this Fly is quick.
 func hurry(d *deployer) {
 	d.patience, d.pace, d.ttl, d.leaseWait = 10*time.Second, 15*time.Millisecond, time.Second, 3*time.Second
+	d.rounds = 10
 }
 
 // deploy runs one and returns what it said.

@@ -9,35 +9,75 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/layout"
 )
 
-// childRole makes this test binary the deploy program, with a program that is built
+// childRole makes this test binary the deploy program, with an image that is made
 // already, so that it can be killed.
 const childRole = "ROOMCAST_DEPLOY_TEST"
 
+// programsDir is where all tests keep what their machines run.
+const programsDir = "ROOMCAST_DEPLOY_PROGRAMS"
+
 func TestMain(m *testing.M) {
-	path := os.Getenv(childRole)
-	if path == "" {
-		os.Exit(m.Run())
+	if path := os.Getenv(childRole); path != "" {
+		asChild(path)
 	}
+	dir, err := os.MkdirTemp("", "roomcast-deploy-test-")
+	if err != nil {
+		panic(err)
+	}
+	os.Setenv(programsDir, dir)
+	code := m.Run()
+	os.RemoveAll(dir)
+	os.Exit(code)
+}
+
+// asChild is main with the image in a directory.
+func asChild(path string) {
 	c := command{args: os.Args[1:], getenv: os.Getenv, in: strings.NewReader(""), out: os.Stdout, tune: hurry,
-		build: func(context.Context, string, string, string) ([]byte, error) { return os.ReadFile(path) }}
+		make: func(context.Context, string, string) (v1.Image, error) { return load(path) }}
 	if err := c.run(context.Background()); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
+	os.Exit(0)
+}
+
+// save and load keep an image as it is, compressed layers and all.
+func save(path string, img v1.Image) error {
+	dir, err := layout.Write(path, empty.Index)
+	if err != nil {
+		return err
+	}
+	return dir.AppendImage(img)
+}
+
+func load(path string) (v1.Image, error) {
+	index, err := layout.ImageIndexFromPath(path)
+	if err != nil {
+		return nil, err
+	}
+	manifest, err := index.IndexManifest()
+	if err != nil {
+		return nil, err
+	}
+	return index.Image(manifest.Manifests[0].Digest)
 }
 
 // killed runs a deploy as a process and kills it as soon as Fly has been asked for
 // the nth change.
 func (w *world) killed(revision string, nth int) {
 	w.t.Helper()
-	binary, err := program(w.t.Context(), "", "", revision)
+	img, err := ready(w.t.Context(), "", revision)
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	path := w.t.TempDir() + "/program"
-	if err := os.WriteFile(path, binary, 0o700); err != nil {
+	path := w.t.TempDir() + "/image"
+	if err := save(path, img); err != nil {
 		w.t.Fatal(err)
 	}
 	self, err := os.Executable()
@@ -104,19 +144,8 @@ func TestKilledBadUpdateIsRolledBack(t *testing.T) {
 		t.Fatalf("deploy: %v", err)
 	}
 	contains(t, said, "back on version "+short(versionA))
-	w.settledVersion(versionA)
+	w.settled(versionA, 2)
 	w.serves(versionA)
-}
-
-// settledVersion is settled but for the marks: a machine put back to what another had
-// carries that one's mark.
-func (w *world) settledVersion(version string) {
-	w.t.Helper()
-	for i, m := range w.fly.Machines(appName) {
-		if m.Metadata[metaVersion] != version || m.Leased {
-			w.t.Errorf("machine %d is %+v, want version %s", i, m, version)
-		}
-	}
 }
 
 // A signal turns a deploy around: what was touched is put back.

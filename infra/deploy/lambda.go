@@ -34,7 +34,7 @@ func (c command) lambda(ctx context.Context) error {
 		return fmt.Errorf("lambda: %w", err)
 	}
 	for _, arch := range []string{"arm64", "amd64"} {
-		program, err := c.build(ctx, *root, arch, revision)
+		program, err := build(ctx, *root, arch, revision)
 		if err != nil {
 			return err
 		}

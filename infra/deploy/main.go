@@ -32,7 +32,7 @@ func main() {
 	// The first signal turns the deploy around, which takes a while; the second one
 	// ends the process where it stands.
 	context.AfterFunc(ctx, stop)
-	c := command{args: os.Args[1:], getenv: os.Getenv, in: os.Stdin, out: os.Stdout, build: build, tune: func(*deployer) {}}
+	c := command{args: os.Args[1:], getenv: os.Getenv, in: os.Stdin, out: os.Stdout, make: makeImage, tune: func(*deployer) {}}
 	if err := c.run(ctx); err != nil {
 		fmt.Fprintln(os.Stderr, "deploy:", err)
 		os.Exit(1)
@@ -45,7 +45,7 @@ type command struct {
 	getenv func(string) string
 	in     io.Reader
 	out    io.Writer
-	build  func(ctx context.Context, root, goarch, revision string) ([]byte, error)
+	make   func(ctx context.Context, root, revision string) (v1.Image, error)
 	tune   func(*deployer) // for tests: shorter waits
 }
 
@@ -128,7 +128,7 @@ func (c command) deploy(ctx context.Context, o options, in inputs, d *deployer, 
 			return err
 		}
 	}
-	prints := secretPrints(d.app, in.values)
+	prints := secretPrints(d.app, in.values, d.rounds)
 	p := makePlan(desired{
 		settings: in.settings, org: o.org, count: o.machines, version: revision, prints: prints,
 		image: d.registry.repo.Digest(digest.String()).String(),
@@ -151,22 +151,27 @@ func (c command) deploy(ctx context.Context, o options, in inputs, d *deployer, 
 	return nil
 }
 
-// image builds the program and the image around it.
+// image makes the image of the checkout.
 func (c command) image(ctx context.Context, o options) (revision string, img v1.Image, digest v1.Hash, err error) {
 	if revision = o.revision; revision == "" {
 		if revision, err = checkout(ctx, o.root, o.allowDirty); err != nil {
 			return "", nil, digest, err
 		}
 	}
-	program, err := c.build(ctx, o.root, goarch, revision)
-	if err != nil {
-		return "", nil, digest, err
-	}
-	if img, err = newImage(program, goarch, revision); err != nil {
+	if img, err = c.make(ctx, o.root, revision); err != nil {
 		return "", nil, digest, err
 	}
 	digest, err = img.Digest()
 	return revision, img, digest, err
+}
+
+// makeImage builds the program and the image around it.
+func makeImage(ctx context.Context, root, revision string) (v1.Image, error) {
+	program, err := build(ctx, root, goarch, revision)
+	if err != nil {
+		return nil, err
+	}
+	return newImage(program, goarch, revision)
 }
 
 // agrees asks the human; anything but yes, and nobody there, is no.
@@ -200,6 +205,7 @@ func (c command) deployer(ctx context.Context, o options, in inputs) (*deployer,
 		url:      strings.TrimSuffix(cmp.Or(o.url, "https://"+app+".fly.dev"), "/"),
 		secret:   webhookSecret(in.values),
 		patience: 90 * time.Second, pace: 500 * time.Millisecond, ttl: 30 * time.Second, leaseWait: 45 * time.Second,
+		rounds: secretRounds,
 	}
 	c.tune(d)
 	return d, nil

@@ -110,8 +110,7 @@ func changedSecrets(prints map[string]string, have state) (changed []string) {
 	return changed
 }
 
-// steps says what to do with each machine. Those that sleep come first: what goes
-// wrong with them, no user meets.
+// steps says what to do with each machine, in an order that disturbs the least.
 func steps(want desired, have state) (steps []step) {
 	count := cmp.Or(want.count, max(2, len(have.machines)))
 	bySlot, surplus := assignSlots(have.machines, count)
@@ -130,7 +129,7 @@ func steps(want desired, have state) (steps []step) {
 			}
 			if len(s.why) > 0 {
 				s.action = update
-			} else if s.machine.Config.Metadata[metaVerified] != config.Metadata[metaConfig] {
+			} else if !proven(s.machine) {
 				s.action, s.why = check, []string{"nobody saw it work"}
 			}
 		}
@@ -143,14 +142,19 @@ func steps(want desired, have state) (steps []step) {
 	return steps
 }
 
+// disturbance orders the steps. First what a deploy left that did not live to see it
+// work: it may be broken. Then what sleeps: what goes wrong there, no user meets. New
+// machines come after those that serve already.
 func disturbance(s step) int {
 	switch {
 	case s.machine == nil:
-		return 2 // machines that are there serve already: first see to them
-	case s.machine.State == fly.MachineStateStarted:
+		return 3
+	case !proven(s.machine):
+		return 0
+	case s.machine.State != fly.MachineStateStarted:
 		return 1
 	}
-	return 0
+	return 2
 }
 
 // lacks reports whether a machine was given other values than Fly has now.

@@ -48,20 +48,35 @@ var _ platform = (*flaps.Client)(nil)
 // the process, where the API is; fly-go leaves no other way to say it.
 func newPlatform(ctx context.Context, token string) (*flaps.Client, error) {
 	return flaps.NewWithOptions(ctx, flaps.NewClientOpts{
-		UserAgent: "roomcast-deploy", Tokens: tokens.Parse(token), Transport: createOnce{http.DefaultTransport},
+		UserAgent: "roomcast-deploy", Tokens: tokens.Parse(token), Transport: careful{http.DefaultTransport},
 	})
 }
 
 // errUncertain is the end of a create of which nobody knows whether it was done.
 var errUncertain = errors.New("no answer to the create")
 
-// createOnce keeps fly-go from repeating what creates something: its client repeats
-// every request that is answered 502 or 503, and a machine created twice is paid
-// twice. Who asked has to look whether it is there; see deployer.launch.
-type createOnce struct{ next http.RoundTripper }
+// careful stands below fly-go's client, which repeats every request that is answered
+// 502 or 503, and makes up for two faults in that.
+//
+// A create must not be repeated: a machine created twice is paid twice. It becomes an
+// error that is not repeated, and who asked has to look whether the thing is there;
+// see rollout.launch.
+//
+// And a request that is repeated is sent from the same reader as the first time
+// (PuerkitoBio/rehttp v1.4.0, Transport.RoundTrip), which net/http may still be
+// reading: a data race, and at times an empty body. So each try gets a copy.
+type careful struct{ next http.RoundTripper }
 
-// RoundTrip turns those answers into an error that the layer above does not repeat.
-func (t createOnce) RoundTrip(r *http.Request) (*http.Response, error) {
+// RoundTrip sends a copy of the request, and tells an uncertain create apart.
+func (t careful) RoundTrip(r *http.Request) (*http.Response, error) {
+	if r.Body != nil {
+		body, err := io.ReadAll(r.Body)
+		if err := errors.Join(err, r.Body.Close()); err != nil {
+			return nil, err
+		}
+		r = r.Clone(r.Context())
+		r.Body = io.NopCloser(bytes.NewReader(body))
+	}
 	answer, err := t.next.RoundTrip(r)
 	if err != nil || !creates(r) {
 		return answer, err

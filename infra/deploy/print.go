@@ -21,14 +21,14 @@ func (p plan) String() string {
 	for _, kind := range p.addresses {
 		line("+", "address", "%s", kind)
 	}
+	if p.push {
+		line("+", "image", "push")
+	}
 	if len(p.secrets) > 0 {
 		line("~", "secrets", "set %s", strings.Join(p.secrets, ", "))
 	}
 	if len(p.foreign) > 0 {
 		line("=", "secrets", "leave alone %s, which are on Fly only", strings.Join(p.foreign, ", "))
-	}
-	if p.push {
-		line("+", "image", "push")
 	}
 	for _, s := range p.steps {
 		line(s.mark(), "machine", "%s", s)

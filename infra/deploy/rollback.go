@@ -10,8 +10,8 @@ import (
 	fly "github.com/superfly/fly-go"
 )
 
-// errRolledBack is a deploy that failed and left everything as it was before.
-var errRolledBack = errors.New("the new version was not kept: everything is as it was before")
+// errRolledBack is a deploy that failed and left the machines as it found them.
+var errRolledBack = errors.New("the new version was not kept, the machines are what they were before")
 
 // errStuck is a deploy that failed and could not be undone.
 var errStuck = errors.New("the new version failed and could not be taken back everywhere: look at the app")

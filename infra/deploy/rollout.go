@@ -126,13 +126,17 @@ func (r *rollout) change(ctx context.Context, s step) (attempt, error) {
 		err = r.leases.take(ctx, m.ID)
 		return attempt{m.ID, r.leases.of(m.ID), m.InstanceID, lastEvent(m)}, err
 	case update:
-		before, err := r.fly.Get(ctx, r.app, s.machine.ID)
+		now, err := r.fly.Get(ctx, r.app, s.machine.ID)
 		if err != nil {
 			return attempt{}, &machineError{s.machine.ID, err}
 		}
-		r.touched = append(r.touched, touched{before.ID, before})
-		in.ID, in.Region, in.Name = before.ID, before.Region, before.Name
-		return r.update(ctx, before, in)
+		before := now
+		if other := r.sibling(s); !proven(now) && other != nil {
+			before = other
+		}
+		r.touched = append(r.touched, touched{now.ID, before})
+		in.ID, in.Region, in.Name = now.ID, now.Region, now.Name
+		return r.update(ctx, now, in)
 	default: // check
 		if before := r.sibling(s); before != nil {
 			r.touched = append(r.touched, touched{before.ID, before})
@@ -156,10 +160,10 @@ func (r *rollout) update(ctx context.Context, now *fly.Machine, in fly.LaunchMac
 
 // sibling is what a machine goes back to if it was changed by a deploy that did not
 // live to see it work: the configuration of another that was seen to. Without one
-// there is nothing to go back to (nil), and it stays as it is.
+// there is nothing to go back to (nil).
 func (r *rollout) sibling(of step) *fly.Machine {
 	for _, s := range r.plan.steps {
-		if s.machine == nil || s.machine == of.machine || s.machine.GetMetadataByKey(metaVerified) == "" {
+		if s.machine == nil || s.machine == of.machine || s.machine.Config == nil || !proven(s.machine) {
 			continue
 		}
 		config := *s.machine.Config

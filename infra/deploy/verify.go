@@ -75,6 +75,9 @@ func (d *deployer) awaitHealth(ctx context.Context, a attempt) error {
 	last := "no answer yet"
 	err := waitFor(limited, d.pace, func() (bool, error) {
 		m, err := d.fly.Get(limited, d.app, a.id)
+		if limited.Err() != nil {
+			return false, context.Cause(limited) // last is what was seen before
+		}
 		if err != nil {
 			last = err.Error()
 			return false, fatal(err)
@@ -99,7 +102,7 @@ func (d *deployer) awaitHealth(ctx context.Context, a attempt) error {
 		}
 		return false, nil
 	})
-	if errors.Is(err, errUnhealthy) || errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
+	if errors.Is(err, errUnhealthy) {
 		return fmt.Errorf("%w after %s: %s", errUnhealthy, d.patience, last)
 	}
 	return err

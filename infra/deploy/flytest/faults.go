@@ -59,17 +59,21 @@ func (s *Server) HideSecrets() {
 	s.hide = true
 }
 
-// HoldLease takes the lease of a machine for somebody else, until ttl has passed.
-func (s *Server) HoldLease(id, owner string, ttl time.Duration) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, a := range s.apps {
-		for _, m := range a.machines {
-			if m.id == id {
-				m.lease = &lease{nonce: s.next("other-%d"), owner: owner, expires: time.Now().Add(ttl)}
+// HoldLease takes the lease of a machine for somebody else, until release.
+func (s *Server) HoldLease(id, owner string) (release func()) {
+	hold := func(l *lease) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		for _, a := range s.apps {
+			for _, m := range a.machines {
+				if m.id == id {
+					m.lease = l
+				}
 			}
 		}
 	}
+	hold(&lease{nonce: "somebody-else", owner: owner, expires: time.Now().Add(time.Hour)})
+	return func() { hold(nil) }
 }
 
 // faulty finds the fault for a request, and counts it.

@@ -16,7 +16,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -56,13 +55,11 @@ type app struct {
 	machines  []*machine
 }
 
-// New starts a Fly without any app, and ends it with the test.
-func New(tb testing.TB) *Server {
+// New starts a Fly without any app, and ends it with the test. What machines run is
+// unpacked into dir, by the digest of its image; a dir that several tests share saves
+// them the unpacking.
+func New(tb testing.TB, dir string) *Server {
 	tb.Helper()
-	dir, err := os.MkdirTemp("", "flytest-")
-	if err != nil {
-		tb.Fatal(err)
-	}
 	s := &Server{
 		Token: "fo1_test-token", tb: tb, dir: dir,
 		changed: make(chan struct{}), apps: map[string]*app{}, programs: map[string]*program{},
@@ -92,7 +89,6 @@ func (s *Server) close() {
 	s.registry.Close()
 	s.api.Close()
 	s.checker.report(s.tb)
-	_ = os.RemoveAll(s.dir) // what is left is in the temporary directory
 }
 
 // Getenv is the environment of a deploy to this Fly. FLY_FLAPS_BASE_URL must also be

@@ -69,8 +69,10 @@ func (s *Server) pull(image string) (*program, error) {
 		return nil, errors.New("flytest: the image runs as root")
 	}
 	p := &program{path: filepath.Join(s.dir, strings.TrimPrefix(ref.DigestStr(), "sha256:")), env: file.Config.Env, ref: ref}
-	if err := unpack(img, file.Config.Entrypoint[0], p.path); err != nil {
-		return nil, err
+	if _, err := os.Stat(p.path); err != nil {
+		if err := unpack(img, file.Config.Entrypoint[0], p.path); err != nil {
+			return nil, err
+		}
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
