@@ -14,15 +14,17 @@ import (
 type front struct {
 	relays []*relay
 	turn   atomic.Uint32
-	deaf   atomic.Bool // bells are lost
-	rung   atomic.Int64
+	heard  atomic.Int64 // bells, lost or not
+	deaf   atomic.Bool  // bells are lost
+	lost   atomic.Int64 // how many were
 }
 
 // ServeHTTP passes a bell on. pg_net never asks twice, so a 503 loses the bell.
 func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	f.rung.Add(1)
+	f.heard.Add(1)
 	body, err := io.ReadAll(io.LimitReader(r.Body, 1<<20))
 	if err != nil || f.deaf.Load() {
+		f.lost.Add(1)
 		w.WriteHeader(http.StatusServiceUnavailable)
 		return
 	}

@@ -58,7 +58,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	o := options{timing: timing{lease: 15 * time.Second, sweep: 10 * time.Second, slack: 10 * time.Second}}
 	flags := flag.NewFlagSet("faults", flag.ContinueOnError)
 	flags.SetOutput(stderr)
-	flags.BoolVar(&o.short, "short", false, "a few faults, with a short lease and sweep; under a minute")
+	flags.BoolVar(&o.short, "short", false, "half of the faults, with a short lease and sweep; under a minute")
 	flags.Uint64Var(&o.seed, "seed", uint64(time.Now().UnixNano()), "of all that is random")
 	flags.StringVar(&o.only, "only", "", "only the faults whose name contains this")
 	flags.BoolVar(&o.markdown, "markdown", false, "print the table as Markdown")
@@ -70,7 +70,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 		return o, fmt.Errorf("unexpected argument %q", flags.Arg(0))
 	}
 	if o.short {
-		o.timing.lease, o.timing.sweep = 3*time.Second, 2*time.Second
+		o.timing.lease, o.timing.sweep = 2*time.Second, time.Second
 	}
 	return o, nil
 }
@@ -98,11 +98,12 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 
 	var results []result
 	for _, f := range chosen {
-		fmt.Fprintf(stderr, "faults: %s…\n", f.name)
+		began := time.Now()
 		r, err := s.suffer(ctx, f)
 		if err != nil {
 			return fmt.Errorf("%s: %w", f.name, err)
 		}
+		fmt.Fprintf(stderr, "faults: %s: %.1f s\n", f.name, time.Since(began).Seconds())
 		results = append(results, r)
 	}
 	printTable(stdout, results, o)

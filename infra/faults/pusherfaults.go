@@ -3,7 +3,10 @@ package main
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"net/http"
+	"slices"
+	"sync"
 	"time"
 
 	"roomcast/shared/pusher/pushertest"
@@ -30,9 +33,9 @@ func (s *scene) catchPublishing(ctx context.Context) (*relay, string, error) {
 	return nil, "", fmt.Errorf("no relay was caught publishing")
 }
 
-// trouble writes, injects what f says, waits, and ends it.
+// trouble writes, has all the faults at work for a while, and ends them.
 func (s *scene) trouble(ctx context.Context, lasts time.Duration, faults ...pushertest.Fault) error {
-	if err := s.write(ctx, 500); err != nil {
+	if err := s.write(ctx, 300); err != nil {
 		return err
 	}
 	var all []*pushertest.Injection
@@ -41,13 +44,11 @@ func (s *scene) trouble(ctx context.Context, lasts time.Duration, faults ...push
 		all = append(all, s.pusher.Inject(f))
 	}
 	wait(ctx, lasts)
+	err := s.until(ctx, "each fault to hit", func() bool {
+		return !slices.ContainsFunc(all, func(i *pushertest.Injection) bool { return i.Hits() == 0 })
+	})
 	s.pusher.Clear()
-	for i, injected := range all {
-		if injected.Hits() == 0 {
-			return fmt.Errorf("fault %d hit nothing", i)
-		}
-	}
-	return nil
+	return err
 }
 
 // some is about d, by chance, and half as long in the short form.
@@ -69,34 +70,36 @@ func pusherHangs(ctx context.Context, s *scene) error {
 
 // pusherResets cuts connections before and after it has accepted what they brought.
 func pusherResets(ctx context.Context, s *scene) error {
-	const many = 25
 	return s.trouble(ctx, s.some(5*time.Second),
-		pushertest.Fault{Reset: true, Times: many}, pushertest.Fault{ResetAfterAccept: true, Times: many})
+		pushertest.Fault{Reset: true, Match: s.oneIn(4)}, pushertest.Fault{ResetAfterAccept: true, Match: s.oneIn(4)})
 }
 
 func pusherRubbish(ctx context.Context, s *scene) error {
 	return s.trouble(ctx, s.some(4*time.Second), pushertest.Fault{AnswerAfterAccept: "<html>\x00 {welcome"})
 }
 
+// pusherStorms answers half of all requests with something else each time.
 func pusherStorms(ctx context.Context, s *scene) error {
-	storm := []pushertest.Fault{{Status: http.StatusTooManyRequests, RetryAfter: time.Second, Times: 1}}
+	storm := []pushertest.Fault{{Status: http.StatusTooManyRequests, RetryAfter: time.Second, Match: s.oneIn(20)}}
 	for _, status := range []int{500, 503, 429, 502, 408, 504} {
-		storm = append(storm, pushertest.Fault{Status: status, Times: 1 + s.rnd.IntN(8)})
+		storm = append(storm, pushertest.Fault{Status: status, Match: s.oneIn(10)})
 	}
-	s.rnd.Shuffle(len(storm), func(i, j int) { storm[i], storm[j] = storm[j], storm[i] })
-	if err := s.write(ctx, 500); err != nil {
-		return err
+	return s.trouble(ctx, s.some(6*time.Second), storm...)
+}
+
+// oneIn matches one request in n.
+func (s *scene) oneIn(n int) func(*http.Request) bool {
+	var mu sync.Mutex // requests come side by side
+	rnd := rand.New(rand.NewPCG(s.rnd.Uint64(), 0))
+	return func(*http.Request) bool {
+		mu.Lock()
+		defer mu.Unlock()
+		return rnd.IntN(n) == 0
 	}
-	last := (*pushertest.Injection)(nil)
-	for _, f := range storm {
-		f.Path = publishing
-		last = s.pusher.Inject(f)
-	}
-	return s.until(ctx, "the storm to pass", func() bool { return last.Hits() > 0 })
 }
 
 func pusherDown(ctx context.Context, s *scene) error {
-	if err := s.write(ctx, 500); err != nil {
+	if err := s.write(ctx, 300); err != nil {
 		return err
 	}
 	s.pusher.Stop()
@@ -108,14 +111,14 @@ func pusherDown(ctx context.Context, s *scene) error {
 // with them.
 func poison(ctx context.Context, s *scene) error {
 	s.chat.poison = true
-	return s.write(ctx, 3000)
+	return s.write(ctx, 1500)
 }
 
 // sickRoom has Pusher fail on one room until everything else is through.
 func sickRoom(ctx context.Context, s *scene) error {
 	sick := s.room()
 	s.pusher.Inject(pushertest.Fault{Path: publishing, Channel: "private-room-" + sick, Status: http.StatusInternalServerError})
-	if err := s.write(ctx, 2000); err != nil {
+	if err := s.write(ctx, 1000); err != nil {
 		return err
 	}
 	s.chat.stop()

@@ -15,15 +15,15 @@ import (
 type fault struct {
 	name  string
 	short bool // part of the short form
-	// breaks brings the fault about, lifts it again and returns. Writers write
-	// meanwhile, unless it says otherwise.
+	// breaks brings the fault about, lifts it again and returns. Where the fault is
+	// one moment, it says by lift that the healing begins there.
 	breaks func(ctx context.Context, s *scene) error
 }
 
 const (
 	roomsOfAFault = 12
 	writers       = 4
-	writePause    = 8 * time.Millisecond
+	writePause    = 3 * time.Millisecond
 	giveUp        = 90 * time.Second // the wait for messages that do not come
 )
 
@@ -33,7 +33,8 @@ type scene struct {
 	chat   *chat
 	ledger *ledger
 	rnd    *rand.Rand
-	notes  []string // for the line below the table
+	notes  []string  // for the line below the table
+	lifted time.Time // when the healing began
 }
 
 // suffer runs a fault from a system at rest to a system that has healed.
@@ -52,15 +53,23 @@ func (s *stack) suffer(ctx context.Context, f fault) (result, error) {
 	err := f.breaks(ctx, sc)
 	sc.chat.stop()
 	sc.ledger.onAccept(nil)
-	if err != nil {
-		return result{}, err
+	if ctx.Err() != nil {
+		return result{}, ctx.Err()
 	}
-	lifted := time.Now()
+	if err != nil {
+		sc.ledger.complain("could not be brought about: %v", err)
+		if err := sc.repair(ctx); err != nil {
+			return result{}, err
+		}
+	}
+	if sc.lifted.IsZero() {
+		sc.lift()
+	}
 	if err := sc.lookUp(ctx); err != nil {
 		return result{}, err
 	}
 	drained := sc.drain(ctx)
-	took := time.Since(lifted)
+	took := time.Since(sc.lifted)
 	parked, err := sc.parked(ctx)
 	if err != nil {
 		return result{}, err
@@ -71,6 +80,9 @@ func (s *stack) suffer(ctx context.Context, f fault) (result, error) {
 	}
 	return r, sc.repair(ctx)
 }
+
+// lift notes that the fault is over and the system can heal.
+func (s *scene) lift() { s.lifted = time.Now() }
 
 func nameSeed(name string) (n uint64) {
 	for _, b := range []byte(name) {
