@@ -1,0 +1,82 @@
+package parity
+
+import (
+	"math"
+	"testing"
+	"time"
+)
+
+// Pages that do as they are told keep the receipts near what one process wants,
+// however many they are, and a few pages report every minute.
+func TestLoadSettles(t *testing.T) {
+	for _, tt := range []struct {
+		pages float64
+		every time.Duration
+		share float64
+	}{
+		{20, time.Minute, 1},
+		{300, time.Minute, 1},
+		{3000, 10 * time.Minute, 1},
+		{45000, 15 * time.Minute, 0.1},
+	} {
+		var l load
+		now := time.Date(2026, 11, 22, 20, 0, 0, 0, time.UTC)
+		every, share := l.arrived(now)
+		for range 5 { // minutes
+			arriving := int(math.Round(tt.pages * share / every.Minutes()))
+			for i := range arriving {
+				every, share = l.arrived(now.Add(time.Duration(i) * time.Minute / time.Duration(arriving)))
+			}
+			now = now.Add(time.Minute)
+		}
+		if off := math.Abs(every.Seconds()/tt.every.Seconds() - 1); off > 0.02 || math.Abs(share/tt.share-1) > 0.02 {
+			t.Errorf("%v pages: every %v, share %.3f; want %v, %v", tt.pages, every, share, tt.every, tt.share)
+		}
+	}
+}
+
+// A bucket's number, as receipt.go tells pages to find it, is the one whose edges hold
+// the delay.
+func TestEdges(t *testing.T) {
+	for ms := 1; ms < 60000; ms += 7 {
+		i := min(31, int(math.Ceil(2*math.Log2(float64(ms)))))
+		d := time.Duration(ms) * time.Millisecond
+		if i < 31 && d > Edge(i)+time.Nanosecond || i > 0 && d < Edge(i-1)-time.Nanosecond {
+			t.Fatalf("%v is not in bucket %d", d, i)
+		}
+	}
+}
+
+func TestQuantiles(t *testing.T) {
+	var counts [Buckets]int64
+	for ms := 1.0; ms <= 1000; ms++ {
+		counts[int(math.Ceil(2*math.Log2(ms)))]++
+	}
+	d := newDelays(counts[:])
+	for _, tt := range []struct{ got, want float64 }{{d.P50, 500}, {d.P95, 950}, {d.P99, 990}} {
+		if math.Abs(tt.got/tt.want-1) > 0.2 {
+			t.Errorf("got %.0f, want about %.0f", tt.got, tt.want)
+		}
+	}
+	if none := newDelays(nil); none.P95 != 0 || none.Count != 0 {
+		t.Errorf("of nothing: %+v", none)
+	}
+	late := make([]int64, Buckets)
+	late[31] = 5
+	if got := newDelays(late).P50; math.Abs(got-ms(Edge(30))) > 1 {
+		t.Errorf("of the open bucket: %.0f", got)
+	}
+}
+
+func TestNumbersAsPeopleReadThem(t *testing.T) {
+	for n, want := range map[int64]string{0: "0", 999: "999", 1000: "1,000", 1234567: "1,234,567", -1000: "-1,000", -100: "-100"} {
+		if got := number(n); got != want {
+			t.Errorf("%d is written %s", n, got)
+		}
+	}
+	for v, want := range map[float64]string{0: "–", 3.14: "3.1 ms", 42.4: "42 ms", 994: "994 ms", 1234: "1.23 s", 32768: "33 s"} {
+		if got := millis(v); got != want {
+			t.Errorf("%v is written %s", v, got)
+		}
+	}
+}

@@ -1,0 +1,125 @@
+// Package parity tells when it is safe to leave Supabase Realtime.
+//
+// While a chat listens to both, its pages count what came by which way and post the
+// counts as receipts (receipt.go). The operator reads them as a certificate: what each
+// side lost, how late each was, and whether that is enough to cut over (gate.go).
+// Receipts are the word of members: each may count for the rooms they can read, no
+// more. Beside them stands the audit, which asks the database alone.
+package parity
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"roomcast/shared/outbox"
+	"roomcast/shared/web"
+)
+
+const (
+	// noteTimeout bounds the writing of one receipt.
+	noteTimeout = 3 * time.Second
+	// maxAtOnce is how many receipts may be at the database together. They share the
+	// pool with what users wait for, and can wait themselves.
+	maxAtOnce = 3
+	// busyRetry is when a page may try again that found it full, or the database away.
+	busyRetry = 30 * time.Second
+)
+
+// Reader decides who may read a room; *authorize.Handler is one. Its errors are
+// answers: a *web.Error of 401, 403 or 503.
+type Reader interface {
+	Reader(r *http.Request, room string) (userID string, err error)
+}
+
+// Store keeps receipts and knows the outbox; *outbox.DB is one.
+type Store interface {
+	NoteReceipt(ctx context.Context, r outbox.Receipt) (outcome string, err error)
+	Evidence
+}
+
+// Evidence is what a report is made of; *outbox.DB has it.
+type Evidence interface {
+	Parity(ctx context.Context, since time.Time, maxRooms int) (outbox.Parity, error)
+	Audit(ctx context.Context, since time.Duration) ([]outbox.Finding, error)
+}
+
+var _ Store = (*outbox.DB)(nil)
+
+// Config is what a Handler is made of.
+type Config struct {
+	Reader  Reader
+	Store   Store            // nil in forward-only mode, which has nothing to compare
+	Secrets []string         // WEBHOOK_SECRET: any of them opens the report
+	Now     func() time.Time // nil is time.Now
+}
+
+// Handler answers POST /parity and GET /parity.
+type Handler struct {
+	reader  Reader
+	store   Store
+	secrets []string
+	now     func() time.Time
+	load    load
+	slots   chan struct{}
+}
+
+// New returns a Handler.
+func New(cfg Config) *Handler {
+	h := &Handler{reader: cfg.Reader, store: cfg.Store, secrets: cfg.Secrets, now: cfg.Now, slots: make(chan struct{}, maxAtOnce)}
+	if h.now == nil {
+		h.now = time.Now
+	}
+	return h
+}
+
+// Answer is what a page is told in return for a receipt.
+type Answer struct {
+	Every  int     `json:"every"`            // seconds until the next one
+	Share  float64 `json:"share"`            // of the pages, that go on sending
+	Repeat bool    `json:"repeat,omitempty"` // this one was counted before
+}
+
+var errForwardOnly = web.NotFound("this function is in forward-only mode, which has no outbox to compare with")
+
+// Receive handles POST /parity: a page's receipt, with the user's Supabase JWT. The
+// user must be allowed to read the room. Repeats are harmless.
+func (h *Handler) Receive(w http.ResponseWriter, r *http.Request) error {
+	if h.store == nil {
+		return errForwardOnly
+	}
+	select {
+	case h.slots <- struct{}{}:
+		defer func() { <-h.slots }()
+	default:
+		return web.Unavailable("too many receipts at once", busyRetry, nil)
+	}
+	receipt, err := readReceipt(w, r)
+	if err != nil {
+		return err
+	}
+	user, err := h.reader.Reader(r, receipt.Room)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), noteTimeout)
+	defer cancel()
+	now := h.now()
+	outcome, err := h.store.NoteReceipt(ctx, outbox.Receipt{
+		UserID: user, Page: receipt.Page, Room: receipt.Room, N: receipt.N, Seen: receipt.seen(now),
+	})
+	switch {
+	case r.Context().Err() != nil:
+		return r.Context().Err() // the page is gone, and what it counted noted or not
+	case err != nil:
+		return web.Unavailable("receipts cannot be kept right now", busyRetry, err)
+	case outcome == outbox.ReceiptEarly:
+		return &web.Error{Status: http.StatusTooManyRequests, Field: "n", Reason: "grows faster than once in five seconds", RetryAfter: minEvery}
+	case outcome == outbox.ReceiptMany:
+		return &web.Error{Status: http.StatusTooManyRequests, Field: "page", Reason: "this user has opened too many", RetryAfter: maxEvery}
+	}
+	every, share := h.load.arrived(now)
+	return web.WriteJSON(w, http.StatusOK, Answer{
+		Every: int(every.Seconds()), Share: share, Repeat: outcome == outbox.ReceiptRepeat,
+	})
+}

@@ -1,0 +1,202 @@
+package parity_test
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"roomcast/functions/parity"
+	"roomcast/shared/outbox"
+)
+
+func post(t *testing.T, address, bearer, body string) (int, http.Header, string) {
+	t.Helper()
+	return do(t, "POST", address, body, map[string]string{"Authorization": "Bearer " + bearer, "Content-Type": "application/json"})
+}
+
+func do(t *testing.T, method, address, body string, headers map[string]string) (int, http.Header, string) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), method, address, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, value := range headers {
+		req.Header.Set(name, value)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	answer, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resp.StatusCode, resp.Header, string(answer)
+}
+
+// The examples are the contract with roomcast.js.
+func TestExamplesAreReceipts(t *testing.T) {
+	files, err := filepath.Glob("testdata/receipts/*.json")
+	if err != nil || len(files) < 3 {
+		t.Fatalf("%v, %v", files, err)
+	}
+	for _, file := range files {
+		body, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := parity.ParseReceipt(body); err != nil {
+			t.Errorf("%s: %v", file, err)
+		}
+	}
+}
+
+func example(t *testing.T, sentAt time.Time) string {
+	t.Helper()
+	body, err := os.ReadFile("testdata/receipts/usual.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.Replace(string(body), "1795379273116", fmt.Sprint(sentAt.UnixMilli()), 1)
+}
+
+func TestReceiptIsNoted(t *testing.T) {
+	store := &fake{outcome: outbox.ReceiptNoted}
+	status, header, body := post(t, serve(t, store), "member", example(t, now.Add(-time.Second)))
+	if status != 200 || body != `{"every":60,"share":1}`+"\n" || header.Get("Cache-Control") != "no-store" {
+		t.Errorf("%d %v %s", status, header, body)
+	}
+	want := []outbox.Receipt{{UserID: user, Page: page, N: 3, Room: "5ea51de0-0000-4000-8000-000000000010", Seen: outbox.Seen{
+		Both: 40, OnlyPusher: 1, Fetched: 1, SupabaseFlips: 1,
+		PusherDelays: []int64{0, 0, 0, 0, 0, 0, 2, 9, 21, 8}, SupabaseDelays: []int64{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 4, 17, 15, 3}}}}
+	if diff := cmp.Diff(want, store.noted); diff != "" {
+		t.Errorf("noted (-want +got):\n%s", diff)
+	}
+	store.outcome = outbox.ReceiptRepeat
+	if _, _, body := post(t, serve(t, store), "member", example(t, now)); !strings.Contains(body, `"repeat":true`) {
+		t.Errorf("a repeat is answered %s", body)
+	}
+}
+
+// Counts are believed, delays by a clock that is off are not.
+func TestClockThatIsOff(t *testing.T) {
+	for _, off := range []time.Duration{-3 * time.Second, 3 * time.Second, -1e6 * time.Hour} {
+		store := &fake{outcome: outbox.ReceiptNoted}
+		post(t, serve(t, store), "member", example(t, now.Add(off)))
+		if got := store.noted[0].Seen; got.Skewed != 1 || got.PusherDelays != nil || got.SupabaseDelays != nil || got.Both != 40 {
+			t.Errorf("%v off: %+v", off, got)
+		}
+	}
+}
+
+func TestReceiptIsRefused(t *testing.T) {
+	with := func(key string, value any) string {
+		r := map[string]any{"page": page, "n": 1, "room": "lobby", "sent_at": now.UnixMilli(), "both": 1}
+		r[key] = value
+		body, err := json.Marshal(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(body)
+	}
+	good := with("n", 1)
+	for name, tt := range map[string]struct {
+		bearer, body string
+		store        *fake
+		status       int
+		field        string
+	}{
+		"no token":         {"", good, &fake{}, 401, "Authorization"},
+		"the secret":       {secret, good, &fake{}, 401, "Authorization"},
+		"another's room":   {"member", with("room", "elsewhere"), &fake{}, 403, ""},
+		"no room":          {"member", with("room", ""), &fake{}, 400, "room"},
+		"long room":        {"member", with("room", strings.Repeat("x", 200)), &fake{}, 400, "room"},
+		"page is no uuid":  {"member", with("page", "me"), &fake{}, 400, "page"},
+		"upper case":       {"member", with("page", strings.ToUpper(page)), &fake{}, 400, "page"},
+		"n from 0":         {"member", with("n", 0), &fake{}, 400, "n"},
+		"n is text":        {"member", with("n", "1"), &fake{}, 400, "n"},
+		"negative":         {"member", with("only_supabase", -1), &fake{}, 400, "only_supabase"},
+		"huge":             {"member", with("both", 1e7), &fake{}, 400, "both"},
+		"beyond int64":     {"member", with("both", 1e30), &fake{}, 400, "both"},
+		"33 buckets":       {"member", with("delays", map[string]any{"pusher": make([]int, 33)}), &fake{}, 400, "delays.pusher"},
+		"negative bucket":  {"member", with("delays", map[string]any{"supabase": []int{0, -1}}), &fake{}, 400, "delays.supabase"},
+		"negative repeats": {"member", with("repeats", map[string]any{"pusher": -1}), &fake{}, 400, "repeats.pusher"},
+		"half an object":   {"member", good[:20], &fake{}, 400, "body"},
+		"a list":           {"member", "[]", &fake{}, 400, "body"},
+		"5 kB":             {"member", with("x", strings.Repeat("x", 5000)), &fake{}, 413, "body"},
+		"too soon":         {"member", good, &fake{outcome: outbox.ReceiptEarly}, 429, "n"},
+		"too many pages":   {"member", good, &fake{outcome: outbox.ReceiptMany}, 429, "page"},
+		"database away":    {"member", good, &fake{err: errors.New("down")}, 503, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			status, header, body := post(t, serve(t, tt.store), tt.bearer, tt.body)
+			var reply struct{ Error, Field string }
+			if err := json.Unmarshal([]byte(body), &reply); err != nil || status != tt.status || reply.Field != tt.field || reply.Error == "" {
+				t.Errorf("%d %s", status, body)
+			}
+			if (status == 429 || status == 503) != (header.Get("Retry-After") != "") {
+				t.Errorf("status %d with Retry-After %q", status, header.Get("Retry-After"))
+			}
+			if status < 429 && len(tt.store.noted) > 0 {
+				t.Error("noted all the same")
+			}
+		})
+	}
+}
+
+func TestForwardOnlyHasNoParity(t *testing.T) {
+	address := serve(t, nil)
+	if status, _, _ := post(t, address, "member", example(t, now)); status != 404 {
+		t.Errorf("POST: %d", status)
+	}
+	if status, _, _ := do(t, "GET", address, "", map[string]string{"Authorization": "Bearer " + secret}); status != 404 {
+		t.Errorf("GET: %d", status)
+	}
+}
+
+// Receipts may not use up the connections that users wait for.
+func TestReceiptsAtOnceAreFew(t *testing.T) {
+	store := &fake{outcome: outbox.ReceiptNoted, entered: make(chan struct{}), leave: make(chan struct{})}
+	address := serve(t, store)
+	var others sync.WaitGroup
+	for range 3 {
+		others.Go(func() { post(t, address, "member", example(t, now)) })
+		<-store.entered
+	}
+	if status, _, body := post(t, address, "member", example(t, now)); status != 503 {
+		t.Errorf("the fourth: %d %s", status, body)
+	}
+	close(store.leave)
+	others.Wait()
+	if len(store.noted) != 3 {
+		t.Errorf("%d noted, want 3", len(store.noted))
+	}
+}
+
+func FuzzParseReceipt(f *testing.F) {
+	files, _ := filepath.Glob("testdata/receipts/*.json")
+	for _, file := range files {
+		body, err := os.ReadFile(file)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(body)
+	}
+	f.Fuzz(func(t *testing.T, body []byte) {
+		r, err := parity.ParseReceipt(body)
+		if err == nil && (r.N < 1 || r.Both < 0 || len(r.Delays.Pusher) > parity.Buckets || len(r.Page) != 36) {
+			t.Errorf("accepted %+v", r)
+		}
+	})
+}

@@ -1,0 +1,83 @@
+package parity
+
+import (
+	"bytes"
+	"net/http"
+	"strings"
+	"time"
+
+	"roomcast/shared/web"
+)
+
+// Show handles GET /parity: the certificate, as a page to print, as JSON or as text, by
+// ?format= or Accept. Repeats are harmless.
+//
+// It wants WEBHOOK_SECRET: as a bearer token, or, since nobody can give a browser one,
+// as the password of HTTP Basic, with any user name; a browser asks for it. Never in
+// the URL, which histories, logs and referrers keep.
+func (h *Handler) Show(w http.ResponseWriter, r *http.Request) error {
+	w.Header().Add("Vary", "Accept")
+	if !h.isOperator(r) {
+		return challenge(w)
+	}
+	if h.store == nil {
+		return errForwardOnly
+	}
+	ask, err := ParseAsk(r.URL.RawQuery)
+	if err != nil {
+		return err
+	}
+	form, err := formatOf(r.URL.Query(), func(mediaType string) bool {
+		return strings.Contains(r.Header.Get("Accept"), mediaType)
+	})
+	if err != nil {
+		return err
+	}
+	report, err := Compile(r.Context(), h.store, ask, h.now())
+	switch {
+	case r.Context().Err() != nil:
+		return r.Context().Err()
+	case err != nil:
+		return web.Unavailable("the evidence cannot be read right now", 5*time.Second, err)
+	}
+	return send(w, report, form)
+}
+
+// isOperator checks both ways of showing the secret. Two Authorization headers are none.
+func (h *Handler) isOperator(r *http.Request) bool {
+	secret, ok := web.Bearer(r)
+	if !ok && len(r.Header.Values("Authorization")) == 1 {
+		_, secret, ok = r.BasicAuth()
+	}
+	return ok && web.SecretIn(secret, h.secrets)
+}
+
+// challenge answers 401 by itself: the house's own answer offers Bearer only, for which
+// no browser opens a dialogue.
+func challenge(w http.ResponseWriter) error {
+	w.Header().Set("WWW-Authenticate", `Basic realm="Roomcast: any name, WEBHOOK_SECRET as the password", charset="UTF-8"`)
+	return web.WriteJSON(w, http.StatusUnauthorized, map[string]string{
+		"error": "wants WEBHOOK_SECRET, as a bearer token or as the password of HTTP Basic", "field": "Authorization",
+	})
+}
+
+func send(w http.ResponseWriter, report *Report, form format) error {
+	if form == formatJSON {
+		return web.WriteJSON(w, http.StatusOK, report)
+	}
+	var body bytes.Buffer
+	header := w.Header()
+	header.Set("Content-Type", "text/plain; charset=utf-8")
+	if form == formatPage {
+		header.Set("Content-Type", "text/html; charset=utf-8")
+		// This answer alone may style itself, by this very sheet and no other.
+		header.Set("Content-Security-Policy", "default-src 'none'; style-src '"+sheetHash()+"'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
+		writePage(&body, report)
+	} else {
+		if err := report.WriteText(&body); err != nil {
+			return err
+		}
+	}
+	_, _ = w.Write(body.Bytes()) // a caller who is gone is nobody to tell
+	return nil
+}

@@ -1,0 +1,68 @@
+package parity
+
+import (
+	"fmt"
+	"io"
+	"text/tabwriter"
+)
+
+// WriteText writes the report for a terminal, in at most a screen: the verdict, what it
+// stands on, and the rooms with trouble.
+func (r *Report) WriteText(to io.Writer) error {
+	w := tabwriter.NewWriter(to, 0, 0, 2, ' ', 0)
+	verdict := "NOT YET"
+	if r.Gate.Safe {
+		verdict = "SAFE TO CUT OVER"
+	}
+	fmt.Fprintf(w, "%s\t%s to %s UTC\n\n", verdict, when(r.From), when(r.At))
+	for _, c := range r.Gate.Checks {
+		sign := "ok"
+		if !c.OK {
+			sign = "NO"
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t(%s)\n", sign, c.Name, c.Got, c.Want)
+	}
+	for _, c := range r.Gate.Missing() {
+		fmt.Fprintf(w, "\n%s: %s\n", c.Name, c.Advice)
+	}
+	fmt.Fprintf(w, "\n%s messages committed; %s events compared, %s seen by both\n\n", number(r.Messages), number(r.Compared), number(r.Both))
+	fmt.Fprint(w, "\tPusher\tSupabase\n")
+	for _, row := range []struct {
+		label            string
+		pusher, supabase int64
+	}{
+		{"lost", r.OnlySupabase, r.OnlyPusher}, {"repeats", r.Repeats.Pusher, r.Repeats.Supabase}, {"order flips", r.Flips.Pusher, r.Flips.Supabase},
+	} {
+		fmt.Fprintf(w, "%s\t%s\t%s\n", row.label, number(row.pusher), number(row.supabase))
+	}
+	fmt.Fprintf(w, "caught up\t%s\tcannot\n", number(r.Fetched))
+	fmt.Fprintf(w, "median\t%s\t%s\n", millis(r.Pusher.P50), millis(r.Supabase.P50))
+	fmt.Fprintf(w, "p95\t%s\t%s\n", millis(r.Pusher.P95), millis(r.Supabase.P95))
+	r.writeTrouble(w)
+	if err := w.Flush(); err != nil {
+		return fmt.Errorf("write report: %w", err)
+	}
+	return nil
+}
+
+// writeTrouble lists the rooms that lost anything, and what the audit found.
+func (r *Report) writeTrouble(w io.Writer) {
+	for i, room := range r.Rooms {
+		if i == 10 || room.OnlySupabase+room.OnlyPusher == 0 {
+			break
+		}
+		if i == 0 {
+			fmt.Fprint(w, "\nroom\tonly Supabase\tonly Pusher\tcompared\n")
+		}
+		fmt.Fprintf(w, "%q\t%s\t%s\t%s\n", room.Room, number(room.OnlySupabase), number(room.OnlyPusher), number(room.Compared))
+	}
+	for _, f := range r.Audit {
+		if todo := remedy(f); todo != "" {
+			rows := "?"
+			if f.Count != nil {
+				rows = number(*f.Count)
+			}
+			fmt.Fprintf(w, "\naudit: %s: %s. %s\n", question(f.Problem, f.Table), rows, todo)
+		}
+	}
+}
