@@ -1,0 +1,59 @@
+package members
+
+import (
+	"strings"
+	"unicode/utf8"
+
+	"roomcast/shared/event"
+	"roomcast/shared/outbox"
+	"roomcast/shared/pusher"
+)
+
+// The webhook events that presence is made of
+// (pusher.com/docs/channels/server_api/webhooks). Others are passed over.
+const (
+	memberAdded    = "member_added"
+	memberRemoved  = "member_removed"
+	channelVacated = "channel_vacated" // heals what a lost member_removed left behind
+)
+
+// digest reduces one webhook's events, which are in order, to the last word on each
+// user of each room. Of a room that was vacated nobody is left but those who came
+// back afterwards; the empty user stands for all whom only the store knows.
+func digest(events []pusher.WebhookEvent) []outbox.Presence {
+	type place struct{ room, user string }
+	at := make(map[place]int)
+	var said []outbox.Presence
+	say := func(room, user string, online bool) {
+		p := place{room, user}
+		if i, ok := at[p]; ok {
+			said[i].Online = online
+			return
+		}
+		at[p] = len(said)
+		said = append(said, outbox.Presence{Room: room, UserID: user, Online: online})
+	}
+	for _, e := range events {
+		kind, room, err := event.ParseChannel(e.Channel)
+		if err != nil || kind != event.Presence || !storable(room) {
+			continue // another application's channel
+		}
+		switch e.Name {
+		case memberAdded, memberRemoved:
+			if e.UserID != "" && utf8.RuneCountInString(e.UserID) <= pusher.MaxUserID && storable(e.UserID) {
+				say(room, e.UserID, e.Name == memberAdded)
+			}
+		case channelVacated:
+			for i := range said {
+				if said[i].Room == room {
+					said[i].Online = false
+				}
+			}
+			say(room, "", false)
+		}
+	}
+	return said
+}
+
+// storable reports whether a text in Postgres can hold s.
+func storable(s string) bool { return utf8.ValidString(s) && strings.IndexByte(s, 0) < 0 }

@@ -1,0 +1,100 @@
+// Package members answers POST /webhooks/pusher: who is online in which room.
+//
+// Pusher tells when a user's first connection enters a presence channel and when
+// the last one leaves it: users, not connections. It tells late (a leaving by up to
+// 75 s), repeats what was not answered for five minutes, and keeps no order. What is
+// kept of it (roomcast.presence) is therefore hearsay: good for a green dot, never
+// for a decision. Who may read a room is the tables' to say; their changes come by
+// way of the outbox.
+package members
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	"roomcast/shared/outbox"
+	"roomcast/shared/pusher"
+	"roomcast/shared/web"
+)
+
+const (
+	// maxBody bounds a webhook in bytes: thousands of events, where Pusher sends what
+	// happened in a second at most.
+	maxBody = 1 << 20
+	// maxAge and maxAhead bound what is believed by its own time. Pusher repeats for
+	// 5 minutes, and a leaving comes up to 75 s late; the rest is for clocks. Beyond
+	// that a signed body is a recording.
+	maxAge   = 10 * time.Minute
+	maxAhead = time.Minute
+
+	noteTimeout = 5 * time.Second
+	retryAfter  = time.Second
+)
+
+// Verifier tells a webhook of Pusher's from others; *pusher.Client is one.
+type Verifier interface {
+	Webhook(header http.Header, body []byte) (*pusher.Webhook, error)
+}
+
+// Store keeps who is online; *outbox.DB is one.
+type Store interface {
+	NotePresence(ctx context.Context, said []outbox.Presence, at time.Time, announce bool) (changed []outbox.Presence, err error)
+}
+
+var (
+	_ Verifier = (*pusher.Client)(nil)
+	_ Store    = (*outbox.DB)(nil)
+)
+
+// Handler answers Pusher's presence webhooks.
+type Handler struct {
+	Verifier Verifier
+	Store    Store
+	// Announce puts what changed into the outbox, as user-online and user-offline.
+	Announce bool
+	// Ring wakes the relay after it did.
+	Ring  func()
+	Clock func() time.Time
+}
+
+// Presence handles POST /webhooks/pusher. Repeats are harmless, and so are webhooks
+// that come in another order than they were sent in. It answers 204 to all that
+// needs no repeating; anything else makes Pusher repeat it for five minutes.
+func (h *Handler) Presence(w http.ResponseWriter, r *http.Request) error {
+	body, err := web.Body(w, r, maxBody)
+	if err != nil {
+		return err
+	}
+	hook, err := h.Verifier.Webhook(r.Header, body)
+	switch {
+	case errors.Is(err, pusher.ErrWebhookBody):
+		return web.BadRequest("body", "is no webhook")
+	case err != nil:
+		return web.Unauthorized("not signed by this app", err)
+	}
+	if age := h.Clock().Sub(hook.Time); age > maxAge || age < -maxAhead {
+		return web.Forbidden("too old, or from the future; check this machine's clock", nil)
+	}
+	if said := digest(hook.Events); len(said) > 0 {
+		if err := h.note(r.Context(), said, hook.Time); err != nil {
+			return err
+		}
+	}
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+func (h *Handler) note(ctx context.Context, said []outbox.Presence, at time.Time) error {
+	ctx, cancel := context.WithTimeout(ctx, noteTimeout)
+	defer cancel()
+	changed, err := h.Store.NotePresence(ctx, said, at, h.Announce)
+	if err != nil {
+		return web.Unavailable("presence cannot be kept right now", retryAfter, err)
+	}
+	if h.Announce && len(changed) > 0 {
+		h.Ring()
+	}
+	return nil
+}
