@@ -141,7 +141,7 @@ func judgeAudit(r *Report) Check {
 // remedy says what to do about each of the audit's problems.
 func remedy(f outbox.Finding) string {
 	if f.Count == nil {
-		return "Name a column with roomcast.auditing(), or add an index that begins with it."
+		return f.Note // says why, and what would change it
 	}
 	if *f.Count == 0 {
 		return ""

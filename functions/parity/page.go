@@ -168,7 +168,11 @@ func (p page) delays() {
 
 func (p page) course() {
 	p.put(`<h2>Hour by hour</h2><p>Above the line, the events that pages compared; below it, what only one side brought.</p>`)
-	p.put(`<figure>%s</figure><p class="legend"><span class="key m">compared</span><span class="key s">lost by Supabase Realtime</span><span class="key l">lost by Roomcast</span></p>`,
+	if p.Compared == 0 {
+		p.put(`<p class="none">No receipt has come yet.</p>`)
+		return
+	}
+	p.put(`<figure class="wide">%s</figure><p class="legend"><span class="key m">compared</span><span class="key s">lost by Supabase Realtime</span><span class="key l">lost by Roomcast</span></p>`,
 		drawHours(p.ByHour))
 }
 
@@ -217,16 +221,13 @@ func (p page) audit() {
 		p.put(`<p class="none">The audit did not end in time.</p>`)
 		return
 	}
-	p.put(`<div class="wide"><table><thead><tr><th>question</th><th>rows</th><th></th></tr></thead><tbody>`)
+	p.put(`<div class="wide"><table class="findings"><thead><tr><th>question</th><th>rows</th><th></th></tr></thead><tbody>`)
 	for _, f := range p.Audit {
-		cell, note := raw(`<td class="loss">?</td>`), f.Note
+		cell := raw(`<td class="loss">?</td>`)
 		if f.Count != nil {
-			cell, note = p.count(*f.Count, "loss"), ""
+			cell = p.count(*f.Count, "loss")
 		}
-		if todo := remedy(f); todo != "" {
-			note += " " + todo
-		}
-		p.put(`<tr><td>%s</td>%s<td class="left">%s</td></tr>`, question(f.Problem, f.Table), cell, note)
+		p.put(`<tr><td>%s</td>%s<td class="left">%s</td></tr>`, question(f.Problem, f.Table), cell, remedy(f))
 	}
 	p.put(`</tbody></table></div>`)
 	if p.Repaired > 0 {

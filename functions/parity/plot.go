@@ -38,7 +38,7 @@ const (
 // histogramPlot holds the scales that two panels share.
 type histogramPlot struct {
 	first, last int     // the buckets shown
-	top         float64 // the share of messages at the upper end
+	top, step   float64 // shares of the messages: at the upper end, between two lines
 }
 
 func newHistogramPlot(sides ...Delays) histogramPlot {
@@ -56,8 +56,8 @@ func newHistogramPlot(sides ...Delays) histogramPlot {
 	for h.last-h.first < 9 {
 		h.first, h.last = max(h.first-1, 0), min(h.last+1, Buckets-1)
 	}
-	step := gridStep(h.top)
-	h.top = math.Ceil(h.top/step) * step
+	h.step = gridStep(h.top)
+	h.top = math.Ceil(h.top/h.step) * h.step
 	return h
 }
 
@@ -85,7 +85,7 @@ func (h histogramPlot) draw(name, bar string, d Delays) raw {
 	var s svg
 	s.draw(`<svg class="plot" viewBox="0 0 %.0f %.0f" role="img" aria-label="Delays of %s: median %s, 95 %% within %s">`,
 		panelWidth, panelHeight, name, millis(d.P50), millis(d.P95))
-	for share := gridStep(h.top); share <= h.top+1e-9; share += gridStep(h.top) {
+	for share := h.step; share <= h.top+1e-9; share += h.step {
 		s.line("grid", panelLeft, h.y(share), panelWidth-panelRight, h.y(share))
 		s.text("", "end", panelLeft-7, h.y(share)+3.8, fmt.Sprintf("%.0f %%", share*100))
 	}
@@ -160,7 +160,7 @@ func drawHours(hours []Hour) raw {
 		most, worst = max(most, h.Compared), max(worst, h.OnlyPusher+h.OnlySupabase)
 	}
 	var s svg
-	s.draw(`<svg class="plot" viewBox="0 0 %.0f %.0f" role="img" aria-label="Events compared and lost, hour by hour">`, courseWidth, courseHeight)
+	s.draw(`<svg class="plot course" viewBox="0 0 %.0f %.0f" role="img" aria-label="Events compared and lost, hour by hour">`, courseWidth, courseHeight)
 	width := courseWidth / float64(len(hours))
 	gap := min(1.5, width*0.2)
 	for i, h := range hours {
