@@ -55,6 +55,8 @@ type Config struct {
 
 	RoomChannels   []string `env:"ROOM_CHANNELS" envDefault:"private"`
 	AllowedOrigins []string `env:"ALLOWED_ORIGINS"`
+	ClientRate     float64  `env:"CLIENT_RATE" envDefault:"100"` // requests a second of one address; 0: no limit
+	PresenceEvents bool     `env:"PRESENCE_EVENTS"`              // user-online and user-offline are published
 	ClientMode     string   `env:"CLIENT_MODE" envDefault:"pusher"`
 	MembersTables  []string `env:"MEMBERS_TABLES" envDefault:"room_participants,room_members,participants,members"`
 
@@ -70,6 +72,9 @@ type Config struct {
 	kinds []event.ChannelKind // RoomChannels, checked
 	plan  browser.Plan        // ClientMode, checked
 }
+
+// maxClientRate is more than any machine answers: a higher limit is a mistake.
+const maxClientRate = 1_000_000
 
 // minLease is the shortest useful CLAIM_LEASE. Pusher's answer may take seconds, and
 // what is answered after the lease is sent twice.
@@ -106,6 +111,8 @@ func parseFault(err error) error {
 		"PusherTLS":       "PUSHER_TLS: must be true or false",
 		"AllowAnonymous":  "ALLOW_ANONYMOUS: must be true or false",
 		"LambdaStreaming": "LAMBDA_STREAMING: must be true or false",
+		"ClientRate":      "CLIENT_RATE: must be a number of requests a second, or 0 for no limit",
+		"PresenceEvents":  "PRESENCE_EVENTS: must be true or false",
 		"Port":            "PORT: must be a number from 0 to 65535",
 		"MetricsPort":     "METRICS_PORT: must be a number from 0 to 65535",
 		"IdleExit":        "IDLE_EXIT: must be a duration such as 5m, or 0 for never",
@@ -146,6 +153,12 @@ func (c *Config) check() (faults []error) {
 		if u, err := url.Parse(c.SupabaseURL); err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
 			fault("SUPABASE_URL: must be an address such as https://<ref>.supabase.co")
 		}
+	}
+	if !(c.ClientRate >= 0 && c.ClientRate <= maxClientRate) { // written so that NaN fails, too
+		fault("CLIENT_RATE: must be from 0 to %d", maxClientRate)
+	}
+	if c.PresenceEvents && (c.forwardOnly() || !slices.Contains(c.RoomChannels, string(event.Presence))) {
+		fault("PRESENCE_EVENTS: needs DATABASE_URL, and presence among ROOM_CHANNELS")
 	}
 	if c.IdleExit < 0 {
 		fault("IDLE_EXIT: must not be negative")

@@ -33,13 +33,13 @@ func TestConfigDefaults(t *testing.T) {
 // Everything that is wrong is said at once, and no secret with it.
 func TestConfigSaysAllFaultsAtOnce(t *testing.T) {
 	_, err := loadConfig([]string{
-		"PORT=eighty", "CLAIM_LEASE=1s", "LINGER=long", "PUSHER_TLS=perhaps", "IDLE_EXIT=soon", "LOG_LEVEL=loud", "ROOM_CHANNELS=private,secret,encrypted",
+		"PORT=eighty", "CLIENT_RATE=NaN", "PRESENCE_EVENTS=1", "CLAIM_LEASE=1s", "LINGER=long", "PUSHER_TLS=perhaps", "IDLE_EXIT=soon", "LOG_LEVEL=loud", "ROOM_CHANNELS=private,secret,encrypted",
 		"ALLOWED_ORIGINS=chat.example", "WEBHOOK_SECRET=short", "SUPABASE_URL=ref.supabase.co", "DATABASE_URL=postgres://u:hunter2@h/d",
 	})
 	if err == nil {
 		t.Fatal("no error")
 	}
-	for _, want := range []string{"PORT", "PUSHER_TLS", "IDLE_EXIT", "LOG_LEVEL", "CLAIM_LEASE", "LINGER", "ROOM_CHANNELS", "PUSHER_ENCRYPTION_KEY", "ALLOWED_ORIGINS",
+	for _, want := range []string{"PORT", "CLIENT_RATE", "PRESENCE_EVENTS", "PUSHER_TLS", "IDLE_EXIT", "LOG_LEVEL", "CLAIM_LEASE", "LINGER", "ROOM_CHANNELS", "PUSHER_ENCRYPTION_KEY", "ALLOWED_ORIGINS",
 		"WEBHOOK_SECRET", "SUPABASE_URL", "PUSHER_APP_ID", "PUSHER_KEY", "PUSHER_SECRET", "PUSHER_CLUSTER"} {
 		if !strings.Contains(err.Error(), want+":") {
 			t.Errorf("%s is not mentioned in:\n%v", want, err)

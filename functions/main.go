@@ -13,14 +13,17 @@ import (
 	"log/slog"
 	"os"
 	"strings"
+	"time"
 
 	"roomcast/functions/authorize"
 	"roomcast/functions/history"
+	"roomcast/functions/members"
 	"roomcast/functions/relay"
 	"roomcast/shared/outbox"
 	"roomcast/shared/pusher"
 	"roomcast/shared/runtime"
 	"roomcast/shared/token"
+	"roomcast/shared/web"
 )
 
 func main() {
@@ -30,9 +33,16 @@ func main() {
 	}
 }
 
-// maxConns bounds the database pool: the hot loop needs two, the rest answer
-// browsers. Supabase's smaller plans allow 60 connections in all.
-const maxConns = 10
+// relayConns and frontConns bound the two pools: the hot loop needs two or three
+// connections, the rest answer browsers. Supabase's smaller plans allow 60 in all.
+const (
+	relayConns = 4
+	frontConns = 6
+)
+
+// burstSeconds is how many seconds' share of CLIENT_RATE an address may take at once:
+// an office is one address, and all of it comes back together.
+const burstSeconds = 20
 
 // run is the program: it returns nil when it left in order.
 func run(ctx context.Context, environ []string, logTo io.Writer) error {
@@ -74,11 +84,15 @@ type parts struct {
 	metrics *observations
 	freezes bool // nothing runs between two requests
 
-	db        *outbox.DB   // nil in forward-only mode
+	db        *outbox.DB // the relay's; nil in forward-only mode
+	front     *outbox.DB // the browsers', so that a storm of them leaves the relay its connections
+	gate      *authorize.Gate
 	relay     *relay.Relay // nil in forward-only mode
 	bell      *relay.Bell
 	authorize *authorize.Handler
 	history   *history.Handler
+	members   *members.Handler // nil in forward-only mode
+	limit     *web.Limiter
 }
 
 // assemble wires everything and connects nothing. Its error names every part
@@ -98,12 +112,10 @@ func assemble(cfg Config, log *slog.Logger, freezes bool) (*parts, error) {
 	if err := errors.Join(err, tokenErr, accessErr); err != nil {
 		return nil, fmt.Errorf("configuration:\n%w", err)
 	}
-	p.authorize = authorize.New(authorize.Config{
-		Verifier: tokens, Access: access, Signer: push, Kinds: cfg.kinds, Observe: p.metrics.authorized,
-	})
+	p.guard(tokens, access, push)
 	p.history = &history.Handler{Gate: p.authorize, Log: log}
 	if p.db != nil {
-		p.history.Store = p.db
+		p.history.Store = p.front
 	}
 	p.bell = &relay.Bell{Secrets: cfg.webhookSecrets(), Log: log}
 	if p.db == nil {
@@ -122,12 +134,34 @@ func (p *parts) openAccess() (authorize.Access, error) {
 		}
 		return authorize.NewREST(authorize.RESTConfig{SupabaseURL: p.cfg.SupabaseURL, Key: string(p.cfg.SupabaseKey)})
 	}
-	db, err := outbox.Open(string(p.cfg.DatabaseURL), maxConns)
+	db, err := outbox.Open(string(p.cfg.DatabaseURL), relayConns)
 	if err != nil {
 		return nil, fmt.Errorf("DATABASE_URL: %w", err)
 	}
-	p.db = db
-	return db, nil
+	front, err := outbox.Open(string(p.cfg.DatabaseURL), frontConns)
+	if err != nil {
+		return nil, fmt.Errorf("DATABASE_URL: %w", err)
+	}
+	p.db, p.front = db, front
+	return front, nil
+}
+
+// guard puts the gate before whoever says who may read. Without a database nobody
+// queues the end of an access, so there a yes is not remembered.
+func (p *parts) guard(tokens *token.Verifier, access authorize.Access, push *pusher.Client) {
+	gate := authorize.GateConfig{Access: access, Slots: frontConns}
+	if p.db != nil {
+		gate.Remember = relay.CutGrace * 3 / 4 // the rest is for what is on its way
+	}
+	p.gate = authorize.NewGate(gate)
+	cfg := authorize.Config{
+		Verifier: tokens, Access: p.gate, Signer: push, Kinds: p.cfg.kinds, Observe: p.metrics.authorized,
+	}
+	if p.front != nil {
+		cfg.Info = p.gate.Info(p.front)
+	}
+	p.authorize = authorize.New(cfg)
+	p.limit = web.NewLimiter(p.cfg.ClientRate, p.cfg.ClientRate*burstSeconds, time.Now)
 }
 
 // nobody may read anything: the access of a function with public channels only.
@@ -141,7 +175,11 @@ func (p *parts) relayFrom(push *pusher.Client) {
 		Name: relayName(), Outbox: p.db, Publisher: push, Channels: p.cfg.kinds,
 		Observer: p.metrics, Log: p.log,
 		Claim: outbox.Limits{Lease: p.cfg.ClaimLease}, Linger: p.cfg.Linger,
+		Cuts: relay.Cuts{Terminator: push, Forget: p.gate.Forget, Observe: p.metrics.cut},
 	})
+	p.members = &members.Handler{
+		Verifier: push, Store: p.front, Announce: p.cfg.PresenceEvents, Ring: p.relay.Ring, Clock: time.Now,
+	}
 	p.metrics.watch(p.relay.Busy, &backlogGauge{look: p.db.Backlog})
 	p.bell.Ring = p.relay.Ring
 	if p.freezes {
@@ -151,7 +189,7 @@ func (p *parts) relayFrom(push *pusher.Client) {
 
 func (p *parts) forward(push *pusher.Client) {
 	p.bell.Forward = (&relay.Forward{
-		Publisher: push, Channels: p.cfg.kinds, Observer: p.metrics, Log: p.log,
+		Publisher: push, Terminator: push, Channels: p.cfg.kinds, Observer: p.metrics, Log: p.log,
 		Members: p.cfg.MembersTables, RoomColumn: "room_id", UserColumn: "user_id", Limit: forwardLimit,
 	}).Publish
 }
@@ -159,6 +197,7 @@ func (p *parts) forward(push *pusher.Client) {
 func (p *parts) close() {
 	if p.db != nil {
 		p.db.Close()
+		p.front.Close()
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"roomcast/functions/authorize"
 	"roomcast/functions/relay"
 	"roomcast/shared/metrics"
 	"roomcast/shared/outbox"
@@ -18,7 +19,7 @@ type observations struct {
 
 	bells, wakeUps, rowsClaimed, leasesLost            metrics.Counter
 	published, retries, parked, pauses, databaseErrors metrics.Counter
-	authorizations, forwarded                          metrics.Counter
+	authorizations, forwarded, cuts                    metrics.Counter
 	claim, publish, commitToAccept, requests           metrics.Histogram
 }
 
@@ -46,6 +47,7 @@ func newObservations() *observations {
 		pauses:         r.Counter("roomcast_pusher_pauses_total", "Times all lanes paused because Pusher was in trouble, by kind.", "class"),
 		databaseErrors: r.Counter("roomcast_database_errors_total", "Calls of the relay that the database did not answer, by call.", "call"),
 		authorizations: r.Counter("roomcast_authorizations_total", "Requests of browsers to listen or sign in, by what became of them.", "result"),
+		cuts:           r.Counter("roomcast_cuts_total", "Attempts to end the connections of a user who left a room, by what became of them.", "result"),
 		forwarded:      r.Counter("roomcast_webhooks_forwarded_total", "Webhooks of forward-only mode, by what became of them.", "result"),
 
 		claim:   r.Histogram("roomcast_claim_duration_seconds", "Time of the claims that found rows.", buckets()),
@@ -69,9 +71,17 @@ func (o *observations) announce() {
 	}
 	for _, class := range []pusher.Class{pusher.Accepted, pusher.TryLater, pusher.Credentials, pusher.Refused, pusher.Rejected} {
 		o.published.Add(0, word(class))
+		o.publish.Announce(word(class))
 	}
 	for _, reason := range []string{"room", "record", "too-large", "refused"} {
 		o.parked.Add(0, reason)
+	}
+	for _, result := range []string{"published", "failed", "rejected", "nothing"} {
+		o.forwarded.Add(0, result)
+	}
+	for _, result := range []string{authorize.ResultAllowed, authorize.ResultBadToken, authorize.ResultForbidden,
+		authorize.ResultUnavailable, authorize.ResultBusy, authorize.ResultError} {
+		o.authorizations.Add(0, result)
 	}
 	for _, call := range []string{"wake", "claim", "ack"} {
 		o.databaseErrors.Add(0, call)
@@ -119,6 +129,8 @@ func (o *observations) request(route string, status int, took time.Duration) {
 }
 
 func (o *observations) authorized(result string) { o.authorizations.Add(1, result) }
+
+func (o *observations) cut(result string) { o.cuts.Add(1, result) }
 
 // Bell counts a bell received.
 func (o *observations) Bell() { o.bells.Add(1) }

@@ -17,6 +17,7 @@ const forwardLimit = 4 * time.Second
 //
 //	route                       who calls it                    code
 //	POST /webhooks/supabase     pg_net, with WEBHOOK_SECRET     relay.Bell
+//	POST /webhooks/pusher       Pusher, signed                  members.Handler.Presence
 //	POST /pusher/auth           pusher-js, with a Supabase JWT  authorize.Handler.Channel
 //	POST /pusher/user-auth      pusher-js, with a Supabase JWT  authorize.Handler.User
 //	GET  /rooms/{room}/events   the browser client, likewise    history.Handler.Events
@@ -29,9 +30,12 @@ func (p *parts) routes() http.Handler {
 		mux.Handle(pattern, web.Handle(p.log, pattern, h, append(opts, web.Observe(p.metrics.request))...))
 	}
 	handle("POST /webhooks/supabase", p.bell.ServeHTTP)
-	handle("POST /pusher/auth", p.authorize.Channel)
-	handle("POST /pusher/user-auth", p.authorize.User)
-	handle("GET /rooms/{room}/events", p.history.Events)
+	if p.members != nil {
+		handle("POST /webhooks/pusher", p.members.Presence)
+	}
+	handle("POST /pusher/auth", p.limit.Guard(p.authorize.Channel))
+	handle("POST /pusher/user-auth", p.limit.Guard(p.authorize.User))
+	handle("GET /rooms/{room}/events", p.limit.Guard(p.history.Events))
 	handle("GET /roomcast.js", browser.NewScript().Serve)
 	handle("GET /roomcast.json", p.cfg.plan.Serve)
 	handle("GET /healthz", p.health, web.Quiet())

@@ -5,7 +5,10 @@ import (
 	"crypto/sha256"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
+
+	"roomcast/shared/token"
 )
 
 // ErrBusy: more questions wait for the database than it can answer in time. The
@@ -134,6 +137,39 @@ func (g *Gate) Forget(userID string) {
 		g.present, g.past = newMemory(), newMemory()
 	}
 	g.present.left[userID] = now
+}
+
+// InfoStore knows what a presence channel shows of a user; *outbox.DB is one. known
+// is false where the team has no function for it.
+type InfoStore interface {
+	MemberInfo(ctx context.Context, room, userID string, claims []byte) (info map[string]any, known bool, err error)
+}
+
+// infoAgain is how long the gate believes that there is no such function.
+const infoAgain = time.Minute
+
+// Info asks a store behind the same gate, and the token where the store knows nothing.
+func (g *Gate) Info(store InfoStore) MemberInfo {
+	var unknown atomic.Pointer[time.Time] // since when
+	return func(ctx context.Context, room string, user token.Claims) (map[string]any, error) {
+		if at := unknown.Load(); at != nil && within(*at, time.Now(), infoAgain) {
+			return InfoFromToken(ctx, room, user)
+		}
+		ctx, cancel := context.WithTimeout(ctx, g.cfg.Limit)
+		defer cancel()
+		leave, err := g.enter(ctx)
+		if err != nil {
+			return nil, err
+		}
+		info, known, err := store.MemberInfo(ctx, room, user.UserID, user.Raw)
+		leave()
+		if err == nil && !known {
+			now := time.Now()
+			unknown.Store(&now)
+			return InfoFromToken(ctx, room, user)
+		}
+		return info, err
+	}
 }
 
 // ask asks in the caller's goroutine, for all who wait for the same answer: the
