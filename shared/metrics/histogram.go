@@ -31,6 +31,9 @@ func (r *Registry) Histogram(name, help string, bounds []float64, labels ...stri
 	return h
 }
 
+// Announce makes a series exist from now on, with nothing in it.
+func (h Histogram) Announce(values ...string) { h.at(values) }
+
 // Observe adds one duration.
 func (h Histogram) Observe(took time.Duration, values ...string) {
 	seconds := took.Seconds()

@@ -60,6 +60,10 @@ func TestCounter(t *testing.T) {
 func TestHistogram(t *testing.T) {
 	r := metrics.New()
 	h := r.Histogram("took_seconds", "Took.", []float64{.01, .1, 1}, "result")
+	h.Announce("ok")
+	if n := scrape(t, r)["took_seconds"].Metric[0].Histogram.GetSampleCount(); n != 0 {
+		t.Errorf("announced with a count of %d", n)
+	}
 	for _, d := range []time.Duration{time.Millisecond, 10 * time.Millisecond, 11 * time.Millisecond, time.Second, time.Minute} {
 		h.Observe(d, "ok")
 	}

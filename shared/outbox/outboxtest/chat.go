@@ -37,20 +37,23 @@ const BellSecret = "bell-secret-of-tests"
 // tables attached, and the stand-in for pg_net present but not sending.
 func Chat(tb testing.TB) string {
 	tb.Helper()
-	return DatabaseFrom(tb, "chat", func(ctx context.Context, url string) error {
-		if err := pgnet.Install(ctx, url); err != nil {
-			return err
-		}
-		if err := Exec(ctx, url, chatTables); err != nil {
-			return err
-		}
-		if err := outbox.Migrate(ctx, url); err != nil {
-			return err
-		}
-		return Exec(ctx, url, `
-			select roomcast.attach_messages('public.messages', room_column => 'room_id', columns => '{id,room_id,user_id,content,created_at}');
-			select roomcast.attach_members('public.room_participants', room_column => 'room_id', user_column => 'user_id');`)
-	})
+	return DatabaseFrom(tb, "chat", InstallChat)
+}
+
+// InstallChat makes an empty database what [Chat] returns.
+func InstallChat(ctx context.Context, url string) error {
+	if err := pgnet.Install(ctx, url); err != nil {
+		return err
+	}
+	if err := Exec(ctx, url, chatTables); err != nil {
+		return err
+	}
+	if err := outbox.Migrate(ctx, url); err != nil {
+		return err
+	}
+	return Exec(ctx, url, `
+		select roomcast.attach_messages('public.messages', room_column => 'room_id', columns => '{id,room_id,user_id,content,created_at}');
+		select roomcast.attach_members('public.room_participants', room_column => 'room_id', user_column => 'user_id');`)
 }
 
 // Exec runs statements on a connection of their own.
