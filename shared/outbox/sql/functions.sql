@@ -403,7 +403,7 @@ begin
   with told as (
     select * from unnest($1, $2, $3, $4) as t (room, fence, seq, wait)
   ), held as materialized (   -- locked in one order, as number() does
-    select r.room, t.seq, t.wait
+    select r.room, r.fence, t.seq, t.wait
       from roomcast.rooms r join told t on t.room = r.room and t.fence = r.fence
      order by r.room
        for update of r
@@ -413,9 +413,9 @@ begin
            due      = clock_timestamp() + make_interval(secs => h.wait),
            holder   = null
       from held h where h.room = r.room
-    returning r.room
-  )
-  select t.room from told t where t.room not in (select m.room from moved m);
+    returning r.room, r.fence
+  )   -- a relay may name a room twice, having lost it and got it back
+  select t.room from told t where (t.room, t.fence) not in (select m.room, m.fence from moved m);
 end
 $$;
 

@@ -1,0 +1,465 @@
+package outbox_test
+
+import (
+	"cmp"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"roomcast/shared/outbox"
+	"roomcast/shared/outbox/outboxtest"
+)
+
+var (
+	modelSeed  = flag.Uint64("model.seed", uint64(time.Now().UnixNano()), "of the first history of TestModel")
+	histories  = flag.Uint64("model.histories", 5, "in TestModel")
+	modelSteps = flag.Int("model.steps", 250, "in each history of TestModel")
+)
+
+// TestModel tells random histories of writers, relays and an operator, one step
+// after another, to the database and to a small model of it, and compares what
+// both say. What the model knows is what the package promises: numbers are fixed
+// and without gaps, in the order of the commits; only the newest lease of a room
+// moves it on; whatever was committed is sent or parked in the end.
+func TestModel(t *testing.T) {
+	for i := range *histories {
+		seed := *modelSeed + i
+		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
+			h := newHistory(t, seed)
+			for range *modelSteps {
+				h.step()
+			}
+			h.end()
+		})
+	}
+}
+
+// message is one that a writer wrote.
+type message struct {
+	id           string
+	tx, place    int
+	began, ended int // by the history's clock
+	committed    bool
+}
+
+// roomModel is what must hold of a room.
+type roomModel struct {
+	numbers map[int64]string // what has been seen to have which number
+	sent    map[int64]bool   // Pusher has it
+	parked  map[int64]bool
+	passed  int64 // sent_seq: all up to here is sent or parked
+	fence   int64
+	held    bool // leased, or resting: not to be claimed
+}
+
+// hand is a room as a relay got it, and how far it has come.
+type hand struct {
+	outbox.Room
+	next int // index of the next row
+}
+
+// history is the database and the model, side by side.
+type history struct {
+	*chat
+	rnd      *rand.Rand
+	operator outbox.Operator
+	clock    int
+	messages map[string]*message
+	rooms    map[string]*roomModel
+	writers  []*author
+	relays   [][]*hand
+	ghosts   []*hand // of relays that were frozen or cut off, and may yet come back
+	tale     []string
+}
+
+func newHistory(t *testing.T, seed uint64) *history {
+	url := outboxtest.Chat(t)
+	operator, err := outbox.OpenOperator(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(operator.Close)
+	h := &history{
+		chat: &chat{T: t, url: url, conn: connect(t, url), db: open(t, url)},
+		rnd:  rand.New(rand.NewPCG(seed, 0)), operator: operator,
+		messages: map[string]*message{}, rooms: map[string]*roomModel{},
+		relays: make([][]*hand, 3),
+	}
+	for i := range 3 {
+		room := fmt.Sprintf("00000000-0000-4000-8000-%012d", i)
+		h.rooms[room] = &roomModel{numbers: map[int64]string{}, sent: map[int64]bool{}, parked: map[int64]bool{}}
+		h.writers = append(h.writers, &author{conn: connect(t, url)})
+	}
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("what happened last: %q", h.tale[max(0, len(h.tale)-40):])
+		}
+	})
+	return h
+}
+
+// step does one random thing.
+func (h *history) step() {
+	h.clock++
+	relay := h.rnd.IntN(len(h.relays))
+	switch die := h.rnd.IntN(100); {
+	case die < 40:
+		h.writers[h.rnd.IntN(len(h.writers))].step(h)
+	case die < 55:
+		h.claimSome(relay)
+	case die < 72:
+		h.publish(h.pick(relay))
+	case die < 82:
+		h.finish(relay)
+	case die < 85:
+		h.park(h.pick(relay))
+	case die < 88: // the relay dies, or freezes and comes back later
+		h.tell("relay %d gone", relay)
+		h.ghosts = append(h.ghosts, h.relays[relay]...)
+		h.relays[relay] = nil
+	case die < 92:
+		h.haunt()
+	case die < 96:
+		h.expire(h.room())
+	case die < 98:
+		h.redrive(h.room())
+	default:
+		h.skip(h.room())
+	}
+}
+
+func (h *history) tell(format string, args ...any) {
+	h.tale = append(h.tale, fmt.Sprintf(format, args...))
+}
+
+func (h *history) room() string {
+	rooms := slices.Sorted(maps.Keys(h.rooms)) // a map's order is not the seed's
+	return rooms[h.rnd.IntN(len(rooms))]
+}
+
+// pick is one of the rooms a relay has in hand; nil if it has none.
+func (h *history) pick(relay int) *hand {
+	if n := len(h.relays[relay]); n > 0 {
+		return h.relays[relay][h.rnd.IntN(n)]
+	}
+	return nil
+}
+
+// author is a writer: a connection, and perhaps a transaction on it.
+type author struct {
+	conn    *pgx.Conn
+	tx      pgx.Tx
+	number  int
+	written []*message
+}
+
+// step begins a transaction, writes in it, or ends it.
+func (a *author) step(h *history) {
+	if a.tx == nil {
+		tx, err := a.conn.Begin(h.Context())
+		h.must(err)
+		a.tx, a.number, a.written = tx, h.clock, nil
+	}
+	switch die := h.rnd.IntN(10); {
+	case die < 6:
+		m := &message{tx: a.number, place: len(a.written), began: h.clock}
+		room := h.room()
+		h.must(a.tx.QueryRow(h.Context(), `insert into messages (room_id, content) values ($1, 'x') returning id::text`, room).Scan(&m.id))
+		a.written = append(a.written, m)
+		h.messages[m.id] = m
+		h.tell("tx %d writes %.4s in %s", a.number, m.id, room[35:])
+	case die < 9:
+		a.end(h, true)
+	default:
+		a.end(h, false)
+	}
+}
+
+func (a *author) end(h *history, commit bool) {
+	if a.tx == nil {
+		return
+	}
+	h.clock++
+	if commit {
+		h.must(a.tx.Commit(h.Context()))
+	} else {
+		h.must(a.tx.Rollback(h.Context()))
+	}
+	for _, m := range a.written {
+		m.committed, m.ended = commit, h.clock
+	}
+	h.tell("tx %d ends, committed: %v", a.number, commit)
+	a.tx = nil
+}
+
+// claimSome claims with random limits and holds what comes against the model.
+func (h *history) claimSome(relay int) {
+	limits := outbox.Limits{Rows: 1 + h.rnd.IntN(20), PerRoom: 1 + h.rnd.IntN(6), Lease: time.Hour}
+	rooms, err := h.db.Claim(h.Context(), fmt.Sprint("relay ", relay), limits)
+	h.must(err)
+	rows := 0
+	for _, room := range rooms {
+		h.claimed(room, limits)
+		rows += len(room.Rows)
+		h.relays[relay] = append(h.relays[relay], &hand{Room: room})
+		h.tell("relay %d claims %s from %d, %d rows, fence %d", relay, room.ID[35:], room.Rows[0].Seq, len(room.Rows), room.Fence)
+	}
+	if rows > limits.Rows {
+		h.Fatalf("%d rows were claimed, the limit is %d", rows, limits.Rows)
+	}
+}
+
+func (h *history) claimed(room outbox.Room, limits outbox.Limits) {
+	m := h.rooms[room.ID]
+	if m.held {
+		h.Fatalf("room %s was claimed while it was held", room.ID)
+	}
+	if room.Fence <= m.fence {
+		h.Fatalf("room %s: fence %d follows %d", room.ID, room.Fence, m.fence)
+	}
+	if len(room.Rows) == 0 || len(room.Rows) > limits.PerRoom {
+		h.Fatalf("room %s: %d rows, the limit is %d", room.ID, len(room.Rows), limits.PerRoom)
+	}
+	for i, row := range room.Rows {
+		if want := m.passed + int64(i) + 1; row.Seq != want {
+			h.Fatalf("room %s: claimed seq %d, want %d", room.ID, row.Seq, want)
+		}
+		h.numbered(room.ID, row.Seq, idOf(h, row.Change.Record))
+	}
+	m.held, m.fence = true, room.Fence
+}
+
+func idOf(h *history, record []byte) string {
+	var r struct{ ID string }
+	h.must(json.Unmarshal(record, &r))
+	return r.ID
+}
+
+// numbered notes which message has a number: always the same, and a committed one.
+func (h *history) numbered(room string, seq int64, id string) {
+	m := h.rooms[room]
+	if before, seen := m.numbers[seq]; seen && before != id {
+		h.Fatalf("room %s: seq %d was %s and is now %s", room, seq, before, id)
+	}
+	if msg := h.messages[id]; msg == nil || !msg.committed {
+		h.Fatalf("room %s: seq %d is %q, which was not committed", room, seq, id)
+	}
+	m.numbers[seq] = id
+}
+
+// publish sends the next row of a hand, whoever holds the room by now: Pusher does
+// not know.
+func (h *history) publish(x *hand) {
+	if x == nil || x.next == len(x.Rows) {
+		return
+	}
+	m, seq := h.rooms[x.ID], x.Rows[x.next].Seq
+	if seq > 1 && !m.sent[seq-1] && !m.parked[seq-1] {
+		h.Fatalf("room %s: seq %d was sent before seq %d", x.ID, seq, seq-1)
+	}
+	m.sent[seq] = true
+	x.next++
+	h.tell("fence %d sends %d of %s", x.Fence, seq, x.ID[35:])
+}
+
+// park gives up the next row of a hand; only the newest lease can.
+func (h *history) park(x *hand) {
+	if x == nil || x.next == len(x.Rows) {
+		return
+	}
+	m, seq := h.rooms[x.ID], x.Rows[x.next].Seq
+	held, err := h.db.Park(h.Context(), x.ID, x.Fence, seq, "because")
+	h.must(err)
+	if held != (x.Fence == m.fence) {
+		h.Fatalf("room %s: park with fence %d of %d: %v", x.ID, x.Fence, m.fence, held)
+	}
+	h.tell("fence %d parks %d of %s: %v", x.Fence, seq, x.ID[35:], held)
+	if held {
+		m.parked[seq] = true
+		x.next++
+	}
+}
+
+// finish acks all that a relay has in hand, in one call.
+func (h *history) finish(relay int) {
+	h.ack(h.relays[relay])
+	h.relays[relay] = nil
+}
+
+// haunt has a relay that was gone go on where it stood: it sends, parks or acks.
+func (h *history) haunt() {
+	if len(h.ghosts) == 0 {
+		return
+	}
+	i := h.rnd.IntN(len(h.ghosts))
+	switch x := h.ghosts[i]; h.rnd.IntN(3) {
+	case 0:
+		h.publish(x)
+	case 1:
+		h.park(x)
+	default:
+		h.ack([]*hand{x}) // and again another time
+	}
+}
+
+// ack tells the database how far some hands have come. Those whose fence is not the
+// newest are refused, and no others.
+func (h *history) ack(hands []*hand) {
+	var acks []outbox.Ack
+	var want []string
+	for _, x := range hands {
+		m, a := h.rooms[x.ID], outbox.Ack{Room: x.ID, Fence: x.Fence}
+		if x.next > 0 {
+			a.Seq = x.Rows[x.next-1].Seq
+		}
+		if h.rnd.IntN(4) == 0 {
+			a.Wait = time.Hour
+		}
+		acks = append(acks, a)
+		if x.Fence != m.fence {
+			want = append(want, x.ID)
+			continue
+		}
+		m.passed, m.held = max(m.passed, a.Seq), a.Wait > 0
+		h.tell("fence %d acks %d of %s", x.Fence, a.Seq, x.ID[35:])
+	}
+	if len(acks) == 0 {
+		return
+	}
+	refused, err := h.db.Ack(h.Context(), acks)
+	h.must(err)
+	slices.Sort(want)
+	slices.Sort(refused)
+	if !slices.Equal(refused, want) {
+		h.Fatalf("refused were %q, want %q", refused, want)
+	}
+}
+
+// expire lets the time of a lease or a rest pass.
+func (h *history) expire(room string) {
+	h.exec(`update roomcast.rooms set due = clock_timestamp() where room = $1`, room)
+	h.rooms[room].held = false
+	h.tell("%s is due", room[35:])
+}
+
+// redrive has an operator send again what was passed, parked or not.
+func (h *history) redrive(room string) {
+	m := h.rooms[room]
+	list, err := h.operator.SentAgain(h.Context(), room, 1, m.passed+10)
+	h.must(err)
+	if len(list) != int(m.passed) {
+		h.Fatalf("room %s: %d events to send again, want %d", room, len(list), m.passed)
+	}
+	var unpark []int64
+	for i, s := range list {
+		if s.Seq != int64(i+1) || (s.Parked != "") != m.parked[s.Seq] {
+			h.Fatalf("room %s: seq %d to send again at %d, parked: %q", room, s.Seq, i, s.Parked)
+		}
+		h.numbered(room, s.Seq, idOf(h, s.Change.Record))
+		m.sent[s.Seq] = true
+		if m.parked[s.Seq] {
+			delete(m.parked, s.Seq)
+			unpark = append(unpark, s.Seq)
+		}
+	}
+	h.must(h.operator.Unpark(h.Context(), room, unpark))
+	h.tell("%s redriven to %d", room[35:], m.passed)
+}
+
+// skip has an operator skip what stands first, if anything is numbered and waits.
+func (h *history) skip(room string) {
+	m := h.rooms[room]
+	if err := h.operator.Skip(h.Context(), room, m.passed+2, "hurry"); !errors.Is(err, outbox.ErrRefused) {
+		h.Fatalf("room %s: skipping the second was not refused: %v", room, err)
+	}
+	waits := one[bool](h.chat, `select exists (select from roomcast.rooms where room = $1 and head_seq > sent_seq)`, room)
+	err := h.operator.Skip(h.Context(), room, m.passed+1, "hurry")
+	if waits != (err == nil) || err != nil && !errors.Is(err, outbox.ErrRefused) {
+		h.Fatalf("room %s: something waits: %v, skip: %v", room, waits, err)
+	}
+	if waits {
+		m.passed++
+		m.parked[m.passed] = true
+		m.fence++
+		m.held = false
+		h.tell("%s skips %d", room[35:], m.passed)
+	}
+}
+
+// end lets every transaction end and every lease lapse, drains what waits, and looks
+// at the whole.
+func (h *history) end() {
+	for _, a := range h.writers {
+		a.end(h, true)
+	}
+	for h.drainOnce() {
+	}
+	waits, err := h.db.HasWaiting(h.Context())
+	h.must(err)
+	if waits {
+		h.Error("something still waits")
+	}
+	numbered := map[string]bool{}
+	for room, m := range h.rooms {
+		h.redrive(room) // learns every number, and sends what was parked
+		for seq := range m.passed {
+			if !m.sent[seq+1] {
+				h.Errorf("room %s: seq %d was never sent", room, seq+1)
+			}
+			numbered[m.numbers[seq+1]] = true
+		}
+		h.inOrder(room)
+	}
+	for id, msg := range h.messages {
+		if msg.committed != numbered[id] {
+			h.Errorf("message %s: committed %v, numbered %v", id, msg.committed, numbered[id])
+		}
+	}
+}
+
+// drainOnce reports whether there was anything.
+func (h *history) drainOnce() bool {
+	for room := range h.rooms {
+		h.expire(room)
+	}
+	h.claimSome(0)
+	any := len(h.relays[0]) > 0
+	for _, x := range h.relays[0] {
+		for x.next < len(x.Rows) {
+			h.publish(x)
+		}
+	}
+	h.finish(0)
+	return any
+}
+
+// inOrder compares numbers and commits: a message that was committed before another
+// was begun has the lower number, and so has the earlier of one transaction.
+func (h *history) inOrder(room string) {
+	m := h.rooms[room]
+	seqs := slices.SortedFunc(maps.Keys(m.numbers), cmp.Compare[int64])
+	for i, low := range seqs {
+		a := h.messages[m.numbers[low]]
+		for _, high := range seqs[i+1:] {
+			b := h.messages[m.numbers[high]]
+			if b.ended < a.began || a.tx == b.tx && b.place < a.place {
+				h.Errorf("room %s: seq %d and %d stand the wrong way round", room, low, high)
+			}
+		}
+	}
+}
+
+func (h *history) must(err error) {
+	h.Helper()
+	if err != nil {
+		h.Fatal(err)
+	}
+}
