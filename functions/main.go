@@ -18,6 +18,7 @@ import (
 	"roomcast/functions/authorize"
 	"roomcast/functions/history"
 	"roomcast/functions/members"
+	"roomcast/functions/parity"
 	"roomcast/functions/relay"
 	"roomcast/shared/outbox"
 	"roomcast/shared/pusher"
@@ -92,6 +93,7 @@ type parts struct {
 	authorize *authorize.Handler
 	history   *history.Handler
 	members   *members.Handler // nil in forward-only mode
+	parity    *parity.Handler
 	limit     *web.Limiter
 }
 
@@ -114,9 +116,11 @@ func assemble(cfg Config, log *slog.Logger, freezes bool) (*parts, error) {
 	}
 	p.guard(tokens, access, push)
 	p.history = &history.Handler{Gate: p.authorize, Log: log}
+	receipts := parity.Config{Reader: p.authorize, Secrets: cfg.webhookSecrets()}
 	if p.db != nil {
-		p.history.Store = p.front
+		p.history.Store, receipts.Store = p.front, p.front
 	}
+	p.parity = parity.New(receipts)
 	p.bell = &relay.Bell{Secrets: cfg.webhookSecrets(), Log: log}
 	if p.db == nil {
 		p.forward(push)

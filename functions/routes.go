@@ -21,6 +21,8 @@ const forwardLimit = 4 * time.Second
 //	POST /pusher/auth           pusher-js, with a Supabase JWT  authorize.Handler.Channel
 //	POST /pusher/user-auth      pusher-js, with a Supabase JWT  authorize.Handler.User
 //	GET  /rooms/{room}/events   the browser client, likewise    history.Handler.Events
+//	POST /parity                the browser client, likewise    parity.Handler.Receive
+//	GET  /parity                the operator                    parity.Handler.Show
 //	GET  /roomcast.js           browsers                        browser.Script
 //	GET  /roomcast.json         the browser client              browser.Plan
 //	GET  /healthz               Fly                             health, below
@@ -36,6 +38,8 @@ func (p *parts) routes() http.Handler {
 	handle("POST /pusher/auth", p.limit.Guard(p.authorize.Channel))
 	handle("POST /pusher/user-auth", p.limit.Guard(p.authorize.User))
 	handle("GET /rooms/{room}/events", p.limit.Guard(p.history.Events))
+	handle("POST /parity", p.limit.Guard(p.parity.Receive))
+	handle("GET /parity", p.limit.Guard(p.parity.Show))
 	handle("GET /roomcast.js", browser.NewScript().Serve)
 	handle("GET /roomcast.json", p.cfg.plan.Serve)
 	handle("GET /healthz", p.health, web.Quiet())
