@@ -67,6 +67,8 @@ export interface Room {
   readonly id: string
   /** `live`: Pusher has subscribed this room. */
   readonly status: 'joining' | 'live' | 'denied' | 'left'
+  /** Which way its messages come now; undefined until that is known. */
+  readonly mode: Mode | undefined
   /** Calls fn for each event; '*' is all of them. Returns a function that ends this. Never calls fn at once. */
   on<K extends keyof Events>(name: K, fn: (data: Events[K], name: K) => void): () => void
   on(name: '*', fn: (data: any, name: keyof Events) => void): () => void

@@ -45,7 +45,7 @@ export function createRoomcast(options) {
   const { pusher, supabase, url } = options
   const { config, connection } = pusher
   const { channelAuthorizer, userAuthenticator } = config
-  const rooms = new Set()
+  const rooms = new Set(), users = {} // users: how many have a channel open
   let forced = options.mode, plan = { mode: supabase ? 'both' : 'pusher' }
   let planned, plannedAt = 0, user, closed
 
@@ -68,7 +68,7 @@ export function createRoomcast(options) {
   // A token given to pusher-js's constructor would be an old one at a reconnect.
   const authorizer = (path, others) => (asked, done) => {
     const { socketId: socket_id, channelName: channel_name } = asked
-    if (others && ![...rooms].some((r) => r.channel === channel_name)) return others(asked, done)
+    if (others && !users[channel_name]) return others(asked, done)
     const body = new URLSearchParams(others ? { socket_id, channel_name } : { socket_id })
     call(path, { method: 'POST', body }).then((data) => done(null, data), (err) => done(err, null))
   }
@@ -104,11 +104,11 @@ export function createRoomcast(options) {
   globalThis.document?.addEventListener('visibilitychange', wake)
   connection.bind('connected', replan)
 
-  // When the server ends a connection, pusher-js waits for connect().
-  const failed = (e) => {
-    if ((e.error ?? e).data?.code === 4009) setTimeout(() => closed || pusher.connect(), backoff(1))
-  }
+  // pusher-js stays away when the server ends a connection, or two were cut roughly.
+  const revive = () => setTimeout(() => closed || connection.switchCluster(pusher.key), backoff(1))
+  const failed = (e) => { if ((e.error ?? e).data?.code === 4009) revive() }
   connection.bind('error', failed)
+  connection.bind('failed', revive)
 
   // The next user hears nothing that was opened for the last one. (Later, since
   // supabase-js can be asked nothing while it tells.)
@@ -119,7 +119,7 @@ export function createRoomcast(options) {
     rooms.forEach((r) => other ? r.restart() : r.check())
   }))
 
-  const shared = { options, rooms, call, modeOf, signedOut: () => auth && user === null }
+  const shared = { options, rooms, users, call, modeOf, signedOut: () => auth && user === null }
   return {
     join(id, { after } = {}) {
       const room = createRoom(shared, String(id), after?.roomcast ?? after)
@@ -139,12 +139,13 @@ export function createRoomcast(options) {
       if (auth) auth.data.subscription.unsubscribe()
       connection.unbind('connected', replan)
       connection.unbind('error', failed)
+      connection.unbind('failed', revive)
       Object.assign(config, { channelAuthorizer, userAuthenticator })
     },
   }
 }
 
-function createRoom({ options, rooms, call, modeOf, signedOut }, id, after) {
+function createRoom({ options, rooms, users, call, modeOf, signedOut }, id, after) {
   const { pusher, supabase, schema = 'public', table = 'messages', roomColumn = 'room_id', key = (row) => row.id, settle = 20000, onReceipt } = options
   const channel = channelName(options.channel ?? 'private', id)
   const held = new Map(), timers = {}, handlers = {}, seen = []
@@ -209,7 +210,8 @@ function createRoom({ options, rooms, call, modeOf, signedOut }, id, after) {
   function hear(name, data) {
     take(name, data)
     advance()
-    if (held.size) catchUp(GAP) // it may only be early
+    cancel('gap')
+    if (held.size) later('gap', spread(GAP), catchUp) // it may only be early
     flush()
     rest()
   }
@@ -304,7 +306,7 @@ function createRoom({ options, rooms, call, modeOf, signedOut }, id, after) {
     if (commit && like.some((e) => e.commit === commit)) return
     let e = like.find((e) => !e[side])
     if (!e) seen.push(e = { k, name, data, now: Date.now() })
-    if (seen.length > 2000) seen.shift()
+    if (seen.length > 1000) seen.shift()
     e[side] = true
     e.commit ??= commit
     const delay = Date.now() - Date.parse(commit ?? data.roomcast?.at)
@@ -332,29 +334,29 @@ function createRoom({ options, rooms, call, modeOf, signedOut }, id, after) {
     tally = { since: Date.now(), both: 0, pusher: 0, supabase: 0, fetched: 0, repeats: 0, flips: 0, pusherDelays: delays(), supabaseDelays: delays() }
   }
 
+  function live() {
+    handle.status = 'live'
+    refusals = 0
+    prune()
+    cancel('fetch')
+    catchUp(next && GAP) // everybody else is back now, too
+    rest()
+  }
+
   function openPusher() {
-    const theirs = pusher.channel(channel)
+    users[channel] = (users[channel] ?? +!!pusher.channel(channel)) + 1 // the app may be one
     const source = pusher.subscribe(channel)
-    const live = () => {
-      refusals = 0
-      handle.status = 'live'
-      prune()
-      cancel('fetch')
-      catchUp(next && GAP) // everybody else is back now, too
-      rest()
-    }
     const heard = (name, data) => {
       if (OURS.test(name)) hear(name, data)
       if (name === 'pusher:subscription_succeeded') live()
       if (name === 'pusher:subscription_error') refused(data)
     }
     source.bind_global(heard)
-    if (source.subscribed) live()
     return {
       source,
       close() {
         source.unbind_global(heard)
-        if (!theirs) pusher.unsubscribe(channel)
+        if (!--users[channel]) pusher.unsubscribe(channel)
       },
     }
   }
@@ -375,30 +377,31 @@ function createRoom({ options, rooms, call, modeOf, signedOut }, id, after) {
   }
 
   function openSupabase() {
-    const self = { tries: 0, open, close, live: false, closed: false, source: null }
-    function open() {
+    let tries = 0, closed, source
+    const open = () => {
       const filter = `${roomColumn}=eq.${id}`
-      self.source = supabase.channel(`roomcast:${id}:${Math.random()}`)
+      source = supabase.channel(`roomcast:${id}:${Math.random()}`)
         .on('postgres_changes', { event: '*', schema, table, filter }, (p) =>
           witness(OPS[p.eventType], p.eventType === 'DELETE' ? p.old : p.new, p.commit_timestamp))
         // SUBSCRIBED only answers the join; this says that changes flow
         .on('system', {}, (p) => {
           if (p.extension !== 'postgres_changes' || p.status !== 'ok') return
-          self.tries = 0
-          self.live = true
+          tries = 0
           stream++
-          prune()
-          catchUp()
-          rest()
+          self.live = true
+          live()
         })
         .subscribe((status) => {
           if (status === 'SUBSCRIBED') stream++
-          if (status === 'CLOSED' && !self.closed) later('supabase', backoff(self.tries++), open) // its token has expired
+          if (status === 'CLOSED' && !closed) later('supabase', backoff(tries++), open) // its token has expired
         })
     }
-    function close() {
-      self.closed = true
-      supabase.removeChannel(self.source)
+    const self = {
+      live: false,
+      close() {
+        closed = true
+        supabase.removeChannel(source)
+      },
     }
     open()
     return self
@@ -413,7 +416,10 @@ function createRoom({ options, rooms, call, modeOf, signedOut }, id, after) {
   async function use() {
     if (left || signedOut()) return
     mode = supabase ? modeOf(id) : 'pusher'
-    if (mode !== 'supabase') fromPusher ??= openPusher()
+    if (mode !== 'supabase' && !fromPusher) {
+      fromPusher = openPusher()
+      if (fromPusher.source.subscribed) live()
+    }
     if (!next) await Promise.race([run(), new Promise((done) => setTimeout(done, PATIENCE))])
     if (left || signedOut()) return
     if (mode !== 'pusher') fromSupabase ??= openSupabase()
@@ -429,6 +435,7 @@ function createRoom({ options, rooms, call, modeOf, signedOut }, id, after) {
   const handle = {
     id,
     status: 'joining',
+    get mode() { return mode },
     on(name, fn) {
       (handlers[name] ??= new Set()).add(fn)
       return () => handlers[name].delete(fn)

@@ -161,6 +161,20 @@ func (s *Server) Cut() {
 	}
 }
 
+// Expire closes every channel as when its token expires. supabase-js does not join
+// them again.
+func (s *Server) Expire() {
+	s.mu.Lock()
+	var channels []*channel
+	for sock := range s.sockets {
+		channels = append(channels, sock.all()...)
+	}
+	s.mu.Unlock()
+	for _, ch := range channels {
+		ch.close("Token has expired")
+	}
+}
+
 // Refuse answers new connections with 503, until it is called with false.
 func (s *Server) Refuse(on bool) {
 	s.mu.Lock()

@@ -4,7 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"maps"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -117,9 +119,7 @@ func (sock *socket) serve() {
 		}
 		sock.handle(c)
 	}
-	sock.mu.Lock()
-	defer sock.mu.Unlock()
-	for _, ch := range sock.channels {
+	for _, ch := range sock.all() {
 		ch.stop()
 	}
 }
@@ -198,14 +198,14 @@ func (sock *socket) remove(topic string) {
 	}
 }
 
-func (sock *socket) deliver(changes []Change) (n int) {
+func (sock *socket) all() []*channel {
 	sock.mu.Lock()
-	channels := make([]*channel, 0, len(sock.channels))
-	for _, ch := range sock.channels {
-		channels = append(channels, ch)
-	}
-	sock.mu.Unlock()
-	for _, ch := range channels {
+	defer sock.mu.Unlock()
+	return slices.Collect(maps.Values(sock.channels))
+}
+
+func (sock *socket) deliver(changes []Change) (n int) {
+	for _, ch := range sock.all() {
 		for _, c := range changes {
 			if ch.deliver(c) {
 				n++
@@ -216,9 +216,7 @@ func (sock *socket) deliver(changes []Change) (n int) {
 }
 
 func (sock *socket) live() (n int) {
-	sock.mu.Lock()
-	defer sock.mu.Unlock()
-	for _, ch := range sock.channels {
+	for _, ch := range sock.all() {
 		if ch.isLive() {
 			n++
 		}

@@ -1,0 +1,55 @@
+package browser_test
+
+import (
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"roomcast/shared/pusher/pushertest"
+)
+
+// TestNode runs test/*.test.js under Node's own runner, with the real pusher-js and
+// supabase-js, in a world of their own. The seed of what is lost, repeated and
+// swapped is printed; ROOMCAST_SEED sets it.
+func TestNode(t *testing.T) {
+	pushertest.NodeModules(t)
+	files, err := filepath.Glob("test/*.test.js")
+	if err != nil || len(files) == 0 {
+		t.Fatal("no tests:", err)
+	}
+	seed := os.Getenv("ROOMCAST_SEED")
+	if seed == "" {
+		seed = strconv.FormatInt(time.Now().Unix(), 10)
+	}
+	t.Log("ROOMCAST_SEED=" + seed)
+	// All at once, whatever the number of processors: they mostly wait.
+	var running sync.WaitGroup
+	for _, file := range files {
+		w := newWorld(t)
+		running.Go(func() {
+			if out, err := w.node(file, seed); err != nil {
+				t.Errorf("%s: %v\n%s", file, err, out)
+			}
+		})
+	}
+	running.Wait()
+}
+
+// node runs one file of tests, and returns its report.
+func (w *world) node(file, seed string) ([]byte, error) {
+	config := w.pusher.Config()
+	// Node 20 has a WebSocket behind a flag, which later ones ignore; supabase-js needs
+	// one. The libraries leave timers behind, for which nobody should have to wait.
+	cmd := exec.CommandContext(w.ctx, "node", "--experimental-websocket", "--no-warnings",
+		"--test-reporter=spec", "--test-timeout=60000", "--test-force-exit", "--test", file)
+	cmd.Env = append(os.Environ(), "WORLD="+w.url, "SEED="+seed, "PUSHER_HOST="+config.Host, "PUSHER_KEY="+config.Key)
+	return cmd.CombinedOutput()
+}
+
+// pages serves what a browser's page needs (page_test.go).
+func (w *world) pages(mux *http.ServeMux) {}

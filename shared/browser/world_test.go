@@ -1,0 +1,276 @@
+package browser_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"roomcast/shared/browser"
+	"roomcast/shared/browser/realtimetest"
+	"roomcast/shared/event"
+	"roomcast/shared/pusher"
+	"roomcast/shared/pusher/pushertest"
+	"roomcast/shared/token/tokentest"
+)
+
+// world is all that a client meets: the emulators of Pusher and of Realtime, the
+// function with its database made up, and Supabase Auth as far as sessions go. Its
+// control routes (control_test.go) let a test in JavaScript make things happen.
+type world struct {
+	t        *testing.T
+	url      string
+	pusher   *pushertest.Server
+	publish  *pusher.Client
+	realtime *realtimetest.Server
+	ctx      context.Context
+
+	mu     sync.Mutex
+	rooms  map[string]*room
+	oldest int             // tokens of an earlier generation have expired
+	issued int             // generations so far
+	denied map[string]bool // rooms that nobody may read
+	down   bool            // the function answers 503
+	plan   browser.Plan
+	counts map[string]int // requests by route
+}
+
+// room is what the outbox has of one.
+type room struct {
+	epoch   string
+	first   int64 // the oldest seq still kept
+	changes []event.Change
+	written int         // messages so far
+	lane    chan parcel // to Pusher, in order
+}
+
+func newWorld(t *testing.T) *world {
+	server, err := pushertest.New(pushertest.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(server.Close)
+	client, err := pusher.New(server.Config())
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &world{t: t, pusher: server, publish: client, ctx: t.Context(), rooms: map[string]*room{},
+		denied: map[string]bool{}, counts: map[string]int{}, plan: browser.Plan{Mode: browser.Pusher}}
+	w.realtime = realtimetest.New(realtimetest.Options{Verify: func(_ context.Context, compact string) (json.RawMessage, time.Time, error) {
+		_, err := w.user(compact)
+		return nil, time.Time{}, err
+	}})
+	mux := http.NewServeMux()
+	w.function(mux)
+	w.supabase(mux)
+	w.control(mux)
+	w.pages(mux)
+	h := httptest.NewServer(mux)
+	t.Cleanup(h.Close)
+	t.Cleanup(w.realtime.Cut)
+	w.url = h.URL
+	return w
+}
+
+// token mints an access token of a new generation.
+func (w *world) token(user string) string {
+	w.mu.Lock()
+	w.issued++
+	generation := w.issued
+	w.mu.Unlock()
+	claims := tokentest.Claims(w.url, user, time.Now())
+	claims["generation"] = generation
+	compact, err := tokentest.HS256("secret").Sign(claims)
+	if err != nil {
+		w.t.Error(err)
+	}
+	return compact
+}
+
+var errToken = errors.New("Token has expired")
+
+// user reads a token that has not been made to expire.
+func (w *world) user(compact string) (string, error) {
+	var claims struct {
+		Sub        string
+		Generation int
+	}
+	parts := strings.Split(compact, ".")
+	if len(parts) != 3 {
+		return "", errToken
+	}
+	payload, err := base64.RawURLEncoding.DecodeString(parts[1])
+	if err != nil || json.Unmarshal(payload, &claims) != nil {
+		return "", errToken
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if claims.Generation < w.oldest {
+		return "", errToken
+	}
+	return claims.Sub, nil
+}
+
+// function stands for the function's own routes.
+func (w *world) function(mux *http.ServeMux) {
+	script := browser.NewScript()
+	w.handle(mux, "GET /roomcast.js", func(rw http.ResponseWriter, r *http.Request) error { return script.Serve(rw, r) })
+	w.handle(mux, "GET /roomcast.json", func(rw http.ResponseWriter, r *http.Request) error {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		return w.plan.Serve(rw, r)
+	})
+	w.handle(mux, "POST /pusher/auth", func(rw http.ResponseWriter, r *http.Request) error {
+		channel := r.PostFormValue("channel_name")
+		kind, id, err := event.ParseChannel(channel)
+		if err != nil {
+			return status(http.StatusForbidden)
+		}
+		user, err := w.admit(r, id)
+		if err != nil {
+			return err
+		}
+		var signed []byte
+		if kind == event.Presence {
+			signed, err = w.publish.AuthorizePresence(r.PostFormValue("socket_id"), channel, pusher.Member{UserID: user})
+		} else {
+			signed, err = w.publish.AuthorizePrivate(r.PostFormValue("socket_id"), channel)
+		}
+		return answer(rw, signed, err)
+	})
+	w.handle(mux, "POST /pusher/user-auth", func(rw http.ResponseWriter, r *http.Request) error {
+		user, err := w.admit(r, "")
+		if err != nil {
+			return err
+		}
+		signed, err := w.publish.AuthorizeUser(r.PostFormValue("socket_id"), map[string]any{"id": user})
+		return answer(rw, signed, err)
+	})
+	w.handle(mux, "GET /rooms/{room}/events", func(rw http.ResponseWriter, r *http.Request) error {
+		if _, err := w.admit(r, r.PathValue("room")); err != nil {
+			return err
+		}
+		after, _ := strconv.ParseInt(r.FormValue("after"), 10, 64)
+		limit, _ := strconv.Atoi(r.FormValue("limit"))
+		page, err := json.Marshal(w.page(r.PathValue("room"), after, r.FormValue("epoch"), limit))
+		return answer(rw, page, err)
+	})
+}
+
+// page answers as functions/history does.
+func (w *world) page(id string, after int64, epoch string, limit int) map[string]any {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	r := w.rooms[id]
+	if r == nil {
+		return map[string]any{"room": id, "epoch": "", "head": 0, "last": 0, "events": []any{}, "more": false, "reset": after > 0}
+	}
+	head := int64(len(r.changes))
+	reset := epoch != "" && epoch != r.epoch || after < r.first-1 || after > head
+	if reset {
+		after = r.first - 1
+	}
+	events := []any{}
+	last := min(after+int64(limit), head)
+	for _, c := range r.changes[after:last] {
+		if c.Position == nil {
+			continue // deleted by hand: its number is void
+		}
+		e, _, err := event.Translate(c, 0)
+		if err != nil {
+			w.t.Error(err)
+		}
+		events = append(events, map[string]any{"name": e.Name, "data": e.Data})
+	}
+	return map[string]any{"room": id, "epoch": r.epoch, "head": head, "last": last, "events": events, "more": last < head, "reset": reset}
+}
+
+// admit is the function's decision on who may read.
+func (w *world) admit(r *http.Request, room string) (string, error) {
+	user, err := w.user(strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer "))
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	switch {
+	case w.down:
+		return "", status(http.StatusServiceUnavailable)
+	case err != nil:
+		return "", status(http.StatusUnauthorized)
+	case w.denied[room] || w.denied[user]:
+		return "", status(http.StatusForbidden)
+	}
+	return user, nil
+}
+
+// supabase stands for Supabase Auth and Realtime, as far as supabase-js asks.
+func (w *world) supabase(mux *http.ServeMux) {
+	mux.Handle("GET "+realtimetest.Path, w.realtime)
+	w.handle(mux, "GET /auth/v1/user", func(rw http.ResponseWriter, r *http.Request) error {
+		user, err := w.user(strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer "))
+		if err != nil {
+			return status(http.StatusUnauthorized)
+		}
+		return answer(rw, fmt.Appendf(nil, `{"id":%q,"aud":"authenticated"}`, user), nil)
+	})
+	w.handle(mux, "POST /auth/v1/token", func(rw http.ResponseWriter, r *http.Request) error {
+		var in struct {
+			User string `json:"refresh_token"`
+		}
+		if err := json.NewDecoder(r.Body).Decode(&in); err != nil {
+			return status(http.StatusBadRequest)
+		}
+		return answer(rw, w.session(in.User), nil)
+	})
+}
+
+// session is what a sign-in or a refresh gives. The refresh token is the user's id.
+func (w *world) session(user string) []byte {
+	return fmt.Appendf(nil, `{"access_token":%q,"refresh_token":%q,"expires_in":3600,"token_type":"bearer","user":{"id":%q,"aud":"authenticated"}}`,
+		w.token(user), user, user)
+}
+
+// status is an answer without a body worth reading.
+type status int
+
+func (s status) Error() string { return http.StatusText(int(s)) }
+
+func answer(rw http.ResponseWriter, body []byte, err error) error {
+	if err != nil {
+		return err
+	}
+	rw.Header().Set("Content-Type", "application/json")
+	_, _ = rw.Write(body)
+	return nil
+}
+
+// handle counts the requests of a route, and lets pages of any origin ask.
+func (w *world) handle(mux *http.ServeMux, pattern string, h func(http.ResponseWriter, *http.Request) error) {
+	mux.HandleFunc(pattern, func(rw http.ResponseWriter, r *http.Request) {
+		w.mu.Lock()
+		w.counts[pattern]++
+		w.mu.Unlock()
+		rw.Header().Set("Cache-Control", "no-store")
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			return // a client that was cut off
+		}
+		r.Body = io.NopCloser(bytes.NewReader(body))
+		if err := h(rw, r); err != nil {
+			var code status
+			if !errors.As(err, &code) {
+				w.t.Error(pattern, err)
+				code = http.StatusInternalServerError
+			}
+			http.Error(rw, err.Error(), int(code))
+		}
+	})
+}
