@@ -242,8 +242,8 @@ func alertExpressions(t *testing.T) (out []string) {
 			}
 		}
 	}
-	if err := yaml.UnmarshalStrict(read(t, "alerts.yml"), &rules); err != nil && !strings.Contains(err.Error(), "not found in") {
-		t.Fatal(err)
+	if err := yaml.Unmarshal(read(t, "alerts.yml"), &rules); err != nil || len(rules.Groups) == 0 {
+		t.Fatalf("alerts.yml: %d groups, %v", len(rules.Groups), err)
 	}
 	for _, r := range rules.Groups[0].Rules {
 		if r.Alert == "" || r.Labels["severity"] == "" || r.Annotations["summary"] == "" || len(r.Annotations["do"]) < 40 {

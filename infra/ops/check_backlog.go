@@ -72,6 +72,26 @@ func (d *doctor) checkParked(ctx context.Context, f *findings) error {
 	return nil
 }
 
+// overdueCut is how long a cut may take: it is due within two seconds of the commit.
+const overdueCut = 30 * time.Second
+
+// checkCuts looks for users who lost a membership and still listen, because Pusher
+// would not end their connections.
+func (d *doctor) checkCuts(ctx context.Context, f *findings) error {
+	var users, tries int64
+	err := d.conn.QueryRow(ctx, `select count(*), coalesce(max(tries), 0) from roomcast.revocations where settles < clock_timestamp() - $1::interval`, overdueCut).
+		Scan(&users, &tries)
+	switch {
+	case err != nil:
+		return err
+	case users > 0:
+		f.fail("see pusher above, and the function's log; a relay that is awake goes on trying", "%s who lost a membership may still listen, after %s", count(users, "user"), plural(tries, "try", "tries"))
+	default:
+		f.ok("nobody listens who may not")
+	}
+	return nil
+}
+
 // checkRoomless looks for changes that had no room.
 func (d *doctor) checkRoomless(ctx context.Context, f *findings) error {
 	tables, err := d.list(ctx, `select count(*) || ' of ' || coalesce((select s.relation::text from roomcast.sources s where s.id = r.source), '?')

@@ -92,6 +92,7 @@ func checks() []check {
 		{"awake lease", schema, (*doctor).checkLease},
 		{"waiting", schema, (*doctor).checkWaiting},
 		{"parked", schema, (*doctor).checkParked},
+		{"cuts", schema, (*doctor).checkCuts},
 		{"roomless", schema, (*doctor).checkRoomless},
 		{"transactions", schema, (*doctor).checkTransactions},
 		{"retention", schema, (*doctor).checkRetention},

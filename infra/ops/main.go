@@ -6,6 +6,11 @@
 // It reads the function's own variables from the environment, and
 // OWNER_DATABASE_URL, the database as the owner of the chat's tables sees it. No
 // command prints a message's text, a token or a secret.
+//
+// Its exit status says how it went (see exitOK and its neighbours). go run makes 1 of
+// any other status than 0, so scripts build the program first:
+//
+//	go build -o bin/ops ./infra/ops && bin/ops doctor -json
 package main
 
 import (
@@ -140,6 +145,6 @@ func usage(w io.Writer) {
 	fmt.Fprint(w, `
 It reads the function's environment, and OWNER_DATABASE_URL (or else DATABASE_URL)
 for the database as the owner of the chat's tables sees it.
-Exit status: 0 good, 1 warnings or nothing found, 2 failures.
+Exit status: 0 good, 1 warnings or nothing found, 2 failures (go run makes 1 of both).
 `)
 }

@@ -70,11 +70,13 @@ func number(n int64) string {
 }
 
 // count writes "1 row", "2 rows".
-func count(n int64, thing string) string {
+func count(n int64, thing string) string { return plural(n, thing, thing+"s") }
+
+func plural(n int64, one, many string) string {
 	if n == 1 {
-		return "1 " + thing
+		return "1 " + one
 	}
-	return number(n) + " " + thing + "s"
+	return number(n) + " " + many
 }
 
 // span writes a duration as people read it: 850 ms, 4.2 s, 3 min 20 s, 5 h 7 min.

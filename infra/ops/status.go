@@ -43,8 +43,11 @@ func showStatus(ctx context.Context, out *paper, op outbox.Operator, every *time
 			return err
 		}
 		next := look{Status: now, at: time.Now()}
-		if every != nil && out.colour {
+		switch {
+		case every != nil && out.colour:
 			fmt.Fprint(out.w, "\x1b[H\x1b[J") // home, and clear what is below (ECMA-48)
+		case !last.at.IsZero() && !out.json:
+			out.line("")
 		}
 		if err := drawStatus(out, next, last); err != nil {
 			return err
