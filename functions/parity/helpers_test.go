@@ -119,7 +119,7 @@ func week() *fake {
 		seen := int64(620 * day)
 		c := outbox.ParityCell{Hour: hour, Receipts: 1 + seen/9, Pages: 2 + seen/60, Committed: seen / 5, Seen: outbox.Seen{
 			Both: seen, PusherDelays: bell(float64(seen), 34, 1.6), SupabaseDelays: bell(float64(seen), 190, 2.1),
-			SupabaseFlips: seen / 400, PusherRepeats: seen / 300, Fetched: seen / 250,
+			Flips: seen / 400, PusherRepeats: seen / 300, Fetched: seen / 250,
 		}}
 		if i%19 == 7 {
 			c.OnlyPusher, c.SupabaseRepeats, c.Skewed = 3+seen/40, 1, 1
@@ -129,7 +129,7 @@ func week() *fake {
 	for i, room := range []string{"5ea51de0-0000-4000-8000-000000000010", "11647400-0000-4000-8000-000000000011", "release <party> & friends", "general", "support-de", "lounge"} {
 		n := int64(9000 / (i + 1))
 		f.parity.Rooms = append(f.parity.Rooms, outbox.ParityCell{Room: room, Hour: now, Receipts: n / 9, Committed: n / 5, Seen: outbox.Seen{
-			Both: n, OnlyPusher: int64(max(0, 90-30*i)), SupabaseFlips: n / 500, PusherRepeats: n / 700,
+			Both: n, OnlyPusher: int64(max(0, 90-30*i)), Flips: n / 500, PusherRepeats: n / 700,
 			PusherDelays: bell(float64(n), 34, 1.6), SupabaseDelays: bell(float64(n), 190, 2.1)}})
 	}
 	return f

@@ -5,6 +5,18 @@ import (
 	"time"
 )
 
+// Buckets is how many a histogram has.
+const Buckets = 32
+
+// Edge is the upper edge of a histogram's bucket, two buckets to an octave: bucket i
+// counts delays above Edge(i-1) and up to Edge(i); bucket 0 all up to a millisecond,
+// the last one all above 33 seconds. In a page:
+//
+//	Math.min(31, Math.ceil(2 * Math.log2(Math.max(1, ms))))
+func Edge(bucket int) time.Duration {
+	return time.Duration(math.Exp2(float64(bucket)/2) * float64(time.Millisecond))
+}
+
 // Delays is one side's delays, commit to page.
 type Delays struct {
 	Count     int64   `json:"count"` // messages that were timed

@@ -131,8 +131,8 @@ func (p page) ledger() {
 	}
 	row("", "Lost", "brought by the other side alone", p.count(p.OnlySupabase, "loss"), p.count(p.OnlyPusher, "lost"))
 	row("", "Repeats", "dropped before the app saw them", p.count(p.Repeats.Pusher, ""), p.count(p.Repeats.Supabase, ""))
-	row("", "Order flips", "came before an earlier one", p.count(p.Flips.Pusher, ""), p.count(p.Flips.Supabase, ""))
 	row("", "Caught up", "fetched over HTTP after a gap", p.count(p.Fetched, ""), `<td class="zero">cannot</td>`)
+	p.put(`<tr><th>Order flips <small>pairs that the two brought in different orders</small></th><td class="between" colspan="2">%s</td></tr>`, number(p.Flips))
 	delay := func(v float64) raw { return raw("<td>" + millis(v) + "</td>") }
 	row("group", "Median delay", "commit to page", delay(p.Pusher.P50), delay(p.Supabase.P50))
 	row("", "95 % within", "", delay(p.Pusher.P95), delay(p.Supabase.P95))
@@ -177,17 +177,17 @@ func (p page) course() {
 }
 
 func (p page) ranking() {
-	p.put(`<h2>Rooms, most trouble first</h2><p>By what Roomcast lost, then what Supabase lost, then repeats and order flips of Pusher.</p>`)
+	p.put(`<h2>Rooms, most trouble first</h2><p>By what Roomcast lost, then what Supabase lost, then Pusher’s repeats and the order flips.</p>`)
 	if len(p.Rooms) == 0 {
 		p.put(`<p class="none">No room has had a message.</p>`)
 		return
 	}
 	p.put(`<div class="wide"><table class="rooms"><thead><tr><th>room</th><th>messages</th><th>compared</th><th>only<br>Supabase</th><th>only<br>Pusher</th>` +
-		`<th>repeats<br>P / S</th><th>flips<br>P / S</th><th>p95<br>Pusher</th><th>p95<br>Supabase</th></tr></thead><tbody>`)
+		`<th>repeats<br>P / S</th><th>order<br>flips</th><th>p95<br>Pusher</th><th>p95<br>Supabase</th></tr></thead><tbody>`)
 	for _, room := range p.Rooms {
-		p.put(`<tr><td>%s</td>%s%s%s%s<td>%s / %s</td><td>%s / %s</td><td>%s</td><td>%s</td></tr>`, room.Room,
+		p.put(`<tr><td>%s</td>%s%s%s%s<td>%s / %s</td>%s<td>%s</td><td>%s</td></tr>`, room.Room,
 			p.count(room.Messages, ""), p.count(room.Compared, ""), p.count(room.OnlySupabase, "loss"), p.count(room.OnlyPusher, "lost"),
-			number(room.Repeats.Pusher), number(room.Repeats.Supabase), number(room.Flips.Pusher), number(room.Flips.Supabase),
+			number(room.Repeats.Pusher), number(room.Repeats.Supabase), p.count(room.Flips, ""),
 			millis(room.PusherP95), millis(room.SupabaseP95))
 	}
 	p.put(`</tbody></table></div>`)

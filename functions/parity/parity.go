@@ -75,9 +75,8 @@ func New(cfg Config) *Handler {
 
 // Answer is what a page is told in return for a receipt.
 type Answer struct {
-	Every  int     `json:"every"`            // seconds until the next one
-	Share  float64 `json:"share"`            // of the pages, that go on sending
-	Repeat bool    `json:"repeat,omitempty"` // this one was counted before
+	Every  int  `json:"every"`            // seconds until the next one
+	Repeat bool `json:"repeat,omitempty"` // this one was counted before
 }
 
 var errForwardOnly = web.NotFound("this function is in forward-only mode, which has no outbox to compare with")
@@ -118,8 +117,7 @@ func (h *Handler) Receive(w http.ResponseWriter, r *http.Request) error {
 	case outcome == outbox.ReceiptMany:
 		return &web.Error{Status: http.StatusTooManyRequests, Field: "page", Reason: "this user has opened too many", RetryAfter: maxEvery}
 	}
-	every, share := h.load.arrived(now)
 	return web.WriteJSON(w, http.StatusOK, Answer{
-		Every: int(every.Seconds()), Share: share, Repeat: outcome == outbox.ReceiptRepeat,
+		Every: int(h.load.arrived(now).Seconds()), Repeat: outcome == outbox.ReceiptRepeat,
 	})
 }

@@ -3,7 +3,6 @@ package parity
 import (
 	"encoding/json"
 	"errors"
-	"math"
 	"net/http"
 	"strings"
 	"time"
@@ -15,44 +14,46 @@ import (
 
 // Receipt is the body of POST /parity: what one page counted in one room since its
 // last receipt, while it listened to both Supabase Realtime and Pusher. It holds no
-// content, no ids of messages, no times. testdata/receipts has examples.
+// content and no ids of messages. testdata/receipts has examples; roomcast.d.ts says
+// the same of the client's side.
 //
-//	{"page":"0198c4a2-7b1e-4c2a-9f57-3d2b8e6a1c40","n":3,"room":"lobby","sent_at":1795379273116,
-//	 "both":40,"only_pusher":1,"only_supabase":0,"fetched":1,
-//	 "repeats":{"pusher":0,"supabase":0},"flips":{"pusher":0,"supabase":1},
-//	 "delays":{"pusher":[0,0,3,12],"supabase":[0,0,0,0,9,31]}}
+//	{"page":"0198c4a2-7b1e-4c2a-9f57-3d2b8e6a1c40","n":3,"room":"lobby","mode":"both",
+//	 "since":1795379213115,"until":1795379273116,"both":40,"pusher":1,"supabase":0,"fetched":1,
+//	 "pusherRepeats":0,"supabaseRepeats":0,"flips":1,
+//	 "pusherDelays":[0,0,3,12],"supabaseDelays":[0,0,0,0,9,31]}
 //
 // Rules for the sender:
 //
-//   - page is a uuid chosen when the page opens; n counts its receipts from 1. A
-//     receipt whose answer did not come is sent again as it was, with the same n: a
-//     repeat counts nothing. One that was refused (any 4xx) is not.
-//   - An event belongs to both, only_pusher or only_supabase once, half a minute after
-//     it came by the first of them; events from before both were heard belong nowhere.
+//   - page is a uuid chosen when the page joins the room; n counts its receipts from 1.
+//     A receipt whose answer did not come may be sent again as it was, with the same n:
+//     a repeat counts nothing. One that was refused is not.
+//   - An event belongs to both, pusher or supabase once, half a minute after it came by
+//     the first of them; events from before both were heard belong nowhere.
 //   - Nothing counted, nothing sent: a quiet room wakes nobody.
-//   - The answer says how many seconds to wait before the next one, and the share of
-//     pages that are to go on: a page draws a number between 0 and 1 when it opens and
-//     stops when share falls to it or below.
+//   - The answer says how many seconds to wait before the next one. Counting goes on
+//     meanwhile.
 type Receipt struct {
 	Page string `json:"page"`
 	N    int64  `json:"n"`
 	Room string `json:"room"`
-	// SentAt is the page's clock as it sends, in milliseconds since 1970, anew at every
-	// try. It shows how far to believe the delays, which that clock has measured.
-	SentAt int64 `json:"sent_at"`
+	Mode string `json:"mode"` // always "both"
+	// Until is the page's clock as it sends, in milliseconds since 1970. It shows how
+	// far to believe the delays, which that clock has measured. A repeat is measured by
+	// it, too: its delays may be left out.
+	Until int64 `json:"until"`
 
-	Both         int64 `json:"both"`
-	OnlyPusher   int64 `json:"only_pusher"`   // by Pusher, or fetched, and not by Supabase
-	OnlySupabase int64 `json:"only_supabase"` // neither by Pusher nor by fetching
-	Fetched      int64 `json:"fetched"`       // of what Pusher's side has: came over HTTP
+	Both     int64 `json:"both"`
+	Pusher   int64 `json:"pusher"`   // by Pusher, or fetched, and not by Supabase
+	Supabase int64 `json:"supabase"` // neither by Pusher nor by fetching
+	Fetched  int64 `json:"fetched"`  // of what Pusher's side has: came over HTTP
 
-	Repeats Sides `json:"repeats"` // dropped
-	Flips   Sides `json:"flips"`   // came before an earlier one
-	Delays  struct {
-		// Commit to page, without what was fetched: see Edge. Trailing zeros may be left out.
-		Pusher   []int64 `json:"pusher"`
-		Supabase []int64 `json:"supabase"`
-	} `json:"delays"`
+	PusherRepeats   int64 `json:"pusherRepeats"` // dropped
+	SupabaseRepeats int64 `json:"supabaseRepeats"`
+	Flips           int64 `json:"flips"` // pairs that the two brought in different orders
+
+	// Commit to page, without what was fetched: see Edge. Trailing zeros may be left out.
+	PusherDelays   []int64 `json:"pusherDelays"`
+	SupabaseDelays []int64 `json:"supabaseDelays"`
 }
 
 // Sides is a count for each way.
@@ -64,28 +65,19 @@ type Sides struct {
 const (
 	// maxReceipt bounds a receipt's body in bytes; a full one has 700.
 	maxReceipt = 4 << 10
-	// maxCount bounds each number: a page sees no more in fifteen minutes.
+	// maxCount bounds each number: a page sees no more in an hour.
 	maxCount = 1_000_000
-	// Buckets is how many a histogram has.
-	Buckets = 32
 	// maxSkew is how far a page's clock may seem off, its request's way included,
 	// before its delays are left out.
 	maxSkew = 2 * time.Second
 )
 
-// Edge is the upper edge of a histogram's bucket, two buckets to an octave: bucket i
-// counts delays above Edge(i-1) and up to Edge(i); bucket 0 all up to a millisecond,
-// the last one all above 33 seconds. In a page:
-//
-//	Math.min(31, Math.ceil(2 * Math.log2(Math.max(1, ms))))
-func Edge(bucket int) time.Duration {
-	return time.Duration(math.Exp2(float64(bucket)/2) * float64(time.Millisecond))
-}
-
 // readReceipt reads and checks a receipt. Its errors are answers that name the field
 // at fault.
 func readReceipt(w http.ResponseWriter, r *http.Request) (Receipt, error) {
-	if err := web.RequireJSON(r); err != nil {
+	// A page's fetch() of a string says text/plain by itself; the token, not the type,
+	// keeps other sites' forms out.
+	if err := web.RequireType(r, "application/json", "text/plain"); err != nil {
 		return Receipt{}, err
 	}
 	body, err := web.Body(w, r, maxReceipt)
@@ -116,6 +108,9 @@ func (r *Receipt) check() error {
 	if r.N < 1 {
 		return web.BadRequest("n", "must count from 1")
 	}
+	if r.Mode != "both" {
+		return web.BadRequest("mode", "must be both: there is nothing to compare in another")
+	}
 	if _, err := event.ChannelName(event.Private, r.Room); err != nil {
 		return web.BadRequest("room", "has no channel: it is empty or too long")
 	}
@@ -123,18 +118,17 @@ func (r *Receipt) check() error {
 		name string
 		n    int64
 	}{
-		{"both", r.Both}, {"only_pusher", r.OnlyPusher}, {"only_supabase", r.OnlySupabase}, {"fetched", r.Fetched},
-		{"repeats.pusher", r.Repeats.Pusher}, {"repeats.supabase", r.Repeats.Supabase},
-		{"flips.pusher", r.Flips.Pusher}, {"flips.supabase", r.Flips.Supabase},
+		{"both", r.Both}, {"pusher", r.Pusher}, {"supabase", r.Supabase}, {"fetched", r.Fetched},
+		{"pusherRepeats", r.PusherRepeats}, {"supabaseRepeats", r.SupabaseRepeats}, {"flips", r.Flips},
 	} {
 		if f.n < 0 || f.n > maxCount {
 			return web.BadRequest(f.name, "must be a count from 0 to 1000000")
 		}
 	}
-	if err := checkHistogram("delays.pusher", r.Delays.Pusher); err != nil {
+	if err := checkHistogram("pusherDelays", r.PusherDelays); err != nil {
 		return err
 	}
-	return checkHistogram("delays.supabase", r.Delays.Supabase)
+	return checkHistogram("supabaseDelays", r.SupabaseDelays)
 }
 
 func checkHistogram(field string, h []int64) error {
@@ -153,15 +147,14 @@ func checkHistogram(field string, h []int64) error {
 // off: half of a comparison is worse than none.
 func (r *Receipt) seen(now time.Time) outbox.Seen {
 	s := outbox.Seen{
-		Both: r.Both, OnlyPusher: r.OnlyPusher, OnlySupabase: r.OnlySupabase, Fetched: r.Fetched,
-		PusherRepeats: r.Repeats.Pusher, SupabaseRepeats: r.Repeats.Supabase,
-		PusherFlips: r.Flips.Pusher, SupabaseFlips: r.Flips.Supabase,
+		Both: r.Both, OnlyPusher: r.Pusher, OnlySupabase: r.Supabase, Fetched: r.Fetched,
+		PusherRepeats: r.PusherRepeats, SupabaseRepeats: r.SupabaseRepeats, Flips: r.Flips,
 	}
-	if skew := now.Sub(time.UnixMilli(r.SentAt)).Abs(); skew > maxSkew {
+	if skew := now.Sub(time.UnixMilli(r.Until)).Abs(); skew > maxSkew {
 		s.Skewed = 1
 		return s
 	}
-	s.PusherDelays, s.SupabaseDelays = r.Delays.Pusher, r.Delays.Supabase
+	s.PusherDelays, s.SupabaseDelays = r.PusherDelays, r.SupabaseDelays
 	return s
 }
 

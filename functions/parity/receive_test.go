@@ -74,11 +74,11 @@ func example(t *testing.T, sentAt time.Time) string {
 func TestReceiptIsNoted(t *testing.T) {
 	store := &fake{outcome: outbox.ReceiptNoted}
 	status, header, body := post(t, serve(t, store), "member", example(t, now.Add(-time.Second)))
-	if status != 200 || body != `{"every":60,"share":1}`+"\n" || header.Get("Cache-Control") != "no-store" {
+	if status != 200 || body != `{"every":60}`+"\n" || header.Get("Cache-Control") != "no-store" {
 		t.Errorf("%d %v %s", status, header, body)
 	}
 	want := []outbox.Receipt{{UserID: user, Page: page, N: 3, Room: "5ea51de0-0000-4000-8000-000000000010", Seen: outbox.Seen{
-		Both: 40, OnlyPusher: 1, Fetched: 1, SupabaseFlips: 1,
+		Both: 40, OnlyPusher: 1, Fetched: 1, Flips: 1,
 		PusherDelays: []int64{0, 0, 0, 0, 0, 0, 2, 9, 21, 8}, SupabaseDelays: []int64{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 4, 17, 15, 3}}}}
 	if diff := cmp.Diff(want, store.noted); diff != "" {
 		t.Errorf("noted (-want +got):\n%s", diff)
@@ -102,7 +102,7 @@ func TestClockThatIsOff(t *testing.T) {
 
 func TestReceiptIsRefused(t *testing.T) {
 	with := func(key string, value any) string {
-		r := map[string]any{"page": page, "n": 1, "room": "lobby", "sent_at": now.UnixMilli(), "both": 1}
+		r := map[string]any{"page": page, "n": 1, "room": "lobby", "mode": "both", "until": now.UnixMilli(), "both": 1}
 		r[key] = value
 		body, err := json.Marshal(r)
 		if err != nil {
@@ -125,13 +125,14 @@ func TestReceiptIsRefused(t *testing.T) {
 		"page is no uuid":  {"member", with("page", "me"), &fake{}, 400, "page"},
 		"upper case":       {"member", with("page", strings.ToUpper(page)), &fake{}, 400, "page"},
 		"n from 0":         {"member", with("n", 0), &fake{}, 400, "n"},
+		"another mode":     {"member", with("mode", "pusher"), &fake{}, 400, "mode"},
 		"n is text":        {"member", with("n", "1"), &fake{}, 400, "n"},
-		"negative":         {"member", with("only_supabase", -1), &fake{}, 400, "only_supabase"},
+		"negative":         {"member", with("supabase", -1), &fake{}, 400, "supabase"},
 		"huge":             {"member", with("both", 1e7), &fake{}, 400, "both"},
 		"beyond int64":     {"member", with("both", 1e30), &fake{}, 400, "both"},
-		"33 buckets":       {"member", with("delays", map[string]any{"pusher": make([]int, 33)}), &fake{}, 400, "delays.pusher"},
-		"negative bucket":  {"member", with("delays", map[string]any{"supabase": []int{0, -1}}), &fake{}, 400, "delays.supabase"},
-		"negative repeats": {"member", with("repeats", map[string]any{"pusher": -1}), &fake{}, 400, "repeats.pusher"},
+		"33 buckets":       {"member", with("pusherDelays", make([]int, 33)), &fake{}, 400, "pusherDelays"},
+		"negative bucket":  {"member", with("supabaseDelays", []int{0, -1}), &fake{}, 400, "supabaseDelays"},
+		"negative repeats": {"member", with("pusherRepeats", -1), &fake{}, 400, "pusherRepeats"},
 		"half an object":   {"member", good[:20], &fake{}, 400, "body"},
 		"a list":           {"member", "[]", &fake{}, 400, "body"},
 		"5 kB":             {"member", with("x", strings.Repeat("x", 5000)), &fake{}, 413, "body"},
@@ -195,7 +196,7 @@ func FuzzParseReceipt(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
 		r, err := parity.ParseReceipt(body)
-		if err == nil && (r.N < 1 || r.Both < 0 || len(r.Delays.Pusher) > parity.Buckets || len(r.Page) != 36) {
+		if err == nil && (r.N < 1 || r.Both < 0 || len(r.PusherDelays) > parity.Buckets || len(r.Page) != 36) {
 			t.Errorf("accepted %+v", r)
 		}
 	})

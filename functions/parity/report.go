@@ -37,7 +37,7 @@ type Report struct {
 	OnlySupabase int64 `json:"only_supabase"`
 	Fetched      int64 `json:"fetched"`
 	Repeats      Sides `json:"repeats"`
-	Flips        Sides `json:"flips"`
+	Flips        int64 `json:"flips"`
 
 	Pusher   Delays `json:"pusher"`
 	Supabase Delays `json:"supabase"`
@@ -70,7 +70,7 @@ type Room struct {
 	OnlyPusher   int64   `json:"only_pusher"`
 	OnlySupabase int64   `json:"only_supabase"`
 	Repeats      Sides   `json:"repeats"`
-	Flips        Sides   `json:"flips"`
+	Flips        int64   `json:"flips"`
 	PusherP95    float64 `json:"pusher_p95_ms"`
 	SupabaseP95  float64 `json:"supabase_p95_ms"`
 }
@@ -138,7 +138,7 @@ func (r *Report) addHours(cells []outbox.ParityCell) {
 		r.OnlySupabase += c.OnlySupabase
 		r.Fetched += c.Fetched
 		r.Repeats = Sides{r.Repeats.Pusher + c.PusherRepeats, r.Repeats.Supabase + c.SupabaseRepeats}
-		r.Flips = Sides{r.Flips.Pusher + c.PusherFlips, r.Flips.Supabase + c.SupabaseFlips}
+		r.Flips += c.Flips
 		pusher, supabase = addCounts(pusher, c.PusherDelays), addCounts(supabase, c.SupabaseDelays)
 		if c.Receipts > 0 {
 			r.HoursWatched++
@@ -160,7 +160,7 @@ func roomOf(c outbox.ParityCell) Room {
 	return Room{
 		Room: c.Room, Messages: c.Committed, Compared: compared(c),
 		OnlyPusher: c.OnlyPusher, OnlySupabase: c.OnlySupabase,
-		Repeats: Sides{c.PusherRepeats, c.SupabaseRepeats}, Flips: Sides{c.PusherFlips, c.SupabaseFlips},
+		Repeats: Sides{c.PusherRepeats, c.SupabaseRepeats}, Flips: c.Flips,
 		PusherP95: newDelays(c.PusherDelays).P95, SupabaseP95: newDelays(c.SupabaseDelays).P95,
 	}
 }

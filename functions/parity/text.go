@@ -31,11 +31,12 @@ func (r *Report) WriteText(to io.Writer) error {
 		label            string
 		pusher, supabase int64
 	}{
-		{"lost", r.OnlySupabase, r.OnlyPusher}, {"repeats", r.Repeats.Pusher, r.Repeats.Supabase}, {"order flips", r.Flips.Pusher, r.Flips.Supabase},
+		{"lost", r.OnlySupabase, r.OnlyPusher}, {"repeats", r.Repeats.Pusher, r.Repeats.Supabase},
 	} {
 		fmt.Fprintf(w, "%s\t%s\t%s\n", row.label, number(row.pusher), number(row.supabase))
 	}
 	fmt.Fprintf(w, "caught up\t%s\tcannot\n", number(r.Fetched))
+	fmt.Fprintf(w, "order flips\t%s\tbetween the two\n", number(r.Flips))
 	fmt.Fprintf(w, "median\t%s\t%s\n", millis(r.Pusher.P50), millis(r.Supabase.P50))
 	fmt.Fprintf(w, "p95\t%s\t%s\n", millis(r.Pusher.P95), millis(r.Supabase.P95))
 	r.writeTrouble(w)

@@ -21,8 +21,7 @@ type Seen struct {
 	Fetched         int64 `json:"fetched"`       // of Both and OnlyPusher: over HTTP, after a gap
 	PusherRepeats   int64 `json:"pusher_repeats"`
 	SupabaseRepeats int64 `json:"supabase_repeats"`
-	PusherFlips     int64 `json:"pusher_flips"` // arrived before an earlier one
-	SupabaseFlips   int64 `json:"supabase_flips"`
+	Flips           int64 `json:"flips"`  // pairs that the two brought in different orders
 	Skewed          int64 `json:"skewed"` // receipts without delays, for a clock that was off
 
 	PusherDelays   []int64 `json:"pusher_delays"` // commit to page

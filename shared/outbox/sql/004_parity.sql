@@ -18,8 +18,7 @@ create table if not exists roomcast.parity (
   fetched          bigint not null default 0,
   pusher_repeats   bigint not null default 0,
   supabase_repeats bigint not null default 0,
-  pusher_flips     bigint not null default 0,
-  supabase_flips   bigint not null default 0,
+  flips            bigint not null default 0,
   skewed           bigint not null default 0,
   pusher_delays    bigint[] not null default '{}',
   supabase_delays  bigint[] not null default '{}',
@@ -31,9 +30,9 @@ comment on column roomcast.parity.pages           is 'Pages that sent a receipt 
 comment on column roomcast.parity.committed       is 'New messages of this hour whose outbox rows the retention has taken; those still kept are counted there.';
 comment on column roomcast.parity.fetched         is 'Of what was seen by way of Pusher: fetched over HTTP after a gap. Not in pusher_delays.';
 comment on column roomcast.parity.pusher_repeats  is 'Events a page got a second time, and dropped.';
-comment on column roomcast.parity.pusher_flips    is 'Events a page got before an earlier one, and put in order.';
+comment on column roomcast.parity.flips            is 'Pairs of events that the two sides brought in different orders.';
 comment on column roomcast.parity.skewed          is 'Receipts whose delays were left out, because the page''s clock was off.';
-comment on column roomcast.parity.pusher_delays   is 'Histogram, commit to page; its edges are in functions/parity/receipt.go. Trailing zeros are left out.';
+comment on column roomcast.parity.pusher_delays   is 'Histogram, commit to page; its edges are in functions/parity/histogram.go. Trailing zeros are left out.';
 create index if not exists parity_hour on roomcast.parity (hour);
 
 -- The last receipt of each page and room, so that a repeat counts nothing twice.

@@ -50,9 +50,9 @@ begin
   end if;
   insert into roomcast.parity as p (
     room, hour, receipts, pages, saw_both, only_pusher, only_supabase, fetched, pusher_repeats, supabase_repeats,
-    pusher_flips, supabase_flips, skewed, pusher_delays, supabase_delays)
+    flips, skewed, pusher_delays, supabase_delays)
   select room, this_hour, 1, (last.hour is distinct from this_hour)::int, c.saw_both, c.only_pusher, c.only_supabase,
-         c.fetched, c.pusher_repeats, c.supabase_repeats, c.pusher_flips, c.supabase_flips, c.skewed,
+         c.fetched, c.pusher_repeats, c.supabase_repeats, c.flips, c.skewed,
          c.pusher_delays, c.supabase_delays
     from jsonb_populate_record(null::roomcast.parity, counts) c
   on conflict on constraint parity_pkey do update set
@@ -64,8 +64,7 @@ begin
     fetched          = p.fetched          + excluded.fetched,
     pusher_repeats   = p.pusher_repeats   + excluded.pusher_repeats,
     supabase_repeats = p.supabase_repeats + excluded.supabase_repeats,
-    pusher_flips     = p.pusher_flips     + excluded.pusher_flips,
-    supabase_flips   = p.supabase_flips   + excluded.supabase_flips,
+    flips            = p.flips            + excluded.flips,
     skewed           = p.skewed           + excluded.skewed,
     pusher_delays    = roomcast.add_counts(p.pusher_delays, excluded.pusher_delays),
     supabase_delays  = roomcast.add_counts(p.supabase_delays, excluded.supabase_delays);
@@ -88,7 +87,7 @@ language sql stable security definer set search_path = '' as $$
          coalesce(p.committed, 0) + coalesce(k.size, 0),
          coalesce(p.saw_both, 0), coalesce(p.only_pusher, 0), coalesce(p.only_supabase, 0), coalesce(p.fetched, 0),
          coalesce(p.pusher_repeats, 0), coalesce(p.supabase_repeats, 0),
-         coalesce(p.pusher_flips, 0), coalesce(p.supabase_flips, 0), coalesce(p.skewed, 0),
+         coalesce(p.flips, 0), coalesce(p.skewed, 0),
          coalesce(p.pusher_delays, '{}'), coalesce(p.supabase_delays, '{}')
     from (select * from roomcast.parity q where q.hour >= date_trunc('hour', $1, 'UTC')) p
     full join kept k on k.room = p.room and k.hour = p.hour
@@ -104,7 +103,7 @@ language sql stable security definer set search_path = '' as $$
     select c.hour, sum(c.receipts) as receipts, sum(c.pages) as pages, sum(c.committed) as committed,
            sum(c.saw_both) as saw_both, sum(c.only_pusher) as only_pusher, sum(c.only_supabase) as only_supabase,
            sum(c.fetched) as fetched, sum(c.pusher_repeats) as pusher_repeats, sum(c.supabase_repeats) as supabase_repeats,
-           sum(c.pusher_flips) as pusher_flips, sum(c.supabase_flips) as supabase_flips, sum(c.skewed) as skewed,
+           sum(c.flips) as flips, sum(c.skewed) as skewed,
            roomcast.sum_counts(c.pusher_delays) as pusher_delays,
            roomcast.sum_counts(c.supabase_delays) as supabase_delays
       from cells c group by c.hour
@@ -113,13 +112,13 @@ language sql stable security definer set search_path = '' as $$
            sum(c.receipts) as receipts, sum(c.pages) as pages, sum(c.committed) as committed,
            sum(c.saw_both) as saw_both, sum(c.only_pusher) as only_pusher, sum(c.only_supabase) as only_supabase,
            sum(c.fetched) as fetched, sum(c.pusher_repeats) as pusher_repeats, sum(c.supabase_repeats) as supabase_repeats,
-           sum(c.pusher_flips) as pusher_flips, sum(c.supabase_flips) as supabase_flips, sum(c.skewed) as skewed,
+           sum(c.flips) as flips, sum(c.skewed) as skewed,
            roomcast.sum_counts(c.pusher_delays) as pusher_delays,
            roomcast.sum_counts(c.supabase_delays) as supabase_delays
       from cells c group by c.room
   ), troubled as (
     select * from by_room r
-     order by r.only_supabase desc, r.only_pusher desc, r.pusher_repeats + r.pusher_flips desc, r.committed desc, r.room
+     order by r.only_supabase desc, r.only_pusher desc, r.pusher_repeats + r.flips desc, r.committed desc, r.room
      limit $2
   )
   select jsonb_build_object(
@@ -128,7 +127,7 @@ language sql stable security definer set search_path = '' as $$
     'rooms_watched', (select count(*) from by_room r where r.receipts > 0),
     'hours',         coalesce((select jsonb_agg(to_jsonb(h) order by h.hour) from by_hour h), '[]'),
     'rooms',         coalesce((select jsonb_agg(to_jsonb(t) order by t.only_supabase desc, t.only_pusher desc,
-                        t.pusher_repeats + t.pusher_flips desc, t.committed desc, t.room) from troubled t), '[]'),
+                        t.pusher_repeats + t.flips desc, t.committed desc, t.room) from troubled t), '[]'),
     'repaired',      (select coalesce(sum(a.repaired), 0) from roomcast.audits a where a.at >= $1))
 $$;
 
