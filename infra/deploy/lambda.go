@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 )
 
@@ -20,6 +21,7 @@ func (c command) lambda(ctx context.Context) error {
 	flags.SetOutput(c.out)
 	out := flags.String("o", "dist", "`directory` to write to")
 	root := flags.String("root", ".", "the checkout")
+	arches := flags.String("arch", "arm64,amd64", "for which `processors`")
 	allowDirty := flags.Bool("allow-dirty", false, "pack a checkout with changes")
 	if err := flags.Parse(c.args); errors.Is(err, flag.ErrHelp) {
 		return nil
@@ -33,7 +35,7 @@ func (c command) lambda(ctx context.Context) error {
 	if err := os.MkdirAll(*out, 0o755); err != nil {
 		return fmt.Errorf("lambda: %w", err)
 	}
-	for _, arch := range []string{"arm64", "amd64"} {
+	for _, arch := range strings.Split(*arches, ",") {
 		program, err := build(ctx, *root, arch, revision)
 		if err != nil {
 			return err

@@ -82,7 +82,7 @@ func readSettings(path string) (settings, error) {
 	var s settings
 	err = toml.NewDecoder(bytes.NewReader(text)).DisallowUnknownFields().Decode(&s)
 	if unknown := (*toml.StrictMissingError)(nil); errors.As(err, &unknown) {
-		return settings{}, fmt.Errorf("%s has keys that infra/deploy does not know:\n%s", path, unknown)
+		return settings{}, fmt.Errorf("%s has keys that infra/deploy does not know:\n%s", path, unknown.String())
 	}
 	if err != nil {
 		return settings{}, fmt.Errorf("%s: %w", path, err)

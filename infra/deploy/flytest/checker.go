@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -81,7 +82,8 @@ func (c *checker) watch(next http.Handler) http.Handler {
 		r.Body = io.NopCloser(bytes.NewReader(body))
 		rec := httptest.NewRecorder()
 		next.ServeHTTP(rec, r)
-		r.Body = io.NopCloser(bytes.NewReader(body))
+		r.Body = c.sober(body)
+		r.ContentLength = -1
 		c.check(r, rec)
 		for name, values := range rec.Header() {
 			w.Header()[name] = values
@@ -89,6 +91,17 @@ func (c *checker) watch(next http.Handler) http.Handler {
 		w.WriteHeader(rec.Code)
 		_, _ = w.Write(rec.Body.Bytes()) // likewise
 	})
+}
+
+// sober takes out of a body what fly-go writes into every service though Fly's
+// document has no place for it: a null for force_instance_key, and a boolean for
+// autostop (which the document's own prose allows). The first fault found in a body
+// would otherwise hide all others.
+func (c *checker) sober(body []byte) io.ReadCloser {
+	if c.lenient {
+		body = regexp.MustCompile(`,?"(force_instance_key":null|autostop":(true|false))`).ReplaceAll(body, nil)
+	}
+	return io.NopCloser(bytes.NewReader(body))
 }
 
 func (c *checker) check(r *http.Request, rec *httptest.ResponseRecorder) {
@@ -109,7 +122,7 @@ func (c *checker) check(r *http.Request, rec *httptest.ResponseRecorder) {
 		return // only that there is an error is described
 	}
 	response := &openapi3filter.ResponseValidationInput{RequestValidationInput: request, Status: rec.Code, Header: rec.Header(),
-		Body: io.NopCloser(bytes.NewReader(rec.Body.Bytes())), Options: &openapi3filter.Options{IncludeResponseStatus: true}}
+		Body: c.sober(rec.Body.Bytes()), Options: &openapi3filter.Options{IncludeResponseStatus: true}}
 	if err := openapi3filter.ValidateResponse(context.Background(), response); err != nil {
 		c.note(operation, fmt.Errorf("answer: %w", err))
 	}
