@@ -27,7 +27,7 @@ var ErrPlan = errors.New("not a plan")
 type Plan struct {
 	Mode Mode `json:"mode"`
 	// Share gives a mode to a part of the users, from 0 to 1, always the same ones: a
-	// client hashes its user's id. Pusher's share is cut off first, so that growing it
+	// client goes by the first digits of its user's id, a random uuid. Pusher's share is cut off first, so that growing it
 	// keeps those who had it.
 	Share map[Mode]float64 `json:"share,omitempty"`
 	Rooms map[string]Mode  `json:"rooms,omitempty"` // by room id

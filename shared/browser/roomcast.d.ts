@@ -65,7 +65,7 @@ export interface Events {
 
 export interface Room {
   readonly id: string
-  /** `live`: Pusher has subscribed this room. */
+  /** `live`: the source that the mode wants has let it in. How the connections are just now, they tell themselves. */
   readonly status: 'joining' | 'live' | 'denied' | 'left'
   /** Which way its messages come now; undefined until that is known. */
   readonly mode: Mode | undefined
@@ -76,19 +76,16 @@ export interface Room {
 }
 
 /**
- * What a room saw since its last receipt: numbers, no content. `both`, `pusher` and
+ * What a room saw since it was joined or its last receipt: numbers, no content. `both`, `pusher` and
  * `supabase` count the events that were seen by both sides or, half a minute later,
  * by one only; Pusher's side includes what was `fetched`. They are counted in mode
  * 'both'. `repeats` were dropped. `flips` came in different orders. Delays run from
- * the database's clock to this machine's: bucket i counts those up to 2^i ms, the
+ * the database's clock to this machine's: bucket i counts those under 2^i ms, the
  * last one, 15, the rest too.
  */
 export interface Receipt {
   room: string
   mode: Mode
-  /** In ms since 1970. */
-  since: number
-  until: number
   both: number
   pusher: number
   supabase: number

@@ -8,9 +8,9 @@
 const OPS = { INSERT: 'new-message', UPDATE: 'message-updated', DELETE: 'message-deleted' }
 const OURS = /^(new-message|message-|user-)/ // not client-: those are anybody's
 const PREFIX = { private: 'private-room-', presence: 'presence-room-', encrypted: 'private-encrypted-room-', public: 'room-' }
-const GAP = 120 // ms an event may come late before it is fetched
+const GAP = 120 // ms until a gap is fetched
 const PATIENCE = 2000 // ms a Supabase event waits for its place
-const GRACE = 30000 // ms after which the other side has missed an event
+const GRACE = 30000 // ms until one side has missed an event
 const MINUTE = 60000
 
 const spread = (ms) => ms * (0.5 + Math.random())
@@ -21,11 +21,10 @@ const hidden = () => globalThis.document?.hidden
 export function channelName(kind, room) {
   const name = PREFIX[kind] + room.replace(/[^\w\-@,.;]/gu, (c) =>
     [...new TextEncoder().encode(c)].map((b) => '=' + (b + 256).toString(16).slice(1).toUpperCase()).join(''))
-  if (!PREFIX[kind] || !room || name.length > 164) throw new RangeError('roomcast: no channel for this room')
+  if (!PREFIX[kind] || !room || name.length > 164) throw RangeError('roomcast: no channel')
   return name
 }
 
-// Servers verify tokens; this only reads one.
 function userOf(jwt) {
   try {
     return JSON.parse(atob(jwt.split('.')[1].replace(/-/g, '+').replace(/_/g, '/'))).sub
@@ -34,10 +33,10 @@ function userOf(jwt) {
   }
 }
 
-// In what both have; Supabase may write a time differently.
+// In what both have; times are written differently.
 function same(a, b) {
   const text = (v) => /^\d{4}-\d\d-\d\d[ T]/.test(v) ? +new Date(v) : JSON.stringify(v)
-  return Object.keys(a).every((k) => k === 'roomcast' || !(k in b) || text(a[k]) === text(b[k]))
+  return Object.keys(a).every((k) => !(k in b) || text(a[k]) === text(b[k]))
 }
 
 /** @type {import('./roomcast.d.ts').createRoomcast} */
@@ -47,7 +46,7 @@ export function createRoomcast(options) {
   const { channelAuthorizer, userAuthenticator } = config
   const rooms = new Set(), users = {} // users: how many have a channel open
   let forced = options.mode, plan = { mode: supabase ? 'both' : 'pusher' }
-  let planned, plannedAt = 0, user, closed
+  let planned = Promise.resolve(), plannedAt = 0, user
 
   async function token(renew) {
     const jwt = options.token ? await options.token(renew)
@@ -65,22 +64,19 @@ export function createRoomcast(options) {
     return response.json()
   }
 
-  // A token given to pusher-js's constructor would be an old one at a reconnect.
+  // A token that pusher-js was made with would be old at a reconnect.
   const authorizer = (path, others) => (asked, done) => {
     const { socketId: socket_id, channelName: channel_name } = asked
     if (others && !users[channel_name]) return others(asked, done)
-    const body = new URLSearchParams(others ? { socket_id, channel_name } : { socket_id })
+    const body = new URLSearchParams({ socket_id, ...others && { channel_name } })
     call(path, { method: 'POST', body }).then((data) => done(null, data), (err) => done(err, null))
   }
   config.channelAuthorizer = authorizer('/pusher/auth', channelAuthorizer)
   config.userAuthenticator = authorizer('/pusher/user-auth')
   pusher.signin() // lets the server end this connection with the membership
 
-  // A user is always in the same share.
   function modeOf(room) {
-    let x = 0
-    for (const c of user ?? '') x = Math.imul(x ^ c.charCodeAt(0), 0x01000193)
-    x = (x >>> 0) / 2 ** 32
+    let x = parseInt(user?.slice(0, 8), 16) / 2 ** 32 // a uuid begins at random
     return forced ?? plan.rooms?.[room] ?? ['pusher', 'both', 'supabase'].find((m) => (x -= plan.share?.[m] ?? 0) < 0) ?? plan.mode
   }
 
@@ -90,41 +86,42 @@ export function createRoomcast(options) {
     if (forced || Date.now() - plannedAt < MINUTE) return planned
     plannedAt = Date.now()
     return planned = fetch(url + '/roomcast.json', { signal: AbortSignal.timeout(PATIENCE) })
-      .then((r) => r.json()).then((p) => { plan = p.mode ? p : plan }).then(() => token())
-      .catch(() => {}).then(useAll) // else the old plan holds
+      .then((r) => r.json()).then((p) => { if (p.mode) plan = p })
+      .then(() => token()).catch(() => {}).then(useAll) // else the old plan holds
   }
 
   const wake = () => {
-    if (closed || hidden()) return
+    if (hidden()) return
     replan()
     rooms.forEach((r) => r.check())
   }
-  globalThis.addEventListener?.('online', wake)
-  globalThis.addEventListener?.('pageshow', wake)
-  globalThis.document?.addEventListener('visibilitychange', wake)
-  connection.bind('connected', replan)
 
-  // pusher-js stays away when the server ends a connection, or two were cut roughly.
-  const revive = () => setTimeout(() => closed || connection.switchCluster(pusher.key), backoff(1))
+  // Else pusher-js stays away, as after two rough cuts.
+  const revive = () => setTimeout(() => connection.switchCluster(pusher.key), backoff(1))
   const failed = (e) => { if ((e.error ?? e).data?.code === 4009) revive() }
-  connection.bind('error', failed)
-  connection.bind('failed', revive)
 
-  // The next user hears nothing that was opened for the last one. (Later, since
-  // supabase-js can be asked nothing while it tells.)
+  const listen = (how, bind) => {
+    for (const name of ['online', 'pageshow', 'visibilitychange']) globalThis[how + 'EventListener']?.(name, wake)
+    connection[bind]('connected', replan)
+    connection[bind]('error', failed)
+    connection[bind]('failed', revive)
+  }
+  listen('add', 'bind')
+
+  // The next user hears nothing of the last one's. (supabase-js is locked while it tells.)
   const auth = !options.token && supabase.auth.onAuthStateChange((_, session) => setTimeout(() => {
     const now = userOf(session?.access_token), other = user !== undefined && user !== now
     user = now
-    if (other && pusher.user?.signin_requested) pusher.disconnect(), pusher.connect()
+    if (other) pusher.disconnect(), pusher.connect()
     rooms.forEach((r) => other ? r.restart() : r.check())
   }))
 
   const shared = { options, rooms, users, call, modeOf, signedOut: () => auth && user === null }
   return {
     join(id, { after } = {}) {
-      const room = createRoom(shared, String(id), after?.roomcast ?? after)
+      const room = createRoom(shared, String(id), after)
       rooms.add(room)
-      Promise.resolve(replan()).then(room.use)
+      replan().then(room.use)
       return room.handle
     },
     setMode(mode) {
@@ -134,12 +131,10 @@ export function createRoomcast(options) {
       useAll()
     },
     close() {
-      closed = true
+      forced = 'pusher'
       rooms.forEach((r) => r.handle.leave())
       if (auth) auth.data.subscription.unsubscribe()
-      connection.unbind('connected', replan)
-      connection.unbind('error', failed)
-      connection.unbind('failed', revive)
+      listen('remove', 'unbind')
       Object.assign(config, { channelAuthorizer, userAuthenticator })
     },
   }
@@ -148,7 +143,8 @@ export function createRoomcast(options) {
 function createRoom({ options, rooms, users, call, modeOf, signedOut }, id, after) {
   const { pusher, supabase, schema = 'public', table = 'messages', roomColumn = 'room_id', key = (row) => row.id, settle = 20000, onReceipt } = options
   const channel = channelName(options.channel ?? 'private', id)
-  const held = new Map(), timers = {}, handlers = {}, seen = []
+  after = after?.roomcast ?? after
+  const held = new Map(), handlers = new Set(), timers = {}, seen = []
   const pending = [] // Supabase's events that have no place yet
   let epoch = after?.epoch, next = after === undefined ? after : (after.seq ?? after) + 1
   let mode, fromPusher, fromSupabase, left, fetching, again, failures = 0, refusals = 0
@@ -164,10 +160,10 @@ function createRoom({ options, rooms, users, call, modeOf, signedOut }, id, afte
   }
 
   function emit(name, data) {
-    for (const fn of [...handlers[name] ?? [], ...handlers['*'] ?? []]) {
+    for (const h of [...handlers]) {
       try {
-        if (!left) fn(data, name)
-      } catch (err) { // the app's fault must not stop the room
+        if (!left && [name, '*'].includes(h.name)) h.fn(data, name)
+      } catch (err) { // the app's own
         (globalThis.reportError ?? console.error)(err)
       }
     }
@@ -231,7 +227,7 @@ function createRoom({ options, rooms, users, call, modeOf, signedOut }, id, afte
       failures = again && failures + 1
     } catch (err) {
       failures++
-      again = ![400, 403, 404].includes(err.status) // those stay as they are
+      again = ![400, 403, 404].includes(err.status)
       emit('error', err)
     }
     fetching = false
@@ -242,7 +238,7 @@ function createRoom({ options, rooms, users, call, modeOf, signedOut }, id, afte
 
   async function page() {
     const asked = next
-    const query = new URLSearchParams(asked ? { after: asked - 1, epoch: epoch ?? '', limit: 200 } : { limit: 0 })
+    const query = asked ? `limit=200&after=${asked - 1}&epoch=${epoch ?? ''}` : 'limit=0'
     const p = await call(`/rooms/${encodeURIComponent(id)}/events?${query}`)
     if (left || asked && !next) return // another user's by now
     if (!asked) { // starts here, or with what came meanwhile
@@ -256,21 +252,20 @@ function createRoom({ options, rooms, users, call, modeOf, signedOut }, id, afte
       advance(p.last)
       if (p.events.length) rest()
     }
-    for (const [place, e] of held) if (epoch && e.data.roomcast.epoch !== epoch) held.delete(place)
+    for (const [place, e] of held) if (epoch && (e.data.roomcast.epoch !== epoch || e.seq < next)) held.delete(place)
     advance()
     return asked && p.more && !p.reset
   }
 
   // The app loads its page anew, which has all there is by now.
   function reset(reason, p) {
-    for (const [place, e] of held) if (!p || e.seq <= p.head) held.delete(place)
     for (const e of pending.splice(0)) e.shown = true
     epoch = p?.epoch
     next = p && p.head + 1
     emit('reset', { reason })
   }
 
-  // A lost message that nothing follows leaves no gap: asks once after each burst.
+  // A lost last message leaves no gap: asks once after each burst.
   function rest() {
     cancel('settle')
     if (settle) later('settle', spread(settle), () => hidden() || catchUp())
@@ -282,7 +277,7 @@ function createRoom({ options, rooms, users, call, modeOf, signedOut }, id, afte
     Object.assign(e, { stream, order: ++order })
     matched(e)
     if (!e.seq) pending.push(e)
-    else if (e.shown) synced = stream
+    else if (e.shown) synced = stream // it has come as far as the numbers
     if (++unfetched > 100) catchUp() // else a reconnect would ask for it all
     flush()
     rest()
@@ -310,7 +305,7 @@ function createRoom({ options, rooms, users, call, modeOf, signedOut }, id, afte
     e[side] = true
     e.commit ??= commit
     const delay = Date.now() - Date.parse(commit ?? data.roomcast?.at)
-    tally[side + 'Delays'][Math.min(15, Math.ceil(Math.log2(Math.max(1, delay))))]++
+    tally[side + 'Delays'][Math.min(15, 32 - Math.clz32(Math.max(0, delay)))]++
     return e
   }
 
@@ -329,9 +324,9 @@ function createRoom({ options, rooms, users, call, modeOf, signedOut }, id, afte
       e.counted = true
       tally[e.pusher ? 'pusher' : 'supabase']++
     }
-    if (tally) onReceipt?.({ room: id, mode, until: Date.now(), ...tally })
-    const delays = () => Array(16).fill(0)
-    tally = { since: Date.now(), both: 0, pusher: 0, supabase: 0, fetched: 0, repeats: 0, flips: 0, pusherDelays: delays(), supabaseDelays: delays() }
+    if (tally) onReceipt?.({ room: id, mode, ...tally })
+    const none = () => Array(16).fill(0)
+    tally = { both: 0, pusher: 0, supabase: 0, fetched: 0, repeats: 0, flips: 0, pusherDelays: none(), supabaseDelays: none() }
   }
 
   function live() {
@@ -352,6 +347,7 @@ function createRoom({ options, rooms, users, call, modeOf, signedOut }, id, afte
       if (name === 'pusher:subscription_error') refused(data)
     }
     source.bind_global(heard)
+    if (source.subscribed) later('live', 0, live)
     return {
       source,
       close() {
@@ -361,9 +357,9 @@ function createRoom({ options, rooms, users, call, modeOf, signedOut }, id, afte
     }
   }
 
-  // pusher-js asks once. A new member may be let in a moment later, a stranger not.
+  // pusher-js asks once; a new member may be let in a moment later
   function refused({ status, error }) {
-    if ((status ?? +/\d*$/.exec(error)[0]) === 403 && refusals > 3) {
+    if ((status ?? +String(error).slice(-3)) === 403 && refusals > 3) {
       handle.status = 'denied'
       emit('denied')
     } else later('refused', backoff(refusals++), resubscribe)
@@ -379,20 +375,18 @@ function createRoom({ options, rooms, users, call, modeOf, signedOut }, id, afte
   function openSupabase() {
     let tries = 0, closed, source
     const open = () => {
-      const filter = `${roomColumn}=eq.${id}`
-      source = supabase.channel(`roomcast:${id}:${Math.random()}`)
-        .on('postgres_changes', { event: '*', schema, table, filter }, (p) =>
+      source = supabase.channel('roomcast' + Math.random())
+        .on('postgres_changes', { event: '*', schema, table, filter: roomColumn + '=eq.' + id }, (p) =>
           witness(OPS[p.eventType], p.eventType === 'DELETE' ? p.old : p.new, p.commit_timestamp))
-        // SUBSCRIBED only answers the join; this says that changes flow
+        // says that changes flow; SUBSCRIBED comes before
         .on('system', {}, (p) => {
           if (p.extension !== 'postgres_changes' || p.status !== 'ok') return
           tries = 0
-          stream++
           self.live = true
           live()
         })
         .subscribe((status) => {
-          if (status === 'SUBSCRIBED') stream++
+          stream++
           if (status === 'CLOSED' && !closed) later('supabase', backoff(tries++), open) // its token has expired
         })
     }
@@ -416,10 +410,7 @@ function createRoom({ options, rooms, users, call, modeOf, signedOut }, id, afte
   async function use() {
     if (left || signedOut()) return
     mode = supabase ? modeOf(id) : 'pusher'
-    if (mode !== 'supabase' && !fromPusher) {
-      fromPusher = openPusher()
-      if (fromPusher.source.subscribed) live()
-    }
+    if (mode !== 'supabase') fromPusher ??= openPusher()
     if (!next) await Promise.race([run(), new Promise((done) => setTimeout(done, PATIENCE))])
     if (left || signedOut()) return
     if (mode !== 'pusher') fromSupabase ??= openSupabase()
@@ -432,13 +423,14 @@ function createRoom({ options, rooms, users, call, modeOf, signedOut }, id, afte
     fromSupabase = fromSupabase?.close()
   }
 
-  const handle = {
+  const handle = /** @type {any} */ ({
     id,
     status: 'joining',
     get mode() { return mode },
     on(name, fn) {
-      (handlers[name] ??= new Set()).add(fn)
-      return () => handlers[name].delete(fn)
+      const h = { name, fn }
+      handlers.add(h)
+      return () => handlers.delete(h)
     },
     leave() {
       if (!left) receipt()
@@ -447,7 +439,7 @@ function createRoom({ options, rooms, users, call, modeOf, signedOut }, id, afte
       rooms.delete(self)
       detach()
     },
-  }
+  })
   const self = {
     handle, channel, use,
     check() {
@@ -459,6 +451,7 @@ function createRoom({ options, rooms, users, call, modeOf, signedOut }, id, afte
     restart() {
       detach()
       seen.length = 0
+      held.clear()
       handle.status = 'joining'
       reset('user')
       use()

@@ -1,0 +1,24 @@
+// What an app may write, and what it may not: checked by the compiler, never run.
+import { channelName, createRoomcast, type Receipt } from '../roomcast.js'
+
+declare const pusher: unknown, supabase: unknown
+
+const rooms = createRoomcast({ pusher, supabase, url: 'https://app.fly.dev', onReceipt: (r: Receipt) => r.both })
+const room = rooms.join('lobby', { after: 42 })
+rooms.join(7, { after: { seq: 1, epoch: 'k3f9' } })
+const off: () => void = room.on('new-message', (m) => m.roomcast?.seq)
+room.on('reset', ({ reason }) => reason === 'epoch')
+room.on('*', (data, name) => name === 'denied' && data)
+off()
+rooms.setMode('both')
+rooms.setMode()
+channelName('private', room.id)
+
+// @ts-expect-error: no such mode
+rooms.setMode('fax')
+// @ts-expect-error: no such event
+room.on('new-fax', () => {})
+// @ts-expect-error: the url is needed
+createRoomcast({ pusher })
+// @ts-expect-error: a room's status is not the app's to set
+room.status = 'live'
