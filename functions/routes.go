@@ -24,6 +24,7 @@ const forwardLimit = 4 * time.Second
 //	POST /parity                the browser client, likewise    parity.Handler.Receive
 //	GET  /parity                the operator                    parity.Handler.Show
 //	GET  /roomcast.js           browsers                        browser.Script
+//	GET  /receipts.js           browsers, in the dual run       browser.Script
 //	GET  /roomcast.json         the browser client              browser.Plan
 //	GET  /healthz               Fly                             health, below
 func (p *parts) routes() http.Handler {
@@ -41,6 +42,7 @@ func (p *parts) routes() http.Handler {
 	handle("POST /parity", p.limit.Guard(p.parity.Receive))
 	handle("GET /parity", p.limit.Guard(p.parity.Show))
 	handle("GET /roomcast.js", browser.NewScript().Serve)
+	handle("GET /receipts.js", browser.NewReceipts().Serve)
 	handle("GET /roomcast.json", p.cfg.plan.Serve)
 	handle("GET /healthz", p.health, web.Quiet())
 	return versioned(web.CORS(p.cfg.AllowedOrigins, p.nudging(mux)))

@@ -1,5 +1,6 @@
 // Package browser holds the client side: roomcast.js, one ES module without a build
-// step, and the plan that tells it which way messages come. It serves both.
+// step, receipts.js, a second one for the time of the dual run, and the plan that tells
+// the client which way messages come. It serves all three.
 package browser
 
 import (
@@ -13,32 +14,42 @@ import (
 	"strings"
 )
 
-//go:embed roomcast.js
-var script []byte
+var (
+	//go:embed roomcast.js
+	script []byte
+	//go:embed receipts.js
+	receipts []byte
+)
 
-// scriptAge is how long browsers use the module without asking again. A page loads
+// scriptAge is how long browsers use a module without asking again. A page loads
 // it once; a new one reaches everybody within minutes of a deployment.
 const scriptAge = "public, max-age=300"
 
-// Script serves roomcast.js, compressed for whoever takes it.
+// Script serves a module, compressed for whoever takes it.
 type Script struct {
+	source  []byte
 	etag    string
 	gzipped []byte
 }
 
-// NewScript prepares the answers.
-func NewScript() *Script {
-	sum := sha256.Sum256(script)
+// NewScript prepares the answers to GET /roomcast.js.
+func NewScript() *Script { return newScript(script) }
+
+// NewReceipts prepares the answers to GET /receipts.js.
+func NewReceipts() *Script { return newScript(receipts) }
+
+func newScript(source []byte) *Script {
+	sum := sha256.Sum256(source)
 	var b bytes.Buffer
 	z, _ := gzip.NewWriterLevel(&b, gzip.BestCompression) // the level is a valid one
-	_, _ = z.Write(script)                                // a buffer takes all
+	_, _ = z.Write(source)                                // a buffer takes all
 	_ = z.Close()
-	return &Script{etag: hex.EncodeToString(sum[:8]), gzipped: b.Bytes()}
+	return &Script{source: source, etag: hex.EncodeToString(sum[:8]), gzipped: b.Bytes()}
 }
 
-// Serve handles GET /roomcast.js. Its error is always nil.
+// Serve answers with the module. Its error is always nil.
 func (s *Script) Serve(w http.ResponseWriter, r *http.Request) error {
-	h, body, etag := w.Header(), script, `"`+s.etag+`"`
+	h, body, etag := w.Header(), s.source, `"`+s.etag+`"`
 	h.Add("Vary", "Accept-Encoding")
 	if takesGzip(r) {
 		// Another representation, so another tag (RFC 9110, section 8.8.3.3).

@@ -2,11 +2,8 @@
 // Sends what rooms count during the dual run to POST /parity. A module of its own,
 // since it goes when the move is done. receipts.d.ts tells how to use it.
 
-const FIRST = 60 // seconds, until the function asks for another pace
+const MINUTE = 60 // seconds: how often rooms tell, and the pace until the function asks for another
 const LONGEST = 300 // between two tries
-
-const spread = (seconds) => seconds * (500 + 500 * Math.random()) // in ms
-const filled = (v) => typeof v === 'number' ? v > 0 : Array.isArray(v) && v.some(filled)
 
 /** @type {import('./receipts.d.ts').sendReceipts} */
 export function sendReceipts({ url, supabase, token }) {
@@ -15,57 +12,69 @@ export function sendReceipts({ url, supabase, token }) {
   const bearer = async (renew) => token ? token(renew)
     : (await supabase.auth[renew ? 'refreshSession' : 'getSession']()).data.session?.access_token
 
-  async function post(body, renew = false) {
-    const headers = { 'Content-Type': 'application/json', Authorization: 'Bearer ' + await bearer(renew) }
-    const response = await fetch(url + '/parity', { method: 'POST', headers, body, keepalive: true, signal: AbortSignal.timeout(10000) })
-    return response.status === 401 && !renew ? post(body, true) : response
+  async function post(receipt, renew = false) {
+    const response = await fetch(url + '/parity', {
+      method: 'POST',
+      headers: { 'Content-Type': 'application/json', Authorization: 'Bearer ' + await bearer(renew) },
+      body: JSON.stringify({ ...receipt, until: Date.now() }),
+      signal: AbortSignal.timeout(10000),
+    })
+    return response.status === 401 && !renew ? post(receipt, true) : response
   }
 
-  // One receipt is under way at a time. It is sent, with its number, until the answer
-  // says that it was taken or refused; what is counted meanwhile goes into the next.
-  async function send(r) {
-    r.timer = undefined
-    r.sending ??= r.counts
-    if (r.sending === r.counts) r.counts = undefined, r.n++
-    if (!r.sending) return
-    let wait
-    try {
-      const response = await post(JSON.stringify({ page: r.page, n: r.n, ...r.sending, until: Date.now() }))
-      const again = response.status === 429 || response.status >= 500
-      if (again) wait = Number(response.headers.get('Retry-After'))
-      else {
-        r.sending = undefined
-        r.tries = 0
-        if (response.ok) r.every = (await response.json()).every
-        if ([403, 404].includes(response.status)) return rooms.delete(r.room) // not this user's, or forward-only
-      }
-    } catch {} // nobody knows whether it was taken: the same number tells
-    if (r.sending) later(r, Math.max(wait || 0, Math.min(LONGEST, 2 ** r.tries++ * 4)))
-    else if (r.counts) later(r, r.every)
+  // Sends one receipt until an answer says that it was taken or refused. When no answer
+  // comes, nobody knows: the same number makes the next try harmless.
+  async function deliver(receipt) {
+    for (let wait = 4; ; wait = Math.min(LONGEST, wait * 2)) {
+      let asked = 0
+      try {
+        const response = await post(receipt)
+        if (response.status !== 429 && response.status < 500) return response
+        asked = Number(response.headers.get('Retry-After'))
+      } catch {}
+      await sleep(spread(Math.max(wait, asked)))
+    }
   }
 
-  function later(r, seconds) {
-    r.timer ??= setTimeout(() => send(r), spread(seconds))
-    r.timer.unref?.() // Node: a receipt keeps no program running
+  // One receipt of a room is under way at a time; what is counted meanwhile waits and
+  // goes with the next.
+  async function run(room) {
+    while (room.counts) {
+      await sleep(room.due - Date.now())
+      const { counts, page } = room
+      room.counts = undefined
+      const response = await deliver({ ...counts, page, n: ++room.n })
+      if ([403, 404].includes(response.status)) return rooms.delete(counts.room) // no longer this user's; or forward-only
+      const { every = MINUTE } = response.ok ? await response.json().catch(() => ({})) : {}
+      // At the usual pace the rooms' own minute is enough.
+      room.due = Date.now() + (every > MINUTE ? spread(every) : 0)
+    }
+    room.running = false
   }
 
   return (receipt) => {
     if (receipt.mode !== 'both' || !Object.values(receipt).some(filled)) return
-    let r = rooms.get(receipt.room)
-    if (!r) rooms.set(receipt.room, r = { room: receipt.room, page: crypto.randomUUID(), n: 0, every: FIRST, tries: 0, last: 0 })
-    r.counts = r.counts ? add(r.counts, receipt) : receipt
-    // The counts come once a minute by themselves: at the usual pace they go at once.
-    if (!r.timer && !r.sending && Date.now() - r.last > (r.every - FIRST) * 1000) r.last = Date.now(), send(r)
-    else if (!r.sending) later(r, r.every)
+    let room = rooms.get(receipt.room)
+    if (!room) rooms.set(receipt.room, room = { page: crypto.randomUUID(), n: 0, due: 0 })
+    room.counts = room.counts ? add(room.counts, receipt) : receipt
+    if (!room.running) room.running = true, run(room)
   }
 }
+
+// Up to half as long again: many pages must not come at once.
+const spread = (seconds) => seconds * (1000 + 500 * Math.random())
+
+// In Node a receipt that waits keeps no program running.
+const sleep = (ms) => new Promise((done) => Object(setTimeout(done, ms)).unref?.())
+
+const filled = (value) => Array.isArray(value) ? value.some(filled) : value > 0
 
 // Numbers add up, histograms bucket by bucket; the rest stays as it is.
 function add(a, b) {
   const sum = { ...a }
   for (const [name, value] of Object.entries(b)) {
     if (typeof value === 'number') sum[name] += value
-    if (Array.isArray(value)) sum[name] = value.map((n, i) => n + (a[name][i] ?? 0))
+    if (Array.isArray(value)) sum[name] = value.map((n, i) => n + a[name][i])
   }
   return sum
 }
