@@ -118,7 +118,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 // choose picks the faults that a run is to have.
 func choose(o options) (chosen []fault) {
 	for _, f := range allFaults() {
-		if strings.Contains(f.name, o.only) && (f.short || !o.short) {
+		if strings.Contains(f.name, o.only) && f.form.has(o.short) {
 			chosen = append(chosen, f)
 		}
 	}

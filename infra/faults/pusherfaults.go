@@ -59,6 +59,14 @@ func (s *scene) some(d time.Duration) time.Duration {
 	return d/2 + time.Duration(s.rnd.Int64N(int64(d)))
 }
 
+// times is n, or a third of it in the short form.
+func (s *scene) times(n int) int {
+	if s.short {
+		return n / 3
+	}
+	return n
+}
+
 func pusherSlow(ctx context.Context, s *scene) error {
 	return s.trouble(ctx, s.some(8*time.Second), pushertest.Fault{Delay: time.Second})
 }
@@ -111,7 +119,7 @@ func pusherDown(ctx context.Context, s *scene) error {
 // with them.
 func poison(ctx context.Context, s *scene) error {
 	s.chat.poison = true
-	return s.write(ctx, 1500)
+	return s.write(ctx, s.times(3000))
 }
 
 // sickRoom has Pusher fail on one room until everything else is through.

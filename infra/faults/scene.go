@@ -11,10 +11,23 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
+// form says in which form of the suite a fault has its place.
+type form int
+
+const (
+	both form = iota
+	full
+	short
+)
+
+func (f form) has(isShort bool) bool {
+	return f == both || (f == short) == isShort
+}
+
 // fault is one way to break things.
 type fault struct {
-	name  string
-	short bool // part of the short form
+	name string
+	form form
 	// breaks brings the fault about, lifts it again and returns. Where the fault is
 	// one moment, it says by lift that the healing begins there.
 	breaks func(ctx context.Context, s *scene) error
