@@ -1,14 +1,12 @@
 package browser_test
 
 import (
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
 	"sync"
 	"testing"
-	"time"
 
 	"roomcast/shared/pusher/pushertest"
 )
@@ -22,11 +20,8 @@ func TestNode(t *testing.T) {
 	if err != nil || len(files) == 0 {
 		t.Fatal("no tests:", err)
 	}
-	seed := os.Getenv("ROOMCAST_SEED")
-	if seed == "" {
-		seed = strconv.FormatInt(time.Now().Unix(), 10)
-	}
-	t.Log("ROOMCAST_SEED=" + seed)
+	t.Parallel()
+	seed := strconv.FormatUint(seedOf(t), 10)
 	// All at once, whatever the number of processors: they mostly wait.
 	var running sync.WaitGroup
 	for _, file := range files {
@@ -50,6 +45,3 @@ func (w *world) node(file, seed string) ([]byte, error) {
 	cmd.Env = append(os.Environ(), "WORLD="+w.url, "SEED="+seed, "PUSHER_HOST="+config.Host, "PUSHER_KEY="+config.Key)
 	return cmd.CombinedOutput()
 }
-
-// pages serves what a browser's page needs (page_test.go).
-func (w *world) pages(mux *http.ServeMux) {}
