@@ -8,7 +8,6 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
-	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -20,10 +19,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"roomcast/shared/event"
-	"roomcast/shared/outbox"
 	"roomcast/shared/outbox/outboxtest"
-	"roomcast/shared/outbox/outboxtest/pgcron"
-	"roomcast/shared/outbox/outboxtest/pgnet"
 	"roomcast/shared/pusher/pushertest"
 )
 
@@ -134,93 +130,6 @@ func (s *stack) startPusher(context.Context) (err error) {
 			l.accept(room, a.Data)
 		}
 	})
-	return nil
-}
-
-func (s *stack) startPostgres(ctx context.Context) (err error) {
-	opts := outboxtest.Options{Durable: true}
-	if s.verbose {
-		opts.Log = func(line string) { fmt.Fprintln(s.stderr, "postgres:", line) }
-	}
-	if s.postgres, err = outboxtest.StartPostgres(ctx, opts); err != nil {
-		return err
-	}
-	s.add(s.postgres.Stop)
-	for _, sql := range []string{
-		"create role " + chatOwner + " login createrole bypassrls password '" + bellSecret + "'",
-		"create database chat owner " + chatOwner,
-	} {
-		if err := outboxtest.Exec(ctx, s.postgres.URL("postgres"), sql); err != nil {
-			return fmt.Errorf("chat's database: %w", err)
-		}
-	}
-	s.ownerURL, err = s.urlAs(chatOwner)
-	if err != nil {
-		return err
-	}
-	if s.admin, err = pgxpool.New(ctx, s.postgres.URL("chat")); err != nil {
-		return fmt.Errorf("database pool: %w", err)
-	}
-	s.add(func() error { s.admin.Close(); return nil })
-	return nil
-}
-
-// urlAs is the chat's database as one of our roles sees it.
-func (s *stack) urlAs(role string) (string, error) {
-	u, err := url.Parse(s.postgres.URL("chat"))
-	if err != nil {
-		return "", errors.New("database URL cannot be parsed") // the error would repeat the password
-	}
-	u.User = url.UserPassword(role, bellSecret)
-	return u.String(), nil
-}
-
-// installChat makes the tables and installs Roomcast as a team would, without a
-// superuser's rights.
-func (s *stack) installChat(ctx context.Context, frontURL string) error {
-	admin := s.postgres.URL("chat")
-	if err := errors.Join(pgnet.Install(ctx, admin), pgcron.Install(ctx, admin)); err != nil {
-		return err
-	}
-	if err := outboxtest.Exec(ctx, admin, `
-		grant usage on schema net, cron to `+chatOwner+`;
-		grant all on all tables in schema net, cron to `+chatOwner+`;
-		grant all on all sequences in schema net, cron to `+chatOwner); err != nil {
-		return fmt.Errorf("stand-ins: %w", err)
-	}
-	if err := outboxtest.Exec(ctx, s.ownerURL, `
-		create table messages (
-			id uuid primary key, room_id uuid not null, content text not null,
-			created_at timestamptz not null default now())`); err != nil {
-		return fmt.Errorf("chat's tables: %w", err)
-	}
-	if err := outbox.Migrate(ctx, s.ownerURL); err != nil {
-		return err
-	}
-	if err := outboxtest.Exec(ctx, s.ownerURL, fmt.Sprintf(`
-		select roomcast.attach_messages('public.messages');
-		select roomcast.configure(url => '%s/webhooks/supabase', secret => '%s');
-		select cron.schedule('roomcast-sweep', '%d seconds', 'select roomcast.sweep()')`,
-		frontURL, bellSecret, s.timing.sweep/time.Second)); err != nil {
-		return fmt.Errorf("install: %w", err)
-	}
-	return outboxtest.Exec(ctx, admin, "create role "+relayLogin+" login password '"+bellSecret+"' in role roomcast_relay")
-}
-
-// startStandIns starts what sends the bells and what runs the sweep. They outlive
-// ctx, and come back by themselves when Postgres does.
-func (s *stack) startStandIns(ctx context.Context) error {
-	ctx = context.WithoutCancel(ctx)
-	sender, err := pgnet.Start(ctx, s.postgres.URL("chat"))
-	if err != nil {
-		return err
-	}
-	s.add(func() error { sender.Stop(); return nil })
-	runner, err := pgcron.Start(ctx, s.postgres.URL("chat"))
-	if err != nil {
-		return err
-	}
-	s.add(func() error { runner.Stop(); return nil })
 	return nil
 }
 
