@@ -153,7 +153,7 @@ func (p *parts) openAccess() (authorize.Access, error) {
 // guard puts the gate before whoever says who may read. Without a database nobody
 // queues the end of an access, so there a yes is not remembered.
 func (p *parts) guard(tokens *token.Verifier, access authorize.Access, push *pusher.Client) {
-	gate := authorize.GateConfig{Access: access, Slots: frontConns}
+	gate := authorize.GateConfig{Access: access, Slots: frontConns - 2} // the others are for history and member info
 	if p.db != nil {
 		gate.Remember = relay.CutGrace * 3 / 4 // the rest is for what is on its way
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -12,8 +13,16 @@ import (
 )
 
 // ErrBusy: more questions wait for the database than it can answer in time. The
-// caller is to come back; the database was not asked.
+// caller is to come back.
 var ErrBusy = errors.New("too many questions at once")
+
+// BatchAccess is an Access that answers many questions in one call, in their order;
+// *outbox.DB is one. An error is about the call: the questions are then asked one by
+// one, so that one that fails does not fail the others.
+type BatchAccess interface {
+	Access
+	CanReadAll(ctx context.Context, rooms, userIDs []string, claims [][]byte) ([]bool, error)
+}
 
 // GateConfig is what a Gate is made of. Access is required.
 type GateConfig struct {
@@ -21,12 +30,13 @@ type GateConfig struct {
 	// Remember is how long a yes counts; 0 asks every time. It must be shorter than
 	// the time between the end of a membership and the cut (relay.CutGrace): another
 	// machine's Gate is not told of it, and must not hand a yes to a client that was
-	// cut and is back. So a second is all there can be, which still answers what
-	// comes together: a room's channels of several kinds, tabs, the catching up
+	// cut and is back. So less than a second is all there can be, which still answers
+	// what comes together: a room's channels of several kinds, tabs, the catching up
 	// behind a subscription.
 	Remember time.Duration
-	Slots    int           // questions asked of the database at once; 6
-	Queue    int           // questions that may wait for a slot; 4096
+	Slots    int           // calls to the database at once; 4
+	Batch    int           // questions in one call of a BatchAccess; 50
+	Queue    int           // questions that may wait for a call; 20,000
 	Limit    time.Duration // for one question, waiting included; 3 s
 }
 
@@ -34,21 +44,21 @@ type GateConfig struct {
 // After an outage every client asks for every room at once, and a database that
 // drowns in questions about who may listen has no time for the chat itself.
 //
-// So no more than Slots questions are asked at a time, out of a pool whose other
-// connections belong to the relay; equal questions are asked once; a yes is
-// remembered for a moment, a no never; and what would wait too long is refused at
-// once with [ErrBusy]. Nobody is let in who was not let in by the Access behind it
-// within Remember. It is safe for concurrent use.
+// So there are no more than Slots calls at a time, and what waits meanwhile goes
+// into the next one together; equal questions are asked once; a yes is remembered
+// for a moment, a no never; and what would wait too long is refused with [ErrBusy].
+// Nobody is let in who was not let in by the Access behind it within Remember. It is
+// safe for concurrent use; at rest it has no goroutine.
 type Gate struct {
 	cfg   GateConfig
-	slots chan struct{}
-	queue chan struct{}
+	batch BatchAccess // nil if Access is none
+	infos chan struct{}
 
 	mu      sync.Mutex
 	asking  map[question]*flight
-	present memory
-	past    memory // the one before it
-	turned  time.Time
+	pending []*flight // not yet asked, oldest first
+	calls   int
+	memory  memory
 }
 
 var _ Access = (*Gate)(nil)
@@ -59,68 +69,80 @@ type question [sha256.Size]byte
 
 // flight is one question under way, and its answer when done is closed.
 type flight struct {
+	ctx          context.Context // the first caller's, without its end
+	question     question
+	room, userID string
+	claims       []byte
+	until        time.Time // when nobody waits for it any more
+
 	done chan struct{}
 	ok   bool
 	err  error
 }
 
-// memory is what was learned in one period.
-type memory struct {
-	yes  map[question]time.Time // when it was asked
-	left map[string]time.Time   // when a user was to be forgotten
-}
-
-func newMemory() memory {
-	return memory{yes: make(map[question]time.Time), left: make(map[string]time.Time)}
-}
-
-// maxRemembered bounds each of a memory's maps, about 8 MB; beyond it nothing more
-// is remembered.
-const maxRemembered = 1 << 16
-
 // NewGate returns a Gate.
 func NewGate(cfg GateConfig) *Gate {
-	if cfg.Slots == 0 {
-		cfg.Slots = 6
+	orElse := func(n *int, otherwise int) {
+		if *n == 0 {
+			*n = otherwise
+		}
 	}
-	if cfg.Queue == 0 {
-		cfg.Queue = 4096
-	}
+	orElse(&cfg.Slots, 4)
+	orElse(&cfg.Batch, 50)
+	orElse(&cfg.Queue, 20_000)
 	if cfg.Limit == 0 {
 		cfg.Limit = accessTimeout
 	}
-	return &Gate{
-		cfg:     cfg,
-		slots:   make(chan struct{}, cfg.Slots),
-		queue:   make(chan struct{}, cfg.Queue),
-		asking:  make(map[question]*flight),
-		present: newMemory(),
-		past:    newMemory(),
+	g := &Gate{
+		cfg:    cfg,
+		infos:  make(chan struct{}, max(1, cfg.Slots/2)),
+		asking: make(map[question]*flight),
+		memory: newMemory(cfg.Remember, cfg.Limit),
 	}
+	g.batch, _ = cfg.Access.(BatchAccess)
+	return g
 }
 
 // CanRead answers for the Access behind the gate. Its error is that one's, ErrBusy,
 // or the context's.
 func (g *Gate) CanRead(ctx context.Context, room, userID string, claims []byte) (bool, error) {
-	q := newQuestion(room, userID, claims)
+	now, q := time.Now(), newQuestion(room, userID, claims)
 	g.mu.Lock()
-	if g.remembers(q, userID, time.Now()) {
+	if g.memory.knows(q, userID, now) {
 		g.mu.Unlock()
 		return true, nil
 	}
-	f, underWay := g.asking[q]
-	if !underWay {
-		f = &flight{done: make(chan struct{})}
+	f := g.asking[q]
+	if f == nil {
+		if len(g.pending) >= g.cfg.Queue {
+			g.mu.Unlock()
+			return false, ErrBusy
+		}
+		f = &flight{
+			// Others may come to wait for the same answer: the first one's hanging up
+			// is set aside.
+			ctx: context.WithoutCancel(ctx), question: q, room: room, userID: userID, claims: claims,
+			until: now.Add(g.cfg.Limit), done: make(chan struct{}),
+		}
 		g.asking[q] = f
+		g.pending = append(g.pending, f)
+		if g.calls < g.cfg.Slots {
+			g.calls++
+			go g.work()
+		}
 	}
 	g.mu.Unlock()
-	if !underWay {
-		g.ask(ctx, q, f, room, userID, claims)
-		return f.ok, f.err
-	}
+	return f.wait(ctx)
+}
+
+func (f *flight) wait(ctx context.Context) (bool, error) {
+	limit := time.NewTimer(time.Until(f.until))
+	defer limit.Stop()
 	select {
 	case <-f.done:
 		return f.ok, f.err
+	case <-limit.C:
+		return false, ErrBusy
 	case <-ctx.Done():
 		return false, ctx.Err()
 	}
@@ -129,14 +151,118 @@ func (g *Gate) CanRead(ctx context.Context, room, userID string, claims []byte) 
 // Forget makes the gate ask anew about a user, also where the question is under way:
 // its answer is not remembered.
 func (g *Gate) Forget(userID string) {
-	now := time.Now()
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.turn(now)
-	if len(g.present.left) == maxRemembered { // everybody is leaving: forget everybody
-		g.present, g.past = newMemory(), newMemory()
+	g.memory.forget(userID, time.Now())
+}
+
+// work makes call after call until nothing is pending.
+func (g *Gate) work() {
+	for {
+		batch := g.next()
+		if len(batch) == 0 {
+			return
+		}
+		g.call(batch)
 	}
-	g.present.left[userID] = now
+}
+
+// call asks and hands out the answers. A panic below is an error like another: no
+// request's goroutine is there to catch it, and others wait.
+func (g *Gate) call(batch []*flight) {
+	began := time.Now()
+	defer func() {
+		if p := recover(); p != nil {
+			for _, f := range batch {
+				f.ok, f.err = false, fmt.Errorf("access: panic: %v", p)
+			}
+		}
+		g.settle(batch, began)
+	}()
+	g.ask(batch)
+}
+
+// next takes the oldest questions. What nobody waits for any more is dropped: a
+// database that is behind would only fall further behind.
+func (g *Gate) next() []*flight {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	size := 1
+	if g.batch != nil {
+		size = g.cfg.Batch
+	}
+	var batch []*flight
+	now, taken := time.Now(), 0
+	for _, f := range g.pending {
+		if len(batch) == size {
+			break
+		}
+		taken++
+		if now.Before(f.until) {
+			batch = append(batch, f)
+			continue
+		}
+		delete(g.asking, f.question)
+		f.err = ErrBusy
+		close(f.done)
+	}
+	if g.pending = g.pending[taken:]; len(g.pending) == 0 {
+		g.pending = nil // the storm's memory goes
+	}
+	if len(batch) == 0 {
+		g.calls--
+	}
+	return batch
+}
+
+// ask fills in the answers. Those that are together in a call are on their own when
+// it fails.
+func (g *Gate) ask(batch []*flight) {
+	if len(batch) > 1 {
+		ctx, cancel := context.WithTimeout(context.Background(), g.cfg.Limit)
+		defer cancel()
+		rooms, users, claims := make([]string, len(batch)), make([]string, len(batch)), make([][]byte, len(batch))
+		for i, f := range batch {
+			rooms[i], users[i], claims[i] = f.room, f.userID, f.claims
+		}
+		if answers, err := g.batch.CanReadAll(ctx, rooms, users, claims); err == nil && len(answers) == len(batch) {
+			for i, f := range batch {
+				f.ok = answers[i]
+			}
+			return
+		}
+	}
+	for _, f := range batch {
+		g.askOne(f)
+	}
+}
+
+func (g *Gate) askOne(f *flight) {
+	ctx, cancel := context.WithDeadline(f.ctx, f.until)
+	defer cancel()
+	f.ok, f.err = g.cfg.Access.CanRead(ctx, f.room, f.userID, f.claims)
+}
+
+// settle hands the answers out and remembers what was asked for at a time.
+func (g *Gate) settle(batch []*flight, asked time.Time) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, f := range batch {
+		delete(g.asking, f.question)
+		if f.ok && f.err == nil {
+			g.memory.keep(f.question, f.userID, asked)
+		}
+		close(f.done)
+	}
+}
+
+func newQuestion(room, userID string, claims []byte) question {
+	h := sha256.New()
+	h.Write([]byte(userID)) // of one length
+	h.Write([]byte(room))
+	h.Write([]byte{0}) // in no room's name
+	h.Write(claims)
+	return question(h.Sum(nil))
 }
 
 // InfoStore knows what a presence channel shows of a user; *outbox.DB is one. known
@@ -148,7 +274,7 @@ type InfoStore interface {
 // infoAgain is how long the gate believes that there is no such function.
 const infoAgain = time.Minute
 
-// Info asks a store behind the same gate, and the token where the store knows nothing.
+// Info asks a store, a few at a time, and the token where the store knows nothing.
 func (g *Gate) Info(store InfoStore) MemberInfo {
 	var unknown atomic.Pointer[time.Time] // since when
 	return func(ctx context.Context, room string, user token.Claims) (map[string]any, error) {
@@ -157,12 +283,13 @@ func (g *Gate) Info(store InfoStore) MemberInfo {
 		}
 		ctx, cancel := context.WithTimeout(ctx, g.cfg.Limit)
 		defer cancel()
-		leave, err := g.enter(ctx)
-		if err != nil {
-			return nil, err
+		select {
+		case g.infos <- struct{}{}:
+			defer func() { <-g.infos }()
+		case <-ctx.Done():
+			return nil, ErrBusy
 		}
 		info, known, err := store.MemberInfo(ctx, room, user.UserID, user.Raw)
-		leave()
 		if err == nil && !known {
 			now := time.Now()
 			unknown.Store(&now)
@@ -170,109 +297,4 @@ func (g *Gate) Info(store InfoStore) MemberInfo {
 		}
 		return info, err
 	}
-}
-
-// ask asks in the caller's goroutine, for all who wait for the same answer: the
-// caller's hanging up is set aside.
-func (g *Gate) ask(ctx context.Context, q question, f *flight, room, userID string, claims []byte) {
-	f.err = errors.New("question interrupted") // by a panic, which must not leave others waiting
-	began := time.Now()
-	defer func() {
-		g.mu.Lock()
-		delete(g.asking, q)
-		if f.ok && f.err == nil {
-			g.remember(q, userID, began)
-		}
-		g.mu.Unlock()
-		close(f.done)
-	}()
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), g.cfg.Limit)
-	defer cancel()
-	leave, err := g.enter(ctx)
-	if err != nil {
-		f.err = err
-		return
-	}
-	defer leave()
-	began = time.Now()
-	f.ok, f.err = g.cfg.Access.CanRead(ctx, room, userID, claims)
-}
-
-// enter waits for a slot, in turn, unless too many wait already.
-func (g *Gate) enter(ctx context.Context) (leave func(), err error) {
-	leave = func() { <-g.slots }
-	select {
-	case g.slots <- struct{}{}:
-		return leave, nil
-	default:
-	}
-	select {
-	case g.queue <- struct{}{}:
-		defer func() { <-g.queue }()
-	default:
-		return nil, ErrBusy
-	}
-	select {
-	case g.slots <- struct{}{}:
-		return leave, nil
-	case <-ctx.Done():
-		return nil, ErrBusy
-	}
-}
-
-func newQuestion(room, userID string, claims []byte) question {
-	h := sha256.New()
-	h.Write([]byte(userID))
-	h.Write([]byte{0}) // neither of them holds one
-	h.Write([]byte(room))
-	h.Write([]byte{0})
-	h.Write(claims)
-	return question(h.Sum(nil))
-}
-
-// remembers reports whether a yes is fresh enough, and the user not gone since.
-func (g *Gate) remembers(q question, userID string, now time.Time) bool {
-	g.turn(now)
-	for _, m := range []memory{g.present, g.past} {
-		if asked, ok := m.yes[q]; ok {
-			return within(asked, now, g.cfg.Remember) && !g.hasLeft(userID, asked)
-		}
-	}
-	return false
-}
-
-func (g *Gate) remember(q question, userID string, asked time.Time) {
-	g.turn(time.Now())
-	if g.cfg.Remember > 0 && len(g.present.yes) < maxRemembered && !g.hasLeft(userID, asked) {
-		g.present.yes[q] = asked
-	}
-}
-
-func (g *Gate) hasLeft(userID string, asked time.Time) bool {
-	for _, m := range []memory{g.present, g.past} {
-		if left, ok := m.left[userID]; ok && !left.Before(asked) {
-			return true
-		}
-	}
-	return false
-}
-
-// turn makes the present the past once what the past holds can no longer matter: a
-// departure matters to questions that began before it, Limit ago at most.
-func (g *Gate) turn(now time.Time) {
-	if age := g.cfg.Remember + g.cfg.Limit; !within(g.turned, now, age) {
-		if within(g.turned, now, 2*age) {
-			g.past = g.present
-		} else {
-			g.past = newMemory()
-		}
-		g.present, g.turned = newMemory(), now
-	}
-}
-
-// within reports whether less than d has passed since t, by the monotonic clock and
-// by the wall's, which goes on while a machine is suspended.
-func within(t, now time.Time, d time.Duration) bool {
-	wall := now.Round(0).Sub(t.Round(0))
-	return now.Sub(t) < d && wall < d && wall >= 0
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -140,6 +141,9 @@ func TestGateShedsLoad(t *testing.T) {
 		var allowed, busy atomic.Int64
 		began := time.Now()
 		for i := range 20 {
+			if i == 2 {
+				synctest.Wait() // until two are asked
+			}
 			wg.Go(func() {
 				ok, err := g.CanRead(t.Context(), fmt.Sprint(i), "u", nil)
 				switch {
@@ -183,4 +187,73 @@ func TestGateFollowerHangsUp(t *testing.T) {
 			t.Errorf("error %v", err)
 		}
 	})
+}
+
+// batcher is a BatchAccess that lets in where the room's name is even.
+type batcher struct {
+	asker
+	sizes []int
+	err   error
+}
+
+func (b *batcher) CanRead(_ context.Context, room, _ string, _ []byte) (bool, error) {
+	if room == "panic" {
+		panic("at the database")
+	}
+	b.asked.Add(1)
+	n, err := strconv.Atoi(room)
+	return n%2 == 0, err
+}
+
+func (b *batcher) CanReadAll(ctx context.Context, rooms, users []string, claims [][]byte) ([]bool, error) {
+	time.Sleep(time.Second)
+	b.sizes = append(b.sizes, len(rooms))
+	out := make([]bool, len(rooms))
+	for i, room := range rooms {
+		out[i], _ = b.CanRead(ctx, room, users[i], claims[i])
+	}
+	return out, b.err
+}
+
+// What waits while the database is busy goes into one call, and gets its own answers;
+// what fails together is asked one by one.
+func TestGateAsksTogether(t *testing.T) {
+	for name, failure := range map[string]error{"together": nil, "one by one": errors.New("one of them fails")} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := &batcher{err: failure}
+				g := authorize.NewGate(authorize.GateConfig{Access: b, Slots: 1, Batch: 6, Limit: time.Minute})
+				var wg sync.WaitGroup
+				for i := range 10 {
+					wg.Go(func() {
+						if ok, err := g.CanRead(t.Context(), fmt.Sprint(i), "u", nil); err != nil || ok != (i%2 == 0) {
+							t.Errorf("room %d: %v, %v", i, ok, err)
+						}
+					})
+				}
+				wg.Wait()
+				if calls, most := len(b.sizes), 0; failure == nil {
+					for _, n := range b.sizes {
+						most = max(most, n)
+					}
+					if calls > 4 || most > 6 {
+						t.Errorf("calls of %v questions, want few, and at most 6 in one", b.sizes)
+					}
+				}
+			})
+		})
+	}
+}
+
+// A panic behind the gate fails its question and nothing else.
+func TestGateSurvivesAPanic(t *testing.T) {
+	g := authorize.NewGate(authorize.GateConfig{Access: &batcher{}})
+	for range 2 {
+		if ok, err := g.CanRead(t.Context(), "panic", "u", nil); ok || err == nil {
+			t.Errorf("%v, %v", ok, err)
+		}
+	}
+	if ok, err := g.CanRead(t.Context(), "2", "u", nil); !ok || err != nil {
+		t.Errorf("afterwards: %v, %v", ok, err)
+	}
 }

@@ -16,6 +16,23 @@ func (db *DB) CanRead(ctx context.Context, room, userID string, claims []byte) (
 	return db.ask(ctx, "can read", `select roomcast.may_read($1, $2::uuid, $3::jsonb)`, room, userID, string(claims))
 }
 
+// CanReadAll asks several questions in one round trip and answers them in order.
+// One that fails in the team's function fails all.
+func (db *DB) CanReadAll(ctx context.Context, rooms, userIDs []string, claims [][]byte) (answers []bool, err error) {
+	texts := make([]string, len(claims))
+	for i, c := range claims {
+		texts[i] = string(c)
+	}
+	rows, err := db.pool.Query(ctx, `select roomcast.may_read_all($1::text[], $2::text[]::uuid[], $3::text[]::jsonb[])`, rooms, userIDs, texts)
+	if err == nil {
+		answers, err = pgx.CollectRows(rows, pgx.RowTo[bool])
+	}
+	if err != nil {
+		return nil, fmt.Errorf("can read: %w", err)
+	}
+	return answers, nil
+}
+
 // MemberInfo asks the team's roomcast.member_info what a presence channel shows of
 // a user. known is false where there is no such function.
 func (db *DB) MemberInfo(ctx context.Context, room, userID string, claims []byte) (info map[string]any, known bool, err error) {

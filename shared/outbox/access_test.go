@@ -198,6 +198,34 @@ func refused(c *chat, sql string) error {
 	return err
 }
 
+// Many questions at once get the answers that one by one would get.
+func TestCanReadAll(t *testing.T) {
+	c := newChat(t)
+	c.exec(`insert into room_participants (room_id, user_id) values ($1, $2)`, roomA, user1)
+	ask := func(rooms ...string) ([]bool, error) {
+		users, claims := make([]string, len(rooms)), make([][]byte, len(rooms))
+		for i := range rooms {
+			users[i], claims[i] = user1, []byte(`{"quoted": "\"{},\\"}`)
+		}
+		return c.db.CanReadAll(t.Context(), rooms, users, claims)
+	}
+	got, err := ask(roomB, roomA, `no "uuid", {}`, roomA, "")
+	if want := []bool{false, true, false, true, false}; err != nil || !slices.Equal(got, want) {
+		t.Errorf("got %v, %v; want %v", got, err, want)
+	}
+	if got, err := ask(); err != nil || len(got) != 0 {
+		t.Errorf("nothing asked: %v, %v", got, err)
+	}
+	c.exec(`create or replace function roomcast.can_read(room text, user_id uuid, claims jsonb) returns boolean
+		language sql as $$ select case room when 'null' then null else 1 / (length(room) - 1) > 0 end $$`)
+	if got, err := ask("ab", "null"); err != nil || !slices.Equal(got, []bool{true, false}) {
+		t.Errorf("got %v, %v", got, err)
+	}
+	if _, err := ask("ab", "a"); err == nil {
+		t.Error("no error though one question fails")
+	}
+}
+
 func TestMemberInfo(t *testing.T) {
 	c := newChat(t)
 	if _, known, err := c.db.MemberInfo(t.Context(), roomA, user1, []byte(`{}`)); known || err != nil {
