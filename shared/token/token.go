@@ -16,6 +16,7 @@ package token
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -38,7 +39,7 @@ type Claims struct {
 	Expires   time.Time
 
 	// Raw is the whole claims object, byte for byte as it was signed: what
-	// roomcast.can_read judges by.
+	// roomcast.can_read judges by. It is shared: nobody may change it.
 	Raw json.RawMessage
 }
 
@@ -51,6 +52,7 @@ type Verifier struct {
 	clock     func() time.Time
 	keys      *keySet // nil without a SupabaseURL
 	parser    *jwt.Parser
+	memo      memo
 }
 
 // Verify returns the claims of a token in compact form, or an error matching
@@ -63,6 +65,19 @@ func (v *Verifier) Verify(ctx context.Context, token string) (Claims, error) {
 	if len(token) > maxLength || !compact(token) {
 		return Claims{}, ErrMalformed
 	}
+	mark, now := fingerprint(sha256.Sum256([]byte(token))), v.clock().Round(0)
+	if c, ok := v.memo.get(mark, now); ok && now.Before(c.Expires.Add(v.leeway)) {
+		return c, nil
+	}
+	c, err := v.verify(ctx, token)
+	if err == nil && len(token) <= memoLen {
+		v.memo.put(mark, c, now)
+	}
+	return c, err
+}
+
+// verify is Verify without what is remembered.
+func (v *Verifier) verify(ctx context.Context, token string) (Claims, error) {
 	var (
 		p      payload
 		keyErr error
