@@ -75,10 +75,11 @@ func newWorld(t *testing.T) *world {
 	w.supabase(mux)
 	w.control(mux)
 	w.pages(mux)
-	h := httptest.NewServer(mux)
+	h := httptest.NewUnstartedServer(mux)
+	w.url = "http://" + h.Listener.Addr().String()
+	h.Start()
 	t.Cleanup(h.Close)
 	t.Cleanup(w.realtime.Cut)
-	w.url = h.URL
 	return w
 }
 
@@ -97,7 +98,7 @@ func (w *world) token(user string) string {
 	return compact
 }
 
-var errToken = errors.New("Token has expired")
+var errToken = errors.New("token has expired")
 
 // user reads a token that has not been made to expire.
 func (w *world) user(compact string) (string, error) {

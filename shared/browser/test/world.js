@@ -88,11 +88,11 @@ export function live(room, status = 'live') {
   })
 }
 
-/** Waits until so many channels of Realtime are live. */
+/** Waits until so many channels of Realtime are live, and no more. */
 export async function realtimeLive(n) {
   for (let i = 0; i < 500; i++) {
-    if ((await world('realtime')).Live >= n) return
+    if ((await world('realtime')).Live === n) return
     await new Promise((done) => setTimeout(done, 20))
   }
-  throw new Error('Realtime did not come up')
+  throw new Error(`${(await world('realtime')).Live} channels of Realtime are live, want ${n}`)
 }
