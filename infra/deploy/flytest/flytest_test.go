@@ -201,9 +201,9 @@ func TestStatesWaitsAndLeases(t *testing.T) {
 
 func TestUpdateSecretsAndDestroy(t *testing.T) {
 	s := newScene(t)
-	set, err := s.client.UpdateAppSecrets(s.ctx, "hello", map[string]*string{"GREETING": new("good morning"), "OTHER": new("x")})
+	_, err := s.client.UpdateAppSecrets(s.ctx, "hello", map[string]*string{"GREETING": new("good morning"), "OTHER": new("x")})
 	s.ok(err)
-	set, err = s.client.UpdateAppSecrets(s.ctx, "hello", map[string]*string{"OTHER": nil})
+	set, err := s.client.UpdateAppSecrets(s.ctx, "hello", map[string]*string{"OTHER": nil})
 	s.ok(err)
 	m := s.launch()
 	first := s.get(m.ID).InstanceID
