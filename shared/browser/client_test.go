@@ -45,3 +45,15 @@ func (w *world) node(file, seed string) ([]byte, error) {
 	cmd.Env = append(os.Environ(), "WORLD="+w.url, "SEED="+seed, "PUSHER_HOST="+config.Host, "PUSHER_KEY="+config.Key)
 	return cmd.CombinedOutput()
 }
+
+// TestTypes checks roomcast.js against roomcast.d.ts, and what an app may write with
+// it, by TypeScript's own compiler.
+func TestTypes(t *testing.T) {
+	tsc := filepath.Join(pushertest.NodeModules(t), "typescript", "bin", "tsc")
+	if _, err := os.Stat(tsc); err != nil {
+		t.Fatalf("run `npm ci` in shared/browser: %v", err)
+	}
+	if out, err := exec.CommandContext(t.Context(), "node", tsc, "-p", ".").CombinedOutput(); err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
