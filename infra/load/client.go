@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"strconv"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -99,8 +100,8 @@ func readAnswer(r *bufio.Reader) error {
 	return err
 }
 
-// post writes a POST as it goes over the wire.
-func post(path, contentType, bearer, body string) []byte {
-	return fmt.Appendf(nil, "POST %s HTTP/1.1\r\nHost: load\r\nContent-Type: %s\r\nAuthorization: Bearer %s\r\nContent-Length: %d\r\n\r\n%s",
-		path, contentType, bearer, len(body), body)
+// post writes a POST as it goes over the wire; headers are further "Name: value".
+func post(path, contentType, bearer, body string, headers ...string) []byte {
+	headers = append(headers, "Host: load", "Content-Type: "+contentType, "Authorization: Bearer "+bearer, "Content-Length: "+strconv.Itoa(len(body)))
+	return []byte("POST " + path + " HTTP/1.1\r\n" + strings.Join(headers, "\r\n") + "\r\n\r\n" + body)
 }

@@ -54,17 +54,13 @@ func (c *counter) wait(ctx context.Context) error {
 func counting(ctx context.Context, l *lab) (results []result, err error) {
 	return results, l.with(ctx, func(db *database) error {
 		rows := l.pick(backlog, backlog/10)
-		stop, err := l.profileHere("counting")
-		if err != nil {
-			return err
-		}
 		var ours, plain, side []float64
 		for round := range l.pick(3, 1) {
-			a, errA := countRelay(ctx, db, rows)
+			a, errA := l.countRelay(ctx, db, rows)
 			b, errB := countLeast(ctx, db, rows, false)
 			c, errC := countLeast(ctx, db, rows, true)
 			if err := errors.Join(errA, errB, errC); err != nil {
-				return errors.Join(err, stop())
+				return err
 			}
 			l.say("  round %d: relay %s rows/s, least program %s, overlapping %s", round+1, count(a), count(b), count(c))
 			ours, plain, side = append(ours, a), append(plain, b), append(side, c)
@@ -80,12 +76,12 @@ func counting(ctx context.Context, l *lab) (results []result, err error) {
 			met:     rate >= 65_000 && share >= target,
 			note:    leastNote(len(ours), medianRatio(ours, side), median(side)),
 		})
-		return stop()
+		return nil
 	})
 }
 
 // countRelay runs the hot loop as the function does, but for Pusher.
-func countRelay(ctx context.Context, db *database, rows int) (float64, error) {
+func (l *lab) countRelay(ctx context.Context, db *database, rows int) (_ float64, err error) {
 	if err := db.fill(ctx, rows, backlogRooms); err != nil {
 		return 0, err
 	}
@@ -101,6 +97,11 @@ func countRelay(ctx context.Context, db *database, rows int) (float64, error) {
 	r := relay.New(relay.Config{
 		Name: "load", Outbox: box, Publisher: c, Channels: []event.ChannelKind{event.Private}, Log: slog.New(slog.DiscardHandler),
 	})
+	stop, err := l.profileHere("counting")
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, stop()) }()
 	start := time.Now()
 	go r.Run(ctx) // Drain waits for it
 	if err := c.wait(ctx); err != nil {

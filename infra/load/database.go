@@ -48,7 +48,10 @@ func (l *lab) makeTemplate(ctx context.Context) error {
 				select roomcast.attach_members('public.room_participants', room_column => 'room_id', user_column => 'user_id');
 				create role `+relayRole+` login password 'load' in role roomcast_relay;`)
 		},
-		func() error { return outboxtest.Exec(ctx, chat, least.Table) },
+		func() error {
+			// The peer uses the same role, so that its backends are found the same way.
+			return outboxtest.Exec(ctx, chat, least.Table+`; grant all on public.least_outbox to `+relayRole)
+		},
 	} {
 		if err := step(); err != nil {
 			return fmt.Errorf("chat's database: %w", err)
@@ -59,8 +62,8 @@ func (l *lab) makeTemplate(ctx context.Context) error {
 
 // database makes a copy of the chat for the current scenario. The caller closes it.
 func (l *lab) database(ctx context.Context) (*database, error) {
-	l.count++
-	name := fmt.Sprintf("load_%d", l.count)
+	l.databases++
+	name := fmt.Sprintf("load_%d", l.databases)
 	if err := outboxtest.Exec(ctx, l.postgres.URL("postgres"), "create database "+name+" template chat"); err != nil {
 		return nil, err
 	}
@@ -101,17 +104,25 @@ const fillSQL = `insert into public.messages (room_id, user_id, content)
 // fill writes messages through the triggers, spread over rooms, and brings the
 // database to rest: what was written is on disk, and its statistics are known.
 func (db *database) fill(ctx context.Context, rows, rooms int) error {
-	g, fillCtx := errgroup.WithContext(ctx)
+	if err := db.write(ctx, rows, rooms); err != nil {
+		return err
+	}
+	return db.settle(ctx)
+}
+
+// write is fill without the rest.
+func (db *database) write(ctx context.Context, rows, rooms int) error {
+	g, ctx := errgroup.WithContext(ctx)
 	for _, part := range [][2]int{{1, rows / 2}, {rows/2 + 1, rows}} {
 		g.Go(func() error {
-			_, err := db.pool.Exec(fillCtx, fillSQL, part[0], part[1], rooms)
+			_, err := db.pool.Exec(ctx, fillSQL, part[0], part[1], rooms)
 			return err
 		})
 	}
 	if err := g.Wait(); err != nil {
-		return fmt.Errorf("fill: %w", err)
+		return fmt.Errorf("write messages: %w", err)
 	}
-	return db.settle(ctx)
+	return nil
 }
 
 // settle: nothing that went before shall be paid for by what is measured next.

@@ -14,7 +14,6 @@ import (
 const (
 	backlog      = 100_000
 	backlogRooms = 200
-	callTime     = 20 * time.Millisecond // of one Pusher call, in those scenarios that have it
 	memoryLimit  = 40_000_000
 )
 
@@ -22,6 +21,8 @@ const (
 type drained struct {
 	rate float64 // rows per second
 	peak int64   // most memory held, in bytes; 0 where that cannot be told
+	// What the machine computed meanwhile, per row: the program and its Postgres backends.
+	program, postgres time.Duration
 }
 
 // drain: a backlog against the least program, neither Pusher nor the network slow.
@@ -38,6 +39,7 @@ func drain(ctx context.Context, l *lab) (results []result, err error) {
 				return err
 			}
 			l.say("  round %d: relay %s rows/s, least program %s, overlapping %s", round+1, count(a.rate), count(b.rate), count(c.rate))
+			l.say("  CPU per row: relay %s and %s in Postgres, least program %s and %s", us1(a.program), us1(a.postgres), us1(b.program), us1(b.postgres))
 			ours, plain, side = append(ours, a.rate), append(plain, b.rate), append(side, c.rate)
 			peak, peerPeak = max(peak, a.peak), max(peerPeak, b.peak)
 		}
@@ -97,12 +99,23 @@ func (l *lab) drainRelay(ctx context.Context, db *database, rows, rooms int, pro
 	if err := db.untilEmpty(ctx); err != nil {
 		return drained{}, err
 	}
-	rate := perSecond(rows, time.Since(start))
-	peak, _ := peakMemory(p.cmd.Process.Pid) // 0 says that it cannot be told here
+	d := drained{rate: perSecond(rows, time.Since(start))}
+	d.account(ctx, db, p, rows)
 	if err := l.keepProfile(ctx, p, profile); err != nil {
 		return drained{}, err
 	}
-	return drained{rate, peak}, p.stop()
+	return d, p.stop()
+}
+
+// account notes what a drain took besides time; zeros say that it cannot be told here.
+func (d *drained) account(ctx context.Context, db *database, p *program, rows int) {
+	d.peak, _ = peakMemory(p.cmd.Process.Pid)
+	d.program, _ = processTime(p.cmd.Process.Pid)
+	d.program /= time.Duration(rows)
+	if pids, err := db.relayBackends(ctx); err == nil {
+		d.postgres, _ = cpuTimes(pids)
+		d.postgres /= time.Duration(rows)
+	}
 }
 
 // untilEmpty waits until the outbox knows that all was accepted.
@@ -136,7 +149,7 @@ func (l *lab) drainLeast(ctx context.Context, db *database, rows int, extra ...s
 	if err != nil {
 		return drained{}, err
 	}
-	p, err := l.spawn("least drain", slices.Concat(l.sink.environment(), []string{"DATABASE_URL=" + db.owner}, extra), path)
+	p, err := l.spawn("least drain", slices.Concat(l.sink.environment(), []string{"DATABASE_URL=" + db.relay}, extra), path)
 	if err != nil {
 		return drained{}, err
 	}
@@ -153,9 +166,9 @@ func (l *lab) drainLeast(ctx context.Context, db *database, rows int, extra ...s
 	if err := p.says(fmt.Sprintf("done %d\n", rows)); err != nil {
 		return drained{}, err
 	}
-	rate := perSecond(rows, time.Since(start))
-	peak, _ := peakMemory(p.cmd.Process.Pid)
-	return drained{rate, peak}, p.stop()
+	d := drained{rate: perSecond(rows, time.Since(start))}
+	d.account(ctx, db, p, rows)
+	return d, p.stop()
 }
 
 // says waits for a line that begins so.
@@ -165,73 +178,4 @@ func (p *program) says(word string) error {
 		return p.fault("ended or said something else than " + word)
 	}
 	return nil
-}
-
-// slow: the same with 20 ms for each Pusher call: lanes must overlap.
-func slow(ctx context.Context, l *lab) (results []result, err error) {
-	return results, l.with(ctx, func(db *database) error {
-		l.sink.delay.Store(int64(callTime))
-		rows := l.pick(backlog, backlog/10)
-		var rates []float64
-		for range l.pick(2, 1) {
-			d, err := l.drainRelay(ctx, db, rows, backlogRooms, "slow")
-			if err != nil {
-				return err
-			}
-			rates = append(rates, d.rate)
-		}
-		rate := quantile(rates, 0) // of two, the slower
-		results = append(results, result{
-			what:    "the same with 20 ms per Pusher call",
-			reached: count(rate) + " events/s",
-			target:  "≥ 10,000 events/s",
-			met:     rate >= 10_000,
-		})
-		return nil
-	})
-}
-
-// hotRoom: one room, where order allows one batch in flight.
-func hotRoom(ctx context.Context, l *lab) (results []result, err error) {
-	return results, l.with(ctx, func(db *database) error {
-		l.sink.delay.Store(int64(callTime))
-		rows := l.pick(2000, 400)
-		var ours, limit []float64
-		for range l.pick(2, 1) {
-			a, err := l.drainRelay(ctx, db, rows, 1, "hot")
-			if err != nil {
-				return err
-			}
-			b, err := l.oneInFlight(ctx, rows)
-			if err != nil {
-				return err
-			}
-			ours, limit = append(ours, a.rate), append(limit, b)
-		}
-		share := medianRatio(ours, limit)
-		results = append(results, result{
-			what:    "one hot room, 20 ms per call",
-			reached: fmt.Sprintf("%s events/s, %.2f of the limit of %s", count(median(ours)), share, count(median(limit))),
-			target:  "≥ 0.9 of one batch in flight",
-			met:     share >= 0.9,
-			note:    "The limit is measured: batches of ten of the same size, each posted when the last was accepted.",
-		})
-		return nil
-	})
-}
-
-// oneInFlight posts full batches one after another, and nothing else.
-func (l *lab) oneInFlight(ctx context.Context, events int) (float64, error) {
-	push := least.NewPusher(l.sink.addr, appID, appKey, appSecret, 1)
-	batch := make([]least.Event, 10)
-	for i := range batch {
-		batch[i] = least.Event{Channel: "private-room-hot", Name: "new-message", Data: `{"content":"` + strings.Repeat("x", 300) + `"}`}
-	}
-	start := time.Now()
-	for range events / len(batch) {
-		if err := push.Batch(ctx, batch); err != nil {
-			return 0, err
-		}
-	}
-	return perSecond(events, time.Since(start)), nil
 }

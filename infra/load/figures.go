@@ -38,6 +38,11 @@ func ms(d time.Duration) string {
 // us prints a duration in microseconds.
 func us(d time.Duration) string { return fmt.Sprintf("%.0f µs", float64(d)/float64(time.Microsecond)) }
 
+// us1 is us for less than a few.
+func us1(d time.Duration) string {
+	return fmt.Sprintf("%.1f µs", float64(d)/float64(time.Microsecond))
+}
+
 // mb prints bytes in millions, as sizes of programs are given.
 func mb(bytes int64) string { return fmt.Sprintf("%.1f MB", float64(bytes)/1e6) }
 

@@ -22,10 +22,10 @@ type lab struct {
 	postgres *outboxtest.Server
 	sink     *sink
 
-	current  string            // the scenario being measured
-	binaries map[string]string // by package
-	programs []*program        // started by the current scenario
-	count    int               // of databases
+	binaries  map[string]string // by package
+	programs  []*program        // started by the current scenario
+	databases int               // made so far
+	profiled  int               // functions started so far that write profiles
 }
 
 func openLab(ctx context.Context, opts options, say func(string, ...any)) (_ *lab, err error) {

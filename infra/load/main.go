@@ -129,7 +129,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 	if err != nil {
 		return err
 	}
-	report := report{machine: about, quick: opts.quick}
+	report := report{machine: about, quick: opts.quick, profiled: lab.profiles()}
 	var faults []error
 	for _, s := range scenarios() {
 		if len(opts.only) > 0 && !slices.Contains(opts.only, s.name) || ctx.Err() != nil {
@@ -157,7 +157,6 @@ func (l *lab) measure(ctx context.Context, s scenario) ([]result, error) {
 	ctx, cancel := context.WithTimeout(ctx, scenarioLimit)
 	defer cancel()
 	defer l.sink.reset()
-	l.current = s.name
 	results, err := s.run(ctx, l)
 	for _, r := range results {
 		l.say("  %s: %s", r.what, r.reached)

@@ -2,7 +2,6 @@ package main
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -11,15 +10,9 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
-	"path/filepath"
-	"slices"
 	"strconv"
-	"sync"
 	"time"
 )
-
-// functionPackage is the program that all of this is about.
-const functionPackage = "functions"
 
 const (
 	// startLimit is how long a program may take until it answers /healthz.
@@ -77,41 +70,6 @@ func (l *lab) serve(ctx context.Context, name string, env []string, path string,
 		return nil, err
 	}
 	return p, p.healthy(ctx)
-}
-
-// function starts the function. extra comes after what every scenario shares, and wins.
-func (l *lab) function(ctx context.Context, extra ...string) (*program, error) {
-	p, err := l.startFunction(ctx, extra...)
-	if err != nil {
-		return nil, err
-	}
-	return p, p.healthy(ctx)
-}
-
-// startFunction does not wait for it to answer.
-func (l *lab) startFunction(ctx context.Context, extra ...string) (*program, error) {
-	path, err := l.binary(ctx, functionPackage)
-	if err != nil {
-		return nil, err
-	}
-	metrics, err := freePort()
-	if err != nil {
-		return nil, err
-	}
-	env := slices.Concat(l.sink.environment(), []string{
-		"LISTEN_HOST=127.0.0.1", "METRICS_PORT=" + strconv.Itoa(metrics), "LOG_LEVEL=warn", "IDLE_EXIT=0",
-		"WEBHOOK_SECRET=" + bellSecret, "SUPABASE_URL=http://127.0.0.1:9", "SUPABASE_KEY=unused",
-	}, extra)
-	profile := ""
-	if l.profiles() {
-		profile = filepath.Join(l.dir, fmt.Sprintf("profile-%d", len(l.programs)))
-		env = append(env, profileEnv+"="+profile)
-	}
-	p, err := l.spawn("function", env, path)
-	if err == nil {
-		p.profile = profile
-	}
-	return p, err
 }
 
 func (p *program) addr() string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(p.port)) }
@@ -174,32 +132,6 @@ func (l *lab) stopPrograms() error {
 	}
 	l.programs = nil
 	return errors.Join(faults...)
-}
-
-// tail keeps the end of what a program writes.
-type tail struct {
-	mu   sync.Mutex
-	text []byte
-}
-
-// tailLength is enough for a panic's first lines.
-const tailLength = 4 << 10
-
-// Write implements io.Writer.
-func (t *tail) Write(b []byte) (int, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.text = append(t.text, b...)
-	if len(t.text) > 2*tailLength {
-		t.text = slices.Clone(t.text[len(t.text)-tailLength:])
-	}
-	return len(b), nil
-}
-
-func (t *tail) String() string {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return string(bytes.TrimSpace(t.text[max(0, len(t.text)-tailLength):]))
 }
 
 func freePort() (int, error) {

@@ -30,10 +30,11 @@ func (r result) verdict() string {
 
 // report is a whole run.
 type report struct {
-	machine machine
-	quick   bool
-	took    time.Duration
-	results []result
+	machine  machine
+	quick    bool
+	profiled bool
+	took     time.Duration
+	results  []result
 }
 
 func (r *report) add(results []result) { r.results = append(r.results, results...) }
@@ -44,6 +45,9 @@ func (r *report) heading() string {
 		r.machine.hardware, r.machine.commit, r.machine.date, r.took.Round(time.Second))
 	if r.quick {
 		s += " With -quick: small counts, so these are no figures to quote."
+	}
+	if r.profiled {
+		s += " With profiles being taken, which slows the function down."
 	}
 	return s
 }

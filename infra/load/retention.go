@@ -16,8 +16,9 @@ import (
 const (
 	keptRows  = 1_000_000
 	keptRooms = 500
-	// firstRows are there before: an outbox in use, of which nothing is kept long.
-	firstRows = 10_000
+	// keptAtOnce are written and sent together. It is also what is there before: an
+	// outbox in use whose rows are numbered in runs of the same length.
+	keptAtOnce = 50_000
 )
 
 // retention: the same questions before and after a million sent rows are kept.
@@ -28,8 +29,8 @@ func retention(ctx context.Context, l *lab) (results []result, err error) {
 			return err
 		}
 		defer box.Close()
-		rows := l.pick(keptRows, keptRows/20)
-		if err := db.keep(ctx, box, firstRows); err != nil {
+		rows := l.pick(keptRows, 2*keptAtOnce)
+		if err := db.keep(ctx, box, keptAtOnce); err != nil {
 			return err
 		}
 		before, err := l.askOutbox(ctx, db, box)
@@ -52,15 +53,18 @@ func retention(ctx context.Context, l *lab) (results []result, err error) {
 
 // keep writes rows and has them sent to a publisher that only counts.
 func (db *database) keep(ctx context.Context, box *outbox.DB, rows int) error {
-	if err := db.fill(ctx, rows, keptRooms); err != nil {
-		return err
+	for range rows / keptAtOnce {
+		if err := db.write(ctx, keptAtOnce, keptRooms); err != nil {
+			return err
+		}
+		r := relay.New(relay.Config{
+			Name: "load", Outbox: box, Publisher: newCounter(keptAtOnce), Channels: []event.ChannelKind{event.Private}, Log: slog.New(slog.DiscardHandler),
+		})
+		if err := r.Empty(ctx); err != nil {
+			return err
+		}
 	}
-	c := newCounter(rows)
-	r := relay.New(relay.Config{
-		Name: "load", Outbox: box, Publisher: c, Channels: []event.ChannelKind{event.Private}, Log: slog.New(slog.DiscardHandler),
-	})
-	err := r.Empty(ctx)
-	return errors.Join(err, db.settle(ctx))
+	return db.settle(ctx)
 }
 
 // asked is how long the outbox takes for each question.
@@ -69,17 +73,17 @@ type asked struct{ claim, history, clean time.Duration }
 // askOutbox measures medians of many.
 func (l *lab) askOutbox(ctx context.Context, db *database, box *outbox.DB) (asked, error) {
 	var a asked
-	times := l.pick(200, 40)
 	for _, m := range []struct {
-		into *time.Duration
-		one  func(n int) (time.Duration, error)
+		into  *time.Duration
+		times int
+		one   func(n int) (time.Duration, error)
 	}{
-		{&a.claim, func(n int) (time.Duration, error) { return claimOne(ctx, db, box, n) }},
-		{&a.history, func(n int) (time.Duration, error) { return readPage(ctx, db, box, n) }},
-		{&a.clean, func(int) (time.Duration, error) { return cleanSome(ctx, db, box) }},
+		{&a.claim, l.pick(200, 40), func(n int) (time.Duration, error) { return claimOne(ctx, db, box, n) }},
+		{&a.history, l.pick(200, 40), func(n int) (time.Duration, error) { return readPage(ctx, box, n) }},
+		{&a.clean, cleanTimes, func(int) (time.Duration, error) { return cleanSome(ctx, db, box) }},
 	} {
 		var took []time.Duration
-		for n := range times {
+		for n := range m.times {
 			t, err := m.one(n)
 			if err != nil {
 				return a, err
@@ -110,7 +114,7 @@ func claimOne(ctx context.Context, db *database, box *outbox.DB, n int) (time.Du
 }
 
 // readPage is a browser that catches up on a room's last 20 events.
-func readPage(ctx context.Context, _ *database, box *outbox.DB, n int) (time.Duration, error) {
+func readPage(ctx context.Context, box *outbox.DB, n int) (time.Duration, error) {
 	q := outbox.HistoryQuery{Room: roomID(n % keptRooms), UserID: roomID(1)}
 	now, err := box.History(ctx, q) // where the room stands
 	if err != nil {
@@ -129,8 +133,12 @@ func readPage(ctx context.Context, _ *database, box *outbox.DB, n int) (time.Dur
 	return took, nil
 }
 
-// cleanRuns of rows that are past the retention go in one step.
-const cleanRuns = 2
+// cleanRuns of rows that are past the retention go in one step, oldest first. Both
+// times together stay within the runs of the first rows, so that like meets like.
+const (
+	cleanRuns  = 4
+	cleanTimes = 40
+)
 
 // cleanSome is one step of the cleaning, per row that went.
 func cleanSome(ctx context.Context, db *database, box *outbox.DB) (time.Duration, error) {
@@ -169,6 +177,6 @@ func retentionResult(rows int, before, after asked) result {
 		reached: strings.Join(said, "; "),
 		target:  "unchanged within 20%",
 		met:     met,
-		note:    fmt.Sprintf("Medians, with %s sent rows and with %s more, in %d rooms: a claim of one new message, a page of 20 events, one step of the cleaning divided by the rows that went.", count(firstRows), count(rows), keptRooms),
+		note:    fmt.Sprintf("Medians, with %s sent rows and with %s more, in %d rooms: a claim of one new message, a page of 20 events, one step of the cleaning divided by the rows that went.", count(keptAtOnce), count(rows), keptRooms),
 	}
 }
