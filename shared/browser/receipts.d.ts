@@ -5,13 +5,14 @@
 //   import { sendReceipts } from 'https://app.fly.dev/receipts.js'
 //
 //   const url = 'https://app.fly.dev'
-//   const rooms = createRoomcast({ pusher, supabase, url, onReceipt: sendReceipts({ url, supabase }) })
+//   const rooms = createRoomcast({ pusher, supabase, url, onSeen: sendReceipts({ url, supabase }) })
 //
 // It sends numbers only, about once a minute and room, less often when the function is
 // asked by many, and nothing where nothing happened. What cannot be sent is kept, added
-// up, and tried again; it is lost when the page is closed.
+// up, and tried again; it is lost when the page is closed. An event counts half a minute
+// after it came by the first side, and from the first one on that came by both.
 
-import type { Receipt } from './roomcast.d.ts'
+import type { Sighting } from './roomcast.d.ts'
 
 export interface SendOptions {
   /** Where the function is, without a slash at the end. */
@@ -20,7 +21,11 @@ export interface SendOptions {
   supabase?: any
   /** The user's access token, in place of supabase's; renew asks for a newer one than the last. */
   token?: (renew?: boolean) => Promise<string | undefined>
+  /** Seconds between two receipts of a room, at least. Default 60. */
+  every?: number
+  /** Seconds after which a side has missed an event that the other one brought. Default 30. */
+  grace?: number
 }
 
-/** Returns what to give to createRoomcast as onReceipt. */
-export function sendReceipts(options: SendOptions): (receipt: Receipt) => void
+/** Returns what to give to createRoomcast as onSeen. */
+export function sendReceipts(options: SendOptions): (sighting: Sighting) => void

@@ -76,24 +76,17 @@ export interface Room {
 }
 
 /**
- * What a room saw since it was joined or its last receipt: numbers, no content. `both`, `pusher` and
- * `supabase` count the events that were seen by both sides or, half a minute later,
- * by one only; Pusher's side includes what was `fetched`. They are counted in mode
- * 'both'. `repeats` were dropped. `flips` came in different orders. Delays run from
- * the database's clock to this machine's: bucket i counts those under 2^i ms, the
- * last one, 15, the rest too.
+ * Something came to a room, by one side. The same change by the other side has the same
+ * `event` object. How: it was `fetched` over HTTP; or it came `again` and was dropped,
+ * and `event` tells no more than its seq, if that. Else it was pushed. receipts.js makes
+ * the dual run's evidence of these.
  */
-export interface Receipt {
+export interface Sighting {
   room: string
   mode: Mode
-  both: number
-  pusher: number
-  supabase: number
-  fetched: number
-  repeats: number
-  flips: number
-  pusherDelays: number[]
-  supabaseDelays: number[]
+  side: 'pusher' | 'supabase'
+  event: { readonly seq?: number; readonly commit?: string; readonly data?: Row; readonly at?: string }
+  how?: 'fetched' | 'again'
 }
 
 export interface Options {
@@ -117,8 +110,8 @@ export interface Options {
   key?: (row: Row) => unknown
   /** About how many ms after a burst a room is asked whether that was all. Default 20000; 0 never. */
   settle?: number
-  /** Called about once a minute per room, if there is anything to tell, and when a room is left. */
-  onReceipt?: (receipt: Receipt) => void
+  /** Called for whatever comes, in every mode, before it is shown. */
+  onSeen?: (sighting: Sighting) => void
 }
 
 export interface Roomcast {

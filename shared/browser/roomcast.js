@@ -10,11 +10,11 @@ const OURS = /^(new-message|message-|user-)/ // not client-: those are anybody's
 const PREFIX = { private: 'private-room-', presence: 'presence-room-', encrypted: 'private-encrypted-room-', public: 'room-' }
 const GAP = 120 // ms until a gap is fetched
 const PATIENCE = 2000 // ms a Supabase event waits for its place
-const GRACE = 30000 // ms until one side has missed an event
+const LONGEST = 30000 // ms between two tries
 const MINUTE = 60000
 
 const spread = (ms) => ms * (0.5 + Math.random())
-const backoff = (tries) => spread(Math.min(GRACE, 500 * 2 ** tries))
+const backoff = (tries) => spread(Math.min(LONGEST, 500 * 2 ** tries))
 const hidden = () => globalThis.document?.hidden
 
 /** @type {import('./roomcast.d.ts').channelName} */
@@ -55,6 +55,7 @@ export function createRoomcast(options) {
     return jwt
   }
 
+  // Asks the function, with a fresh token if the first is refused.
   async function call(path, init, renew) {
     const headers = { Authorization: 'Bearer ' + await token(renew) }
     const response = await fetch(url + path, { ...init, headers, signal: AbortSignal.timeout(10000) })
@@ -96,7 +97,7 @@ export function createRoomcast(options) {
     rooms.forEach((r) => r.check())
   }
 
-  // Else pusher-js stays away, as after two rough cuts.
+  // pusher-js stays away when the server ends a connection, or after two rough cuts.
   const revive = () => setTimeout(() => connection.switchCluster(pusher.key), backoff(1))
   const failed = (e) => { if ((e.error ?? e).data?.code === 4009) revive() }
 
@@ -141,15 +142,14 @@ export function createRoomcast(options) {
 }
 
 function createRoom({ options, rooms, users, call, modeOf, signedOut }, id, after) {
-  const { pusher, supabase, schema = 'public', table = 'messages', roomColumn = 'room_id', key = (row) => row.id, settle = 20000, onReceipt } = options
+  const { pusher, supabase, schema = 'public', table = 'messages', roomColumn = 'room_id', key = (row) => row.id, settle = 20000, onSeen } = options
   const channel = channelName(options.channel ?? 'private', id)
   after = after?.roomcast ?? after
   const held = new Map(), handlers = new Set(), timers = {}, seen = []
   const pending = [] // Supabase's events that have no place yet
   let epoch = after?.epoch, next = after === undefined ? after : (after.seq ?? after) + 1
   let mode, fromPusher, fromSupabase, left, fetching, again, failures = 0, refusals = 0
-  let stream = 0, synced, solo, order = 0, unfetched = 0 // of Supabase
-  let tally, last = {}
+  let stream = 0, synced, solo, unfetched = 0 // of Supabase
 
   function cancel(purpose) {
     clearTimeout(timers[purpose])
@@ -184,13 +184,12 @@ function createRoom({ options, rooms, users, call, modeOf, signedOut }, id, afte
     if (!at) return show(pair('pusher', name, data)) // forward-only mode has no numbers
     if (next) epoch ||= at.epoch
     const old = held.get(placeOf(at))
-    if (!fetched && (old || at.epoch === epoch && at.seq < next)) return tally.repeats++
+    if (!fetched && (old || at.epoch === epoch && at.seq < next)) return saw('pusher', at, 'again')
     const e = old ?? pair('pusher', name, data)
     if (!at.stub) Object.assign(e, { name, data })
     e.seq = at.seq
     held.set(placeOf(at), e)
-    if (fetched) tally.fetched++
-    matched(e)
+    saw('pusher', e, fetched && 'fetched')
   }
 
   // Shows what is next, up to a gap or a stub; up to `last`, a missing number is void.
@@ -227,7 +226,7 @@ function createRoom({ options, rooms, users, call, modeOf, signedOut }, id, afte
       failures = again && failures + 1
     } catch (err) {
       failures++
-      again = ![400, 403, 404].includes(err.status)
+      again = ![400, 403, 404].includes(err.status) // those stay as they are
       emit('error', err)
     }
     fetching = false
@@ -273,9 +272,9 @@ function createRoom({ options, rooms, users, call, modeOf, signedOut }, id, afte
 
   function witness(name, row, commit) {
     const e = pair('supabase', name, row, commit)
-    if (!e) return tally.repeats++
-    Object.assign(e, { stream, order: ++order })
-    matched(e)
+    if (!e) return saw('supabase', {}, 'again')
+    e.stream = stream
+    saw('supabase', e)
     if (!e.seq) pending.push(e)
     else if (e.shown) synced = stream // it has come as far as the numbers
     if (++unfetched > 100) catchUp() // else a reconnect would ask for it all
@@ -283,6 +282,7 @@ function createRoom({ options, rooms, users, call, modeOf, signedOut }, id, afte
     rest()
   }
 
+  // Shows what Supabase brought, if it is in order or has waited long enough.
   function flush(late) {
     solo ||= late
     if (!pending.length) return
@@ -291,7 +291,7 @@ function createRoom({ options, rooms, users, call, modeOf, signedOut }, id, afte
       for (const e of pending.splice(0)) if (solo || !e.seq) show(e)
     } else {
       catchUp(GAP)
-      later('patience', PATIENCE, () => flush(true)) // Roomcast may be away
+      later('patience', PATIENCE, () => flush(fromSupabase?.live)) // only Roomcast may be away
     }
   }
 
@@ -300,40 +300,24 @@ function createRoom({ options, rooms, users, call, modeOf, signedOut }, id, afte
     const k = name + key(data), like = seen.filter((e) => e.k === k && (name !== OPS.UPDATE || same(e.data, data)))
     if (commit && like.some((e) => e.commit === commit)) return
     let e = like.find((e) => !e[side])
-    if (!e) seen.push(e = { k, name, data, now: Date.now() })
+    if (!e) seen.push(e = { k, name, data })
     if (seen.length > 1000) seen.shift()
     e[side] = true
     e.commit ??= commit
-    const delay = Date.now() - Date.parse(commit ?? data.roomcast?.at)
-    tally[side + 'Delays'][Math.min(15, 32 - Math.clz32(Math.max(0, delay)))]++
     return e
   }
 
-  function matched(e) {
-    if (onReceipt) later('receipt', MINUTE, receipt)
-    if (!e.pusher || !e.supabase || e.counted) return
-    e.counted = true
-    tally.both++
-    if ((e.seq - last.seq) * (e.order - last.order) < 0) tally.flips++
-    last = e
-  }
-
-  function receipt() {
-    for (const e of mode === 'both' ? seen : []) {
-      if (e.counted || Date.now() - e.now < GRACE) continue
-      e.counted = true
-      tally[e.pusher ? 'pusher' : 'supabase']++
-    }
-    if (tally) onReceipt?.({ room: id, mode, ...tally })
-    const none = () => Array(16).fill(0)
-    tally = { both: 0, pusher: 0, supabase: 0, fetched: 0, repeats: 0, flips: 0, pusherDelays: none(), supabaseDelays: none() }
+  // For the dual run's evidence: receipts.js.
+  function saw(side, event, how) {
+    onSeen?.({ room: id, mode, side, event, how })
   }
 
   function live() {
     handle.status = 'live'
-    refusals = 0
+    refusals = failures = 0
     prune()
     cancel('fetch')
+    cancel('patience')
     catchUp(next && GAP) // everybody else is back now, too
     rest()
   }
@@ -387,6 +371,7 @@ function createRoom({ options, rooms, users, call, modeOf, signedOut }, id, afte
         })
         .subscribe((status) => {
           stream++
+          self.live = false
           if (status === 'CLOSED' && !closed) later('supabase', backoff(tries++), open) // its token has expired
         })
     }
@@ -433,7 +418,6 @@ function createRoom({ options, rooms, users, call, modeOf, signedOut }, id, afte
       return () => handlers.delete(h)
     },
     leave() {
-      if (!left) receipt()
       left = true
       handle.status = 'left'
       rooms.delete(self)
@@ -457,6 +441,5 @@ function createRoom({ options, rooms, users, call, modeOf, signedOut }, id, afte
       use()
     },
   }
-  receipt()
   return self
 }

@@ -1,17 +1,17 @@
-// The sender of receipts, with the clock and the function in the test's hands.
+// The dual run's evidence, with the clock and the function in the test's hands.
 import assert from 'node:assert/strict'
 import { beforeEach, mock, test } from 'node:test'
 import { sendReceipts } from '../receipts.js'
 
-const counts = (more) => ({ room: 'r', mode: 'both', both: 1, pusher: 0, supabase: 0, fetched: 0, pusherDelays: [0, 1, 0], supabaseDelays: [0, 0, 1], ...more })
-let posts, answer
+let posts, answer, now
 
 beforeEach(() => {
   posts = []
   answer = () => Response.json({ every: 60 })
   mock.restoreAll()
   mock.timers.reset()
-  mock.timers.enable({ apis: ['setTimeout', 'Date'] })
+  mock.timers.enable({ apis: ['setTimeout', 'Date'], now: 1795379273116 })
+  mock.method(Math, 'random', () => 0)
   mock.method(globalThis, 'fetch', async (address, { headers, body }) => {
     posts.push({ address, bearer: headers.Authorization, ...JSON.parse(body) })
     return answer(posts.length)
@@ -22,85 +22,150 @@ beforeEach(() => {
 async function pass(seconds) {
   for (let i = 0; i <= seconds; i++) {
     for (let turn = 0; turn < 20; turn++) await Promise.resolve()
-    mock.timers.tick(i < seconds ? 1000 : 0)
+    if (i < seconds) mock.timers.tick(1000)
   }
-  for (let turn = 0; turn < 20; turn++) await Promise.resolve()
 }
 
-const sender = () => sendReceipts({ url: 'https://f', token: async (renew) => renew ? 'newer' : 'token' })
-const brief = () => posts.map((p) => `${p.n}:${p.both}`)
+/** A room's page: what came, by which side. */
+function page(more) {
+  const see = sendReceipts({ url: 'https://f', token: async (renew) => renew ? 'newer' : 'token', ...more })
+  let seq = 0
+  const event = () => ({ seq: ++seq, data: { roomcast: { at: new Date().toISOString() } } })
+  const by = (side, of, more) => see({ room: 'r', mode: 'both', side, event: of, ...more })
+  const both = (e = event()) => { by('pusher', e); by('supabase', e) }
+  return { event, by, both }
+}
 
-test('a receipt goes at once, with a page, a number and the time', async () => {
-  const send = sender()
-  send(counts())
-  await pass(1)
-  const [{ page, until, ...rest }] = posts
-  assert.match(page, /^[0-9a-f]{8}-[0-9a-f]{4}-4/)
-  assert.equal(typeof until, 'number')
-  assert.deepEqual(rest, { ...counts(), n: 1, address: 'https://f/parity', bearer: 'Bearer token' })
-  send(counts({ both: 2 }))
-  send(counts({ room: 'other' }))
-  await pass(1)
-  const second = posts.find((p) => p.both === 2), other = posts.find((p) => p.room === 'other')
-  assert.deepEqual([posts.length, second.n, second.page, other.n], [3, 2, page, 1])
-  assert.notEqual(other.page, page)
+const brief = (p) => [p.n, p.both, p.pusher, p.supabase, p.fetched, p.pusherRepeats, p.supabaseRepeats, p.flips].join(' ')
+const sum = (list) => list.reduce((a, b) => a + b)
+
+test('a receipt: what both brought, what one brought, repeats, flips, delays', async () => {
+  const { by, both, event } = page()
+  both()
+  const [a, b, c, d, e] = [event(), event(), event(), event(), event()]
+  mock.timers.tick(25)
+  by('pusher', a); by('pusher', b); by('pusher', { seq: b.seq }, { how: 'again' })
+  mock.timers.tick(200)
+  by('supabase', b); by('supabase', a)
+  by('pusher', c, { how: 'fetched' })
+  by('supabase', d)
+  by('pusher', e, { how: 'fetched' }); by('pusher', e, { how: 'fetched' }); by('supabase', e)
+  await pass(60)
+  const [{ page: id, until, pusherDelays, supabaseDelays, ...rest }] = posts
+  assert.match(id, /^[0-9a-f]{8}-[0-9a-f]{4}-4/)
+  assert.equal(until, Date.now())
+  assert.deepEqual(rest, { address: 'https://f/parity', bearer: 'Bearer token', room: 'r', mode: 'both', n: 1,
+    both: 4, pusher: 1, supabase: 1, fetched: 2, pusherRepeats: 1, supabaseRepeats: 0, flips: 1 })
+  // 25 ms lie between 2^4.5 and 2^5, 225 ms between 2^7.5 and 2^8; what was fetched is not timed.
+  assert.deepEqual([pusherDelays[10], sum(pusherDelays)], [2, 3])
+  assert.deepEqual([supabaseDelays[16], sum(supabaseDelays)], [4, 5])
 })
 
-test('nothing goes where nothing happened, or in another mode', async () => {
-  const send = sender()
-  send(counts({ both: 0, pusherDelays: [0], supabaseDelays: [] }))
-  send(counts({ mode: 'pusher' }))
+test('what was fetched and is pushed after all was late, not lost, and no repeat', async () => {
+  const { by, both, event } = page()
+  both()
+  const e = event(), again = () => by('pusher', { seq: e.seq, at: e.data.roomcast.at }, { how: 'again' })
+  by('supabase', e)
+  by('pusher', e, { how: 'fetched' })
+  mock.timers.tick(100)
+  again()
+  again()
+  await pass(61)
+  assert.deepEqual(posts.map(brief), ['1 2 0 0 0 1 0 0'])
+  assert.equal(posts[0].pusherDelays[14], 1) // 2^6.5 to 2^7 ms
+})
+
+test('an event counts half a minute later, and once', async () => {
+  const { by, both, event } = page()
+  both()
+  await pass(59)
+  const late = event()
+  by('pusher', late)
+  await pass(62)
+  by('supabase', late) // after it was told as missing
+  both()
+  await pass(61)
+  assert.deepEqual(posts.map(brief), ['1 1 0 0 0 0 0 0', '2 0 1 0 0 0 0 0', '3 1 0 0 0 0 0 0'])
+})
+
+test('what came before both were heard, or in another mode, is nobody’s loss', async () => {
+  const { by, both, event } = page()
+  by('pusher', event())
   await pass(90)
-  assert.equal(posts.length, 0)
+  by('pusher', event())
+  mock.timers.tick(10)
+  both()
+  by('pusher', event())
+  by('pusher', event(), { mode: 'pusher' }) // from here on nobody listens to Supabase
+  by('pusher', event())
+  await pass(120)
+  both()
+  by('supabase', event())
+  await pass(122)
+  assert.deepEqual(posts.map(brief), ['1 1 0 0 0 0 0 0', '2 1 0 1 0 0 0 0'])
+})
+
+test('nothing goes where nothing happened, and no timer waits', async () => {
+  const { both } = page()
+  both()
+  await pass(600)
+  assert.equal(posts.length, 1)
+  const timers = mock.method(globalThis, 'setTimeout')
+  await pass(600)
+  assert.equal(timers.mock.callCount(), 0)
+  both()
+  await pass(60)
+  assert.deepEqual(posts.map((p) => [p.n, p.page === posts[0].page]), [[1, true], [2, true]])
 })
 
 test('without an answer the same receipt comes again; what was counted meanwhile goes with the next', async () => {
   answer = (n) => { if (n < 3) throw new TypeError('fetch failed'); return Response.json({ every: 60 }) }
-  const send = sender()
-  send(counts())
-  await pass(1)
-  send(counts({ both: 2 }))
-  send(counts({ both: 3, supabase: 1 }))
-  await pass(30)
-  assert.deepEqual(brief(), ['1:1', '1:1', '1:1', '2:5'])
-  assert.deepEqual([posts[3].supabase, posts[3].pusherDelays], [1, [0, 2, 0]])
+  const { both } = page()
+  both()
+  await pass(61)
+  both()
+  both()
+  await pass(120)
+  assert.deepEqual(posts.map((p) => `${p.n}:${p.both}`), ['1:1', '1:1', '1:1', '2:2'])
   assert.ok(posts[2].until > posts[0].until, 'the time is anew at every try')
 })
 
 test('a function that is full is left alone for as long as it asks', async () => {
   answer = (n) => n === 1 ? new Response('', { status: 503, headers: { 'Retry-After': '30' } }) : Response.json({ every: 60 })
-  sender()(counts())
-  await pass(29)
-  assert.deepEqual(brief(), ['1:1'])
-  await pass(20)
-  assert.deepEqual(brief(), ['1:1', '1:1'])
+  page().both()
+  await pass(89)
+  assert.equal(posts.length, 1)
+  await pass(2)
+  assert.deepEqual(posts.map((p) => p.n), [1, 1])
 })
 
 test('the function sets the pace', async () => {
   answer = () => Response.json({ every: 600 })
-  const send = sender()
-  for (let minute = 0; minute < 9; minute++) {
-    send(counts())
+  const { both } = page()
+  for (let minute = 0; minute < 10; minute++) {
+    both()
     await pass(60)
   }
-  assert.deepEqual(brief(), ['1:1'])
-  await pass(400)
-  assert.deepEqual(brief(), ['1:1', '2:8'])
+  assert.equal(posts.length, 1)
+  await pass(61)
+  assert.deepEqual(posts.map((p) => p.both), [1, 9])
 })
 
-test('an expired token is renewed once', async () => {
-  answer = () => new Response('', { status: 401 })
-  sender()(counts())
-  await pass(60)
+test('an expired token is renewed once; a refused receipt is not sent again, a later one is', async () => {
+  answer = (n) => new Response('', { status: n < 3 ? 401 : 400 })
+  const { both } = page()
+  both()
+  await pass(120)
   assert.deepEqual(posts.map((p) => p.bearer), ['Bearer token', 'Bearer newer'])
+  both()
+  await pass(61)
+  assert.deepEqual(posts.map((p) => p.n), [1, 1, 2])
 })
 
-test('a receipt that was refused is not sent again, a later one is', async () => {
-  answer = (n) => n === 1 ? new Response('', { status: 400 }) : Response.json({ every: 60 })
-  const send = sender()
-  send(counts())
+test('under load the oldest go untold, and the page keeps no more than it must', async () => {
+  const { by, both, event } = page()
+  both()
+  for (let i = 0; i < 5000; i++) by('pusher', event())
   await pass(60)
-  send(counts({ both: 2 }))
-  await pass(60)
-  assert.deepEqual(brief(), ['1:1', '2:2'])
+  assert.deepEqual(posts.map((p) => p.pusher), [2000])
 })

@@ -1,9 +1,12 @@
 // What an app may write, and what it may not: checked by the compiler, never run.
-import { channelName, createRoomcast, type Receipt } from '../roomcast.js'
+import { sendReceipts } from '../receipts.js'
+import { channelName, createRoomcast, type Sighting } from '../roomcast.js'
 
 declare const pusher: unknown, supabase: unknown
 
-const rooms = createRoomcast({ pusher, supabase, url: 'https://app.fly.dev', onReceipt: (r: Receipt) => r.both })
+const url = 'https://app.fly.dev'
+const rooms = createRoomcast({ pusher, supabase, url, onSeen: sendReceipts({ url, supabase }) })
+createRoomcast({ pusher, url, onSeen: (s: Sighting) => s.event.data?.roomcast?.seq })
 const room = rooms.join('lobby', { after: 42 })
 rooms.join(7, { after: { seq: 1, epoch: 'k3f9' } })
 const off: () => void = room.on('new-message', (m) => m.roomcast?.seq)
