@@ -14,17 +14,17 @@ import (
 
 // Receipt is the body of POST /parity: what one page counted in one room since its
 // last receipt, while it listened to both Supabase Realtime and Pusher. It holds no
-// content and no ids of messages. testdata/receipts has examples; roomcast.d.ts says
-// the same of the client's side.
+// content and no ids of messages. shared/browser/receipts.js is the sender;
+// testdata/receipts has examples.
 //
 //	{"page":"0198c4a2-7b1e-4c2a-9f57-3d2b8e6a1c40","n":3,"room":"lobby","mode":"both",
-//	 "since":1795379213115,"until":1795379273116,"both":40,"pusher":1,"supabase":0,"fetched":1,
+//	 "until":1795379273116,"both":40,"pusher":1,"supabase":0,"fetched":1,
 //	 "pusherRepeats":0,"supabaseRepeats":0,"flips":1,
 //	 "pusherDelays":[0,0,3,12],"supabaseDelays":[0,0,0,0,9,31]}
 //
 // Rules for the sender:
 //
-//   - page is a uuid chosen when the page joins the room; n counts its receipts from 1.
+//   - page is a uuid for this room of this page; n counts its receipts from 1.
 //     A receipt whose answer did not come may be sent again as it was, with the same n:
 //     a repeat counts nothing. One that was refused is not.
 //   - An event belongs to both, pusher or supabase once, half a minute after it came by

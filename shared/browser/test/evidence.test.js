@@ -1,5 +1,6 @@
 // The dual run's evidence from whole rooms: the client and receipts.js together.
 import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
 import { afterEach, test } from 'node:test'
 import { sendReceipts } from '../receipts.js'
 import { closeAll, fresh, live, page, realtimeLive, watch, world } from './world.js'
@@ -37,5 +38,7 @@ test('receipts tell what each side brought, and no content', async (t) => {
     { both: 5, pusher: 3, supabase: 2, pusherRepeats: 1, supabaseRepeats: 0, flips: 0, supabaseDelays: 7 })
   assert.equal(total('fetched') + total('pusherDelays'), 8) // whichever came first on this machine
   assert.equal(posts.join().includes('m1'), false)
+  const example = JSON.parse(readFileSync(new URL('../../../functions/parity/testdata/receipts/usual.json', import.meta.url), 'utf8'))
+  assert.deepEqual(Object.keys(JSON.parse(posts[0])).sort(), Object.keys(example).sort()) // the function's contract
   assert.deepEqual(posts.map((body) => JSON.parse(body).n), posts.map((_, i) => i + 1))
 })

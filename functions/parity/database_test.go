@@ -1,0 +1,80 @@
+package parity_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"roomcast/functions/parity"
+	"roomcast/shared/outbox"
+	"roomcast/shared/outbox/outboxtest"
+	"roomcast/shared/web"
+)
+
+// From two pages' receipts to the certificate, with a real database between, as the
+// role the function has: it may do this, and no more.
+func TestFromReceiptToCertificate(t *testing.T) {
+	const room = "aaaaaaaa-0000-4000-8000-000000000001"
+	url := outboxtest.Chat(t)
+	exec := func(sql string) {
+		t.Helper()
+		if err := outboxtest.Exec(t.Context(), url, sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	exec(`update roomcast.sources set attached_at = now() - interval '1 day';
+		insert into messages (room_id, user_id, content) select '` + room + `', gen_random_uuid(), 'm' || n from generate_series(1, 5) n;
+		alter table messages disable trigger roomcast_capture;
+		insert into messages (room_id, user_id, content) values ('` + room + `', gen_random_uuid(), 'never captured');
+		alter table messages enable trigger roomcast_capture`)
+	db, err := outbox.Open(url+"&options=-c%20role%3Droomcast_relay", 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(db.Close)
+	h := parity.New(parity.Config{Reader: reader{}, Store: db, Secrets: []string{secret}})
+	mux := http.NewServeMux()
+	log := slog.New(slog.NewTextHandler(t.Output(), nil))
+	mux.Handle("POST /parity", web.Handle(log, "POST /parity", h.Receive))
+	mux.Handle("GET /parity", web.Handle(log, "GET /parity", h.Show))
+	server := httptest.NewServer(mux)
+	t.Cleanup(server.Close)
+
+	for _, body := range []string{ // the second one twice
+		fmt.Sprintf(`{"page":%q,"n":1,"room":%q,"mode":"both","until":0,"both":4,"pusher":1}`, page, room),
+		fmt.Sprintf(`{"page":%q,"n":2,"room":%q,"mode":"both","until":0,"both":3,"supabase":1,"fetched":2}`, page, room),
+		fmt.Sprintf(`{"page":%q,"n":2,"room":%q,"mode":"both","until":0,"both":3,"supabase":1,"fetched":2}`, page, room),
+	} {
+		if status, _, answer := post(t, server.URL+"/parity", "member", body); status != 200 {
+			t.Fatalf("%d %s", status, answer)
+		}
+	}
+	_, _, body := do(t, "GET", server.URL+"/parity?hours=2", "", map[string]string{"Authorization": "Bearer " + secret})
+	var r parity.Report
+	if err := json.Unmarshal([]byte(body), &r); err != nil {
+		t.Fatalf("%v: %s", err, body)
+	}
+	if r.Messages != 5 || r.Both != 7 || r.OnlyPusher != 1 || r.OnlySupabase != 1 || r.Fetched != 2 || r.Receipts != 2 ||
+		r.PageHours < 1 || r.Skewed != 2 || len(r.Rooms) != 1 || r.Rooms[0].Room != room {
+		t.Errorf("report %+v", r)
+	}
+	if f := r.Audit[0]; f.Problem != "missing" || f.Count == nil || *f.Count != 1 {
+		t.Errorf("audit %+v", r.Audit)
+	}
+	for _, c := range r.Gate.Checks {
+		if c.OK {
+			t.Errorf("%s is passed", c.Name)
+		}
+	}
+	// The function's role reads no table, and repairs nothing.
+	for _, sql := range []string{"select * from roomcast.parity", "select roomcast.repair()", "select roomcast.auditing('messages', repairs => true)"} {
+		err := outboxtest.Exec(t.Context(), url+"&options=-c%20role%3Droomcast_relay", sql)
+		if err == nil || !strings.Contains(err.Error(), "permission denied") {
+			t.Errorf("%s: %v", sql, err)
+		}
+	}
+}
