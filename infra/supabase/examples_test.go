@@ -1,4 +1,4 @@
-package supabase_test
+package main_test
 
 import (
 	"context"
@@ -323,5 +323,42 @@ func TestMemberInfo(t *testing.T) {
 	info, known, err := p.relay.MemberInfo(t.Context(), roomA, ada, []byte(`{"user_metadata":{"name":"The Boss"}}`))
 	if err != nil || !known || fmt.Sprint(info) != "map[name:Ada]" {
 		t.Errorf("info %v, known %v, %v", info, known, err)
+	}
+}
+
+// The view of the README shows members who is online, and nobody else.
+func TestOnlineView(t *testing.T) {
+	p := newProject(t)
+	readme, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, view, _ := strings.Cut(string(readme), "```sql\ncreate view")
+	view, _, found := strings.Cut(view, "```")
+	if !found {
+		t.Fatal("the README has no view")
+	}
+	p.exec("create view" + view)
+	p.exec(`insert into roomcast.presence values ($1, $2, true, now()), ($1, $3, false, now())`, roomA, ada, bob)
+	p.exec(`insert into room_participants values ($1, $2)`, roomA, bob)
+	for user, want := range map[string]int{ada: 0, bob: 1} {
+		tx, err := p.owner.Begin(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		var n int
+		_, err = tx.Exec(t.Context(), `set local role authenticated`)
+		if err == nil {
+			_, err = tx.Exec(t.Context(), `select set_config('request.jwt.claims', $1, true)`, `{"sub":"`+user+`"}`)
+		}
+		if err == nil {
+			err = tx.QueryRow(t.Context(), `select count(*) from public.online`).Scan(&n)
+		}
+		if err != nil || n != want {
+			t.Errorf("user %.4s sees %d online (%v), want %d", user, n, err, want)
+		}
+		if err := tx.Rollback(t.Context()); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
