@@ -161,6 +161,7 @@ func TestRoutes(t *testing.T) {
 		{"GET", "/healthz", 200},
 		{"GET", "/webhooks/supabase", 405},
 		{"POST", "/webhooks/supabase", 401},
+		{"POST", "/webhooks/pusher", 401},
 		{"POST", "/pusher/auth", 415},
 		{"POST", "/pusher/user-auth", 415},
 		{"GET", "/", 404},
