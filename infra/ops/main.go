@@ -61,6 +61,7 @@ func commands() []command {
 		{"why", "ROOM SEQ | ID", "the life of one event, by its place or its row's primary key", setUpWhy},
 		{"redrive", "ROOM SEQ [LAST] | -parked [ROOM]", "send events again, under the same seq", setUpRedrive},
 		{"skip", "ROOM SEQ", "park the event at which a room is stuck", setUpSkip},
+		{"parity", "[QUERY]", "the dual run's certificate; QUERY as in GET /parity?hours=24", setUpParity},
 		{"migrate", "", "bring the schema to what this version expects", setUpMigrate},
 	}
 }

@@ -1,0 +1,54 @@
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"time"
+
+	"roomcast/functions/parity"
+	"roomcast/shared/outbox"
+)
+
+// setUpParity is the certificate of the dual run, made from the database itself: the
+// same as GET /parity, with the same parameters in one argument, and without asking
+// the function. Exit status 1 says that it is not yet safe to cut over.
+func setUpParity(*flag.FlagSet) func(context.Context, *call) (int, error) {
+	return func(ctx context.Context, c *call) (int, error) {
+		if len(c.args) > 1 {
+			return exitFailed, errUsage
+		}
+		if c.ownerURL() == "" {
+			return exitFailed, errNoDatabase
+		}
+		query := ""
+		if len(c.args) == 1 {
+			query = c.args[0]
+		}
+		ask, err := parity.ParseAsk(query)
+		if err != nil {
+			return exitFailed, err
+		}
+		db, err := outbox.Open(c.ownerURL(), 1)
+		if err != nil {
+			return exitFailed, errDatabaseURL
+		}
+		defer db.Close()
+		report, err := parity.Compile(ctx, db, ask, time.Now())
+		if err != nil {
+			return exitFailed, fmt.Errorf("parity: %w", err)
+		}
+		return certify(c, report)
+	}
+}
+
+func certify(c *call, report *parity.Report) (int, error) {
+	code := exitWarning
+	if report.Gate.Safe {
+		code = exitOK
+	}
+	if c.out.json {
+		return code, c.out.encode(report)
+	}
+	return code, report.WriteText(c.out.w)
+}
