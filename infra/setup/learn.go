@@ -1,0 +1,139 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// wanted is everything that setup was told.
+type wanted struct {
+	ownerURL, functionURL string
+	secrets               map[string]string // for the secrets file, by name
+	newLogin              bool              // DATABASE_URL has a password that the database has yet to learn
+	messages, members     table             // empty name: leave as it is
+}
+
+// bellPath is the route that the database rings; see functions/routes.go.
+const bellPath = "/webhooks/supabase"
+
+// learn asks for everything, and looks into the database for what to offer. It
+// changes nothing. The database, if it was reached, is the caller's to close.
+func learn(ctx context.Context, a *asker) (wanted, *database, error) {
+	want := wanted{secrets: map[string]string{}}
+	var err error
+	if want.ownerURL, err = a.ask(question{name: "OWNER_DATABASE_URL", hint: "of the owner of the chat's tables: postgres://postgres:…", secret: true, check: isDatabase}); err != nil {
+		return want, nil, err
+	}
+	var db *database
+	if want.ownerURL != "" {
+		if db, err = open(ctx, want.ownerURL); err != nil {
+			return want, nil, err
+		}
+	}
+	err = errors.Join(askSettings(a, db, &want), askTables(a, db, &want), askLogin(a, db, &want))
+	if err == nil {
+		err = a.complete()
+	}
+	return want, db, err
+}
+
+func askSettings(a *asker, db *database, want *wanted) error {
+	var err error
+	want.functionURL, err = a.ask(question{name: "ROOMCAST_URL", hint: "where the function will answer: https://<app>.fly.dev", offer: db.functionURL(), check: isAddress})
+	if err != nil {
+		return err
+	}
+	want.functionURL = strings.TrimSuffix(strings.TrimRight(want.functionURL, "/"), bellPath)
+	made := make([]byte, 32)
+	_, _ = rand.Read(made) // never fails (crypto/rand)
+	questions := []question{
+		{name: "SUPABASE_URL", hint: "https://<ref>.supabase.co", check: isAddress, optional: a.known["SUPABASE_JWT_SECRET"] != ""},
+		{name: "PUSHER_APP_ID", hint: "Pusher's dashboard, App Keys"},
+		{name: "PUSHER_KEY"},
+		{name: "PUSHER_SECRET", secret: true},
+		{name: "PUSHER_CLUSTER", hint: "such as eu", optional: a.known["PUSHER_HOST"] != ""},
+		{name: "WEBHOOK_SECRET", secret: true, offer: hex.EncodeToString(made), called: "a new one", check: isSecret},
+		{name: "ALLOWED_ORIGINS", hint: "origins of the chat's pages, by commas", optional: true},
+	}
+	var faults []error
+	for _, q := range questions {
+		value, err := a.ask(q)
+		faults = append(faults, err)
+		want.keep(q.name, value)
+	}
+	for _, name := range unasked() {
+		want.keep(name, a.known[name])
+	}
+	return errors.Join(faults...)
+}
+
+// unasked are settings that few need: written if they are known.
+func unasked() []string {
+	return []string{"PUSHER_HOST", "PUSHER_TLS", "PUSHER_ENCRYPTION_KEY", "SUPABASE_JWT_SECRET", "SUPABASE_KEY", "ROOM_CHANNELS"}
+}
+
+func (w *wanted) keep(name, value string) {
+	if value != "" {
+		w.secrets[name] = value
+	}
+}
+
+// fresh is the answer that asks for a new password.
+const fresh = "new"
+
+// askLogin settles how the function logs in. A password that is in use and not known
+// here is replaced only if somebody says so.
+func askLogin(a *asker, db *database, want *wanted) error {
+	q := question{name: "DATABASE_URL", hint: "the function's own; \"" + fresh + "\": role roomcast_relay with a new password", secret: true,
+		check: func(v string) error {
+			if v == fresh {
+				return nil
+			}
+			return isDatabase(v)
+		}}
+	if db == nil || !db.relayCanLogin {
+		q.offer = fresh
+	}
+	value, err := a.ask(q)
+	if err == nil && value == fresh && want.ownerURL != "" {
+		want.newLogin = true
+		value, err = relayURL(want.ownerURL, newPassword())
+	}
+	want.keep("DATABASE_URL", value)
+	return err
+}
+
+func isDatabase(value string) error {
+	u, err := url.Parse(value)
+	if err != nil || u.Scheme != "postgres" && u.Scheme != "postgresql" || u.User == nil {
+		return errors.New("must look like postgres://user:password@host:5432/postgres")
+	}
+	if _, err := pgx.ParseConfig(value); err != nil {
+		return errors.New("cannot be read by the driver: check its port and its sslmode") // its error quotes the URL
+	}
+	return nil
+}
+
+func isAddress(value string) error {
+	if u, err := url.Parse(value); err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
+		return errors.New("must be an address such as https://my-chat.fly.dev")
+	}
+	return nil
+}
+
+// isSecret: what roomcast.configure takes.
+func isSecret(value string) error {
+	for one := range strings.SplitSeq(value, ",") {
+		if one = strings.TrimSpace(one); len(one) < 8 || strings.ContainsFunc(one, func(r rune) bool { return r < '!' || r > '~' }) {
+			return fmt.Errorf("must have at least 8 characters, ASCII, without spaces")
+		}
+	}
+	return nil
+}

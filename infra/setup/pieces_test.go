@@ -1,0 +1,78 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+func TestRelayURL(t *testing.T) {
+	for _, c := range []struct{ owner, relay string }{
+		{"postgres://postgres:x@db.abc.supabase.co:5432/postgres", "postgres://roomcast_relay:new@db.abc.supabase.co:5432/postgres"},
+		{"postgres://postgres.abc:x@aws-0-eu.pooler.supabase.com:5432/postgres?sslmode=require", "postgres://roomcast_relay.abc:new@aws-0-eu.pooler.supabase.com:6543/postgres?sslmode=require"},
+		{"postgres://postgres.abc:x@aws-0-eu.pooler.supabase.com/postgres", "postgres://roomcast_relay.abc:new@aws-0-eu.pooler.supabase.com:6543/postgres"},
+		{"postgres://first.last:x@localhost/chat", "postgres://roomcast_relay:new@localhost/chat"},
+	} {
+		if got, err := relayURL(c.owner, "new"); err != nil || got != c.relay {
+			t.Errorf("%s: %s, %v", c.owner, got, err)
+		}
+	}
+}
+
+// RFC 7677, section 3: the exchange for "pencil". Its client proof and server
+// signature follow from these two keys.
+func TestScram(t *testing.T) {
+	salt := []byte{0x5b, 0x6d, 0x99, 0x68, 0x9d, 0x12, 0x35, 0x8e, 0xec, 0xa0, 0x4b, 0x14, 0x12, 0x36, 0xfa, 0x81}
+	const want = "SCRAM-SHA-256$4096:W22ZaJ0SNY7soEsUEjb6gQ==$WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY=:wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU="
+	if got, err := scram("pencil", salt); err != nil || got != want {
+		t.Errorf("got %s, %v", got, err)
+	}
+}
+
+func TestGuesses(t *testing.T) {
+	all := []table{
+		{name: "public.audit", columns: []string{"id", "at"}},
+		{name: "public.chat_members", columns: []string{"chat_id", "profile_id"}},
+		{name: "public.comments", columns: []string{"id", "thread_id", "body"}},
+		{name: "public.bans", columns: []string{"room_id", "user_id"}},
+		{name: "public.chat_messages", columns: []string{"id", "chat_id", "user_id", "text"}},
+	}
+	if got := names(likeMessages(all)); got != "public.chat_messages, public.comments" {
+		t.Errorf("messages: %s", got)
+	}
+	if got := names(likeMembers(all)); got != "public.chat_members, public.bans" {
+		t.Errorf("members: %s", got)
+	}
+}
+
+// Lines that are not setup's stay; the file is replaced, never left open to others.
+func TestSecretsFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), ".secrets")
+	const old = "# mine\nexport PUSHER_KEY='old'\n\nPUSHER_KEY=twice\nOTHER = keep me \nSAME=\"a\"\n"
+	if err := os.WriteFile(path, []byte(old), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	file, err := readSecretsFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := file.values()["PUSHER_KEY"]; got != "twice" {
+		t.Errorf("PUSHER_KEY=%q: infra/deploy takes the last", got)
+	}
+	if err := file.write(path, map[string]string{"PUSHER_KEY": "new", "SAME": "a", "ADDED": `"quoted"`}); err != nil {
+		t.Fatal(err)
+	}
+	const want = "# mine\nPUSHER_KEY=new\n\nOTHER = keep me \nSAME=\"a\"\nADDED=\"\"quoted\"\"\n"
+	if got, err := os.ReadFile(path); err != nil || string(got) != want {
+		t.Errorf("got %q, %v", got, err)
+	}
+	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("mode %v, %v", info.Mode(), err)
+	}
+	if err := os.WriteFile(path, []byte("ok=1\nhush-hush\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := readSecretsFile(path); err == nil || err.Error() != "secrets: "+path+":2: must be NAME=value" {
+		t.Errorf("a line that is none: %v", err)
+	}
+}
