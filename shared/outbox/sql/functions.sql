@@ -461,38 +461,49 @@ drop function if exists roomcast.history(text, bigint, int, timestamptz, text); 
 create function roomcast.history(room text, after bigint, max int, since timestamptz, known_epoch text default '')
 returns table (epoch text, head bigint, sent bigint, first bigint, reset boolean,
                seq bigint, at text, kind text, op text, keys text[], record text)
-language sql stable security definer set search_path = '' as $$
-  with here as (
-    select r.room, r.epoch, r.head_seq, r.sent_seq, k.first_seq,
-           ($5 <> '' and $5 <> r.epoch) or $2 not between k.first_seq - 1 and r.head_seq as reset
-      from roomcast.rooms r
-     cross join lateral (
-       select coalesce((select g.first_seq from roomcast.runs g
-                         where g.room = r.room and g.at >= $4
-                         order by g.first_seq limit 1), r.head_seq + 1) as first_seq
-     ) k
-     where r.room = $1
-  ), begun as (
-    select h.*, case when h.reset then h.first_seq - 1 else $2 end as after from here h
+language plpgsql stable security definer set search_path = '' as $$
+#variable_conflict use_column
+declare
+  stands     roomcast.rooms;
+  first_kept bigint;
+  onwards    bigint := $2;
+  starts     boolean;
+begin
+  -- All statements of a stable function see one snapshot.
+  select * into stands from roomcast.rooms r where r.room = $1;
+  if not found then
+    return;
+  end if;
+  first_kept := coalesce((select g.first_seq from roomcast.runs g
+                           where g.room = $1 and g.at >= $4
+                           order by g.first_seq limit 1), stands.head_seq + 1);
+  starts := ($5 <> '' and $5 <> stands.epoch) or $2 not between first_kept - 1 and stands.head_seq;
+  if starts then
+    onwards := first_kept - 1;
+  end if;
+  return query
+  with numbered as (
+    select u.id, g.first_seq + u.i - 1 as seq
+      from roomcast.runs g cross join lateral unnest(g.ids) with ordinality as u (id, i)
+     where g.room = $1 and g.first_seq between onwards - 999 and onwards + $3   -- a run holds at most 1000
+       and g.first_seq + u.i - 1 between onwards + 1 and onwards + $3
+     order by 2 limit $3
   ), page as (
-    select b.*, n.seq, o.at, s.kind, o.op, s.keys, o.record::text as record,
-           sum(octet_length(o.record::text)) over (order by n.seq rows between unbounded preceding and 1 preceding) as before
-      from begun b
-      left join lateral (
-        select u.id, g.first_seq + u.i - 1 as seq
-          from roomcast.runs g cross join lateral unnest(g.ids) with ordinality as u (id, i)
-         where g.room = b.room and g.first_seq between b.after - 999 and b.after + $3   -- a run holds at most 1000
-           and g.first_seq + u.i - 1 between b.after + 1 and b.after + $3
-      ) n on true
-      left join roomcast.outbox o on o.id = n.id
-      left join roomcast.sources s on s.id = o.source
+    select n.seq, o.at, o.source, o.op, o.record,
+           sum(octet_length(o.record)) over (order by n.seq rows between unbounded preceding and 1 preceding) as before
+      from numbered n
+      left join lateral (   -- offset 0: look each row up by its key, whatever the planner expects of unnest
+        select r.at, r.source, r.op, r.record::text as record from roomcast.outbox r where r.id = n.id offset 0
+      ) o on true
   )
-  select p.epoch, p.head_seq, p.sent_seq, p.first_seq, p.reset, p.seq,
+  select stands.epoch, stands.head_seq, stands.sent_seq, first_kept, starts, p.seq,
          to_char(p.at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"'),
-         p.kind, p.op, p.keys, p.record
-    from page p
-   where coalesce(p.before, 0) < 1048576
-   order by p.seq
+         s.kind, p.op, s.keys, p.record
+    from (values (true)) as one (row)
+    left join page p on coalesce(p.before, 0) < 1048576
+    left join roomcast.sources s on s.id = p.source
+   order by p.seq;
+end
 $$;
 
 --------------------------------------------------------------------------------
