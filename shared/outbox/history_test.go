@@ -170,3 +170,26 @@ func TestHistoryIsWhatWasSent(t *testing.T) {
 		}
 	}
 }
+
+// However large the outbox, a page is a few index lookups.
+func TestHistoryScansNothing(t *testing.T) {
+	c := newChat(t)
+	c.exec(`insert into messages (room_id, content) select $1, 'm' from generate_series(1, 20000)`, roomA)
+	c.exec(`select roomcast.number()`)
+	c.exec(`analyze roomcast.outbox`)
+	c.exec(`analyze roomcast.runs`)
+	tx, err := c.conn.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tx.Rollback(t.Context())
+	var rows, scans int
+	if err := tx.QueryRow(t.Context(), `select count(*) from roomcast.history($1, 15000, 100, '-infinity')`, roomA).Scan(&rows); err != nil || rows != 100 {
+		t.Fatal(rows, err)
+	}
+	err = tx.QueryRow(t.Context(), `select sum(seq_scan) from pg_stat_xact_user_tables
+		where schemaname = 'roomcast' and relname in ('outbox', 'runs')`).Scan(&scans)
+	if err != nil || scans != 0 {
+		t.Errorf("%d sequential scans, %v", scans, err)
+	}
+}
