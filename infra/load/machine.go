@@ -16,6 +16,7 @@ type machine struct {
 	hardware string
 	commit   string
 	date     string
+	load     string // the load average before we began: others' work spoils figures
 }
 
 // machine asks the system, git and Postgres.
@@ -41,6 +42,7 @@ func (l *lab) machine(ctx context.Context) (machine, error) {
 		hardware: fmt.Sprintf("%s, %d cores, %s; %s, Postgres %s with fsync on the same machine",
 			processor(), runtime.NumCPU(), memory(), runtime.Version(), strings.TrimSpace(version)),
 		commit: commit,
+		load:   loadAverage(),
 		date:   time.Now().UTC().Format("2006-01-02 15:04 UTC"),
 	}, nil
 }
@@ -71,6 +73,16 @@ func memory() string {
 		}
 	}
 	return "memory unknown"
+}
+
+// loadAverage is that of the last minute, empty where it cannot be told.
+func loadAverage() string {
+	text, err := os.ReadFile("/proc/loadavg")
+	if err != nil {
+		return ""
+	}
+	first, _, _ := strings.Cut(string(text), " ")
+	return first
 }
 
 // lineOf returns the value of the first "name : value" line of a file.

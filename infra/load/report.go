@@ -43,6 +43,9 @@ func (r *report) add(results []result) { r.results = append(r.results, results..
 func (r *report) heading() string {
 	s := fmt.Sprintf("%s. Commit %s, %s; measured in %s.",
 		r.machine.hardware, r.machine.commit, r.machine.date, r.took.Round(time.Second))
+	if r.machine.load != "" {
+		s += fmt.Sprintf(" Load average before the start: %s.", r.machine.load)
+	}
 	if r.quick {
 		s += " With -quick: small counts, so these are no figures to quote."
 	}

@@ -11,7 +11,7 @@ import (
 
 func someReport() report {
 	return report{
-		machine: machine{hardware: "a machine", commit: "abc", date: "2026-11-22"},
+		machine: machine{hardware: "a machine", commit: "abc", date: "2026-11-22", load: "0.07"},
 		took:    90 * time.Second,
 		results: []result{
 			{what: "one", reached: "5 | 6", target: "≤ 7", met: true, note: "how"},
@@ -26,7 +26,7 @@ func TestMarkdown(t *testing.T) {
 	var out bytes.Buffer
 	r := someReport()
 	r.markdown(&out)
-	const want = `a machine. Commit abc, 2026-11-22; measured in 1m30s.
+	const want = `a machine. Commit abc, 2026-11-22; measured in 1m30s. Load average before the start: 0.07.
 
 | what | reached | target | met |
 |---|---|---|---|
