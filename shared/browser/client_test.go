@@ -41,7 +41,7 @@ func (w *world) node(file, seed string) ([]byte, error) {
 	// Node 20 has a WebSocket behind a flag, which later ones ignore; supabase-js needs
 	// one. The libraries leave timers behind, for which nobody should have to wait.
 	cmd := exec.CommandContext(w.ctx, "node", "--experimental-websocket", "--no-warnings",
-		"--test-reporter=spec", "--test-timeout=60000", "--test-force-exit", "--test", file)
+		"--test-reporter=spec", "--test-timeout=150000", "--test-force-exit", "--test", file)
 	cmd.Env = append(os.Environ(), "WORLD="+w.url, "SEED="+seed, "PUSHER_HOST="+config.Host, "PUSHER_KEY="+config.Key)
 	return cmd.CombinedOutput()
 }

@@ -233,7 +233,11 @@ func (w *world) deliver(r *room) {
 }
 
 func (w *world) send(p parcel) {
-	name, err := event.ChannelName(event.Private, p.event.Room)
+	kind := event.Private
+	if strings.HasPrefix(p.event.Room, string(event.Presence)) {
+		kind = event.Presence
+	}
+	name, err := event.ChannelName(kind, p.event.Room)
 	if err != nil {
 		w.t.Error(err)
 	}

@@ -155,6 +155,18 @@ test('away for longer than events are kept: reset', async () => {
   assert.deepEqual(seen.seen, ['reset window', '6', '7'])
 })
 
+test('presence channels, and room ids of any text', async () => {
+  const p = await page({ channel: 'presence' }), id = fresh('presence: é/ 🎈 #=?')
+  const room = p.rooms.join(id), seen = watch(room)
+  await live(room)
+  await world('commit', { Room: id, N: 1 })
+  await seen.numbers(1, 1)
+  await world('cut')
+  await world('commit', { Room: id, N: 2 })
+  await seen.numbers(1, 3)
+  assert.throws(() => p.rooms.join('x'.repeat(200)), RangeError)
+})
+
 test('another user signs in: nothing of the first is left', async () => {
   const r = await joined({ settle: 0 })
   const socket = r.pusher.connection.socket_id
