@@ -11,8 +11,8 @@ import (
 )
 
 // The page is written by hand and not by html/template, which calls methods by name: a
-// linker that cannot know which must keep them all, 1.4 MB of a binary that is to start
-// in milliseconds. Its rule is kept all the same: put escapes every text.
+// linker that cannot know which must keep them all: 2.3 MB (measured) of a binary that
+// is to stay under 14. Its rule is kept all the same: put escapes every text.
 
 //go:embed page.css
 var sheet string

@@ -188,7 +188,7 @@ func TestPrograms(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, m := range regexp.MustCompile("go run \\./infra/(\\w+)(?: (\\w+))?").FindAllStringSubmatch(string(guide), -1) {
+	for _, m := range regexp.MustCompile(`go run \./infra/(\w+)(?: (\w+))?`).FindAllStringSubmatch(string(guide), -1) {
 		if _, err := os.Stat("../" + m[1] + "/main.go"); err != nil {
 			t.Error(err)
 		}
