@@ -18,6 +18,8 @@ func backlog(rows int) func(context.Context, *scene) error {
 		if err := s.chat.fill(ctx, rows, 200, s.rnd); err != nil {
 			return err
 		}
+		s.lift()
+		s.extra = time.Duration(rows) * time.Millisecond // a thousand rows a second, at least
 		for _, r := range s.relays {
 			if err := r.start(ctx); err != nil {
 				return err
