@@ -33,7 +33,7 @@ $$;
 -- what an INSERT of the chat pays. The insert takes its lock on the outbox before it
 -- looks whether the relay is awake: may_rest() relies on that order.
 create or replace function roomcast.enqueue(source int, op text, room text, record jsonb, keep text[], ids text[]) returns void
-language plpgsql security definer set search_path = '' as $$
+language plpgsql security definer set search_path = '' set plan_cache_mode = force_generic_plan as $$
 declare
   rings boolean;
 begin
@@ -58,7 +58,7 @@ $$;
 -- scrub takes the text of a message out of the rows still kept: each becomes a
 -- deletion, which says nothing but which message. In one room, or everywhere.
 create or replace function roomcast.scrub(source int, key_hash bigint, ids jsonb, only_room text default null) returns void
-language plpgsql security definer set search_path = '' set enable_seqscan = off set jit = off as $$
+language plpgsql security definer set search_path = '' set enable_seqscan = off set jit = off set plan_cache_mode = force_generic_plan as $$
 begin
   update roomcast.outbox o set op = 'DELETE', record = $3
    where o.key_hash = $2 and o.source = $1 and o.op <> 'DELETE' and ($4 is null or o.room = $4);
@@ -246,7 +246,7 @@ $$;
 
 -- has_unnumbered looks for rows that the last numbering could not see.
 create or replace function roomcast.has_unnumbered() returns boolean
-language plpgsql volatile security definer set search_path = '' set enable_seqscan = off set jit = off as $$
+language plpgsql volatile security definer set search_path = '' set enable_seqscan = off set jit = off set plan_cache_mode = force_generic_plan as $$
 declare
   c roomcast.cursor;
 begin
@@ -269,7 +269,7 @@ $$;
 -- A database restored elsewhere counts its transactions anew: then, and when told to
 -- by full, rows are new when no run holds them.
 create or replace function roomcast.number(full_scan boolean default false) returns bigint
-language plpgsql security definer set search_path = '' set enable_seqscan = off set jit = off set work_mem = '16MB' as $$
+language plpgsql security definer set search_path = '' set enable_seqscan = off set jit = off set plan_cache_mode = force_generic_plan set work_mem = '16MB' as $$
 declare
   c    roomcast.cursor;
   mine xid8;
@@ -337,7 +337,7 @@ create function roomcast.claim(relay text, max_rows int, per_room int, lease int
 returns table (room text, epoch text, fence bigint, clock text, seq bigint, at text, kind text, op text, keys text[], record text)
 language plpgsql security definer
 set search_path = '' set timezone = 'UTC' set datestyle = 'ISO'
-set enable_seqscan = off set enable_memoize = off set jit = off as $$
+set enable_seqscan = off set enable_memoize = off set jit = off set plan_cache_mode = force_generic_plan as $$
 #variable_conflict use_column
 begin
   if roomcast.has_unnumbered() then
@@ -396,7 +396,7 @@ $$;
 -- rooms that were refused, because another relay has claimed them since.
 create or replace function roomcast.ack(rooms text[], fences bigint[], seqs bigint[], waits double precision[])
 returns setof text
-language plpgsql security definer set search_path = '' set enable_seqscan = off set jit = off as $$
+language plpgsql security definer set search_path = '' set enable_seqscan = off set jit = off set plan_cache_mode = force_generic_plan as $$
 #variable_conflict use_column
 begin
   return query
@@ -542,7 +542,7 @@ $$;
 -- user to be cut off soon? One that has failed for long does not keep a relay awake:
 -- the sweep rings when it is due.
 create or replace function roomcast.has_waiting() returns boolean
-language plpgsql volatile security definer set search_path = '' set enable_seqscan = off set jit = off as $$
+language plpgsql volatile security definer set search_path = '' set enable_seqscan = off set jit = off set plan_cache_mode = force_generic_plan as $$
 begin
   return roomcast.has_unnumbered()
       or exists (select from roomcast.rooms r where r.head_seq > r.sent_seq)
