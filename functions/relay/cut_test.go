@@ -119,7 +119,7 @@ func TestCutSurvivesTheRelay(t *testing.T) {
 		c.Cuts.Terminator = terminatorFunc(func(string) error { return context.DeadlineExceeded })
 	})
 	made.Ring()
-	s.waitFor(1) // it runs, and so can be drained
+	s.waitFor(1)                                    // it runs, and so can be drained
 	if err := made.Drain(t.Context()); err != nil { // its like is to run under a context of ours
 		t.Fatal(err)
 	}
