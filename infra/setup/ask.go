@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -35,7 +36,7 @@ var errNone = errors.New("is needed")
 
 // ask returns the answer. An answer that nobody gives is noted in missing, so that
 // all of them can be told at once.
-func (a *asker) ask(q question) (string, error) {
+func (a *asker) ask(ctx context.Context, q question) (string, error) {
 	if value := a.known[q.name]; value != "" {
 		if err := q.verify(value); err != nil {
 			return "", fmt.Errorf("%s %w", q.name, err)
@@ -43,7 +44,7 @@ func (a *asker) ask(q question) (string, error) {
 		return value, nil
 	}
 	for !a.yes && !a.ended {
-		value := a.read(q)
+		value := a.read(ctx, q)
 		if a.ended && value == "" {
 			break
 		}
@@ -78,7 +79,7 @@ func (q question) verify(value string) error {
 }
 
 // read asks once. It sets ended when there is nothing more to read.
-func (a *asker) read(q question) string {
+func (a *asker) read(ctx context.Context, q question) string {
 	prompt := q.name
 	if q.hint != "" {
 		prompt += " (" + q.hint + ")"
@@ -96,12 +97,32 @@ func (a *asker) read(q question) string {
 		a.echo(false)
 		defer func() { a.echo(true); fmt.Fprintln(a.out) }()
 	}
-	line, err := a.in.ReadString('\n')
-	if err != nil {
+	line, ok := a.line(ctx)
+	if !ok {
 		a.ended = true
 		fmt.Fprintln(a.out)
 	}
 	return strings.TrimSpace(line)
+}
+
+// line waits for a line, or for Ctrl-C: a read of a terminal cannot be called off, so
+// it is left behind, and ends with the program.
+func (a *asker) line(ctx context.Context) (text string, ok bool) {
+	type answer struct {
+		text string
+		err  error
+	}
+	got := make(chan answer, 1)
+	go func() {
+		text, err := a.in.ReadString('\n')
+		got <- answer{text, err}
+	}()
+	select {
+	case <-ctx.Done():
+		return "", false
+	case answer := <-got:
+		return answer.text, answer.err == nil
+	}
 }
 
 // complete is an error that names everything that nobody answered.

@@ -20,6 +20,9 @@ type wanted struct {
 	messages, members     table             // empty name: leave as it is
 }
 
+// errStopped: Ctrl-C, while questions were asked.
+var errStopped = errors.New("stopped; nothing was changed")
+
 // bellPath is the route that the database rings; see functions/routes.go.
 const bellPath = "/webhooks/supabase"
 
@@ -28,7 +31,7 @@ const bellPath = "/webhooks/supabase"
 func learn(ctx context.Context, a *asker) (wanted, *database, error) {
 	want := wanted{secrets: map[string]string{}}
 	var err error
-	if want.ownerURL, err = a.ask(question{name: "OWNER_DATABASE_URL", hint: "of the owner of the chat's tables: postgres://postgres:…", secret: true, check: isDatabase}); err != nil {
+	if want.ownerURL, err = a.ask(ctx, question{name: "OWNER_DATABASE_URL", hint: "of the owner of the chat's tables: postgres://postgres:…", secret: true, check: isDatabase}); err != nil {
 		return want, nil, err
 	}
 	var db *database
@@ -37,16 +40,18 @@ func learn(ctx context.Context, a *asker) (wanted, *database, error) {
 			return want, nil, err
 		}
 	}
-	err = errors.Join(askSettings(a, db, &want), askTables(a, db, &want), askLogin(a, db, &want))
-	if err == nil {
+	err = errors.Join(askSettings(ctx, a, db, &want), askTables(ctx, a, db, &want), askLogin(ctx, a, db, &want))
+	if ctx.Err() != nil {
+		err = errStopped
+	} else if err == nil {
 		err = a.complete()
 	}
 	return want, db, err
 }
 
-func askSettings(a *asker, db *database, want *wanted) error {
+func askSettings(ctx context.Context, a *asker, db *database, want *wanted) error {
 	var err error
-	want.functionURL, err = a.ask(question{name: "ROOMCAST_URL", hint: "where the function will answer: https://<app>.fly.dev", offer: db.functionURL(), check: isAddress})
+	want.functionURL, err = a.ask(ctx, question{name: "ROOMCAST_URL", hint: "where the function will answer: https://<app>.fly.dev", offer: db.functionURL(), check: isAddress})
 	if err != nil {
 		return err
 	}
@@ -64,7 +69,7 @@ func askSettings(a *asker, db *database, want *wanted) error {
 	}
 	var faults []error
 	for _, q := range questions {
-		value, err := a.ask(q)
+		value, err := a.ask(ctx, q)
 		faults = append(faults, err)
 		want.keep(q.name, value)
 	}
@@ -90,7 +95,7 @@ const fresh = "new"
 
 // askLogin settles how the function logs in. A password that is in use and not known
 // here is replaced only if somebody says so.
-func askLogin(a *asker, db *database, want *wanted) error {
+func askLogin(ctx context.Context, a *asker, db *database, want *wanted) error {
 	q := question{name: "DATABASE_URL", hint: "the function's own; \"" + fresh + "\": role roomcast_relay with a new password", secret: true,
 		check: func(v string) error {
 			if v == fresh {
@@ -101,7 +106,7 @@ func askLogin(a *asker, db *database, want *wanted) error {
 	if db == nil || !db.relayCanLogin {
 		q.offer = fresh
 	}
-	value, err := a.ask(q)
+	value, err := a.ask(ctx, q)
 	if err == nil && value == fresh && want.ownerURL != "" {
 		want.newLogin = true
 		value, err = relayURL(want.ownerURL, newPassword())

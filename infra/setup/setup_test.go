@@ -204,6 +204,27 @@ func TestWhatIsMissingIsSaidAtOnce(t *testing.T) {
 	}
 }
 
+// Ctrl-C ends it at a question; nothing was changed.
+func TestStopped(t *testing.T) {
+	w := newWorld(t)
+	w.environ = w.environ[:1]
+	ctx, cancel := context.WithCancel(t.Context())
+	stdin, typing := io.Pipe()
+	defer func() { _ = typing.Close() }()
+	// By the first question that is left to ask, the database is open.
+	go func() { _, _ = io.WriteString(typing, "http://127.0.0.1:1\n"); cancel() }()
+	s := &setup{environ: w.environ, stdin: stdin, stdout: &w.out, stderr: &w.out, doctor: runDoctor}
+	if err := s.run(ctx, []string{"-secrets", w.path}); !errors.Is(err, errStopped) {
+		t.Fatalf("%v\n%s", err, w.out.String())
+	}
+	if one[bool](w, `select to_regnamespace('roomcast') is not null`) {
+		t.Error("the database was touched")
+	}
+	if _, err := os.Stat(w.path); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the secrets file: %v", err)
+	}
+}
+
 // A running function's password is not replaced behind its back.
 func TestPasswordInUseIsKept(t *testing.T) {
 	w := newWorld(t)

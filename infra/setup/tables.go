@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -74,16 +75,16 @@ func ranked(tables []table, telling ...string) []table {
 const none = "none"
 
 // askTables settles what is relayed. What is attached already is not asked again.
-func askTables(a *asker, db *database, want *wanted) error {
+func askTables(ctx context.Context, a *asker, db *database, want *wanted) error {
 	if a.known["MESSAGES_TABLE"] != "" || !db.attached("messages") {
-		t, err := a.table(db, question{name: "MESSAGES_TABLE", hint: "the chat's messages"}, likeMessages)
+		t, err := a.table(ctx, db, question{name: "MESSAGES_TABLE", hint: "the chat's messages"}, likeMessages)
 		if err != nil {
 			return err
 		}
 		want.messages = t
 		if t.name != "" {
-			room, rerr := a.column(t, "MESSAGES_ROOM_COLUMN", t.room)
-			list, lerr := a.ask(question{name: "MESSAGES_COLUMNS", hint: "those that may leave the database", offer: strings.Join(t.columns, ","), check: among(t)})
+			room, rerr := a.column(ctx, t, "MESSAGES_ROOM_COLUMN", t.room)
+			list, lerr := a.ask(ctx, question{name: "MESSAGES_COLUMNS", hint: "those that may leave the database", offer: strings.Join(t.columns, ","), check: among(t)})
 			if err := errors.Join(rerr, lerr); err != nil {
 				return err
 			}
@@ -91,12 +92,12 @@ func askTables(a *asker, db *database, want *wanted) error {
 		}
 	}
 	if a.known["MEMBERS_TABLE"] != "" || !db.attached("members") {
-		t, err := a.table(db, question{name: "MEMBERS_TABLE", hint: "who is in which room; \"none\" if roomcast.can_read is yours"}, likeMembers)
+		t, err := a.table(ctx, db, question{name: "MEMBERS_TABLE", hint: "who is in which room; \"none\" if roomcast.can_read is yours"}, likeMembers)
 		if err != nil || t.name == "" {
 			return err
 		}
-		room, rerr := a.column(t, "MEMBERS_ROOM_COLUMN", t.room)
-		user, uerr := a.column(t, "MEMBERS_USER_COLUMN", t.user)
+		room, rerr := a.column(ctx, t, "MEMBERS_ROOM_COLUMN", t.room)
+		user, uerr := a.column(ctx, t, "MEMBERS_USER_COLUMN", t.user)
 		if err := errors.Join(rerr, uerr); err != nil {
 			return err
 		}
@@ -106,7 +107,7 @@ func askTables(a *asker, db *database, want *wanted) error {
 }
 
 // table asks for a table, offering the likeliest. The answer has its columns.
-func (a *asker) table(db *database, q question, like func([]table) []table) (table, error) {
+func (a *asker) table(ctx context.Context, db *database, q question, like func([]table) []table) (table, error) {
 	all := db.tables()
 	guesses := like(slices.Clone(all))
 	if len(guesses) > 0 {
@@ -124,7 +125,7 @@ func (a *asker) table(db *database, q question, like func([]table) []table) (tab
 		}
 		return nil
 	}
-	name, err := a.ask(q)
+	name, err := a.ask(ctx, q)
 	at := find(name)
 	if err != nil || name == none || at < 0 {
 		return table{}, err
@@ -134,11 +135,11 @@ func (a *asker) table(db *database, q question, like func([]table) []table) (tab
 	return t, nil
 }
 
-func (a *asker) column(t table, name, offer string) (string, error) {
+func (a *asker) column(ctx context.Context, t table, name, offer string) (string, error) {
 	if a.known[name] == "" && offer != "" {
 		return offer, nil // the usual name: not worth a question
 	}
-	return a.ask(question{name: name, hint: "of " + t.name + ": " + strings.Join(t.columns, ", "), check: among(t)})
+	return a.ask(ctx, question{name: name, hint: "of " + t.name + ": " + strings.Join(t.columns, ", "), check: among(t)})
 }
 
 // among checks that columns, by commas, are a table's.
