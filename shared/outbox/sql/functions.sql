@@ -299,7 +299,7 @@ begin
     select k.room, count(*), clock_timestamp() from ranked k group by k.room order by k.room
     on conflict (room) do update
       set head_seq = r.head_seq + excluded.head_seq,
-          due = case when r.head_seq = r.sent_seq then excluded.due else r.due end
+          due = case when r.head_seq = r.sent_seq then greatest(r.due, excluded.due) else r.due end
     returning r.room, r.head_seq
   ), sized as (
     select k.room, count(*) as size from ranked k group by k.room
