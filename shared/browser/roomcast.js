@@ -244,7 +244,7 @@ function createRoom({ options, rooms, users, call, modeOf, signedOut }, id, afte
       const early = [...held.values()].map((e) => e.data.roomcast)
       epoch = p.epoch || early[0]?.epoch
       next = Math.min(p.head + 1, ...early.filter((at) => at.epoch === epoch).map((at) => at.seq))
-      if (handle.status === 'joining') handle.status = 'live'
+      if (fromPusher?.source.subscribed) handle.status = 'live'
     } else if (p.reset) {
       reset(epoch && p.epoch !== epoch ? 'epoch' : 'window', p)
     } else {
@@ -314,7 +314,7 @@ function createRoom({ options, rooms, users, call, modeOf, signedOut }, id, afte
   }
 
   function live() {
-    handle.status = next || mode !== 'pusher' ? 'live' : 'joining' // live from a known number on
+    if (next || mode !== 'pusher') handle.status = 'live' // from a known number on
     refusals = failures = 0
     prune()
     cancel('fetch')
