@@ -96,6 +96,7 @@ export class Room {
 
   /** @param {string} id */
   deleted(id) {
+    this.rows.delete(id); // its line stays as it is: Supabase tells nobody of a filtered DELETE
     const e = this.entries.get(id);
     if (!e) return;
     e.classList.add("deleted");
