@@ -52,6 +52,10 @@ func givenServers(t *testing.T, first map[string]string) {
 	if env["DATABASE_URL"] != database || env["PUSHER_HOST"] != c.Host || env["ROOMCAST_URL"] == first["ROOMCAST_URL"] {
 		t.Errorf("not on what was given: %s %s %s", env["DATABASE_URL"], env["PUSHER_HOST"], env["ROOMCAST_URL"])
 	}
+	// Its WAL is not ours to read: no Realtime, and no modes to choose from.
+	if status, body := call(t, "GET", env["DEMO_URL"]+"/config.json", "", ""); status != http.StatusOK || strings.Contains(body, `"supabase"`) {
+		t.Errorf("config: %d %s", status, body)
+	}
 	_, err = connect(t, env).Exec(t.Context(), `insert into public.messages (room_id, user_id, content) values ($1, $2, 'hi')`,
 		env["DEMO_ROOM"], memberID)
 	if err != nil {

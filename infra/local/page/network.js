@@ -35,6 +35,8 @@ export class Network {
   /** @param {any} pusher */
   attach(pusher) {
     this.pusher = pusher;
+    // Roomcast's client has it try again; nobody would answer.
+    pusher.connection.bind("connecting", () => setTimeout(() => { if (this.isDown) pusher.disconnect(); }));
   }
 
   get isDown() {

@@ -31,8 +31,8 @@ export function watch(strip) {
       const p50 = report[side].p50_ms;
       put(side, report.compared ? `${brought} of ${report.compared}` : "–");
       put(`${side}-p50`, p50 ? `p50 ${Math.round(p50)} ms` : "");
-      const bar = /** @type {HTMLMeterElement | null} */ (strip.querySelector(`meter[data-side="${side}"]`));
-      if (bar) bar.value = report.compared ? brought / report.compared : 0;
+      const bar = /** @type {HTMLElement | null} */ (strip.querySelector(`.share[data-side="${side}"]`));
+      bar?.style.setProperty("--share", String(report.compared ? brought / report.compared : 0));
     }
   };
   look();
