@@ -19,7 +19,7 @@ func theMove(t *testing.T, env map[string]string) {
 	mira, jonas := paneOf(memberID), paneOf(otherMemberID)
 	must(t, ctx, chromedp.Navigate(env["DEMO_URL"]), visible(mira+` .send`), visible(jonas+` .send`))
 	write := writer(t, env)
-	bothWays(t, ctx, mira, func() string { return write(memberID, "Evening. The lamp is lit, wind’s rising.") })
+	bothWays(t, ctx, write, mira, "Evening. The lamp is lit.", "Wind’s rising, by the way.")
 
 	must(t, ctx, click(mira+` .cut`), visible(mira+`.offline`))
 	var ids []string
@@ -42,7 +42,7 @@ func theMove(t *testing.T, env map[string]string) {
 			t.Errorf("%s shows more than once: %v", pane, again)
 		}
 	}
-	bothWays(t, ctx, mira, func() string { return write(memberID, "Back again, and nothing is missing.") })
+	bothWays(t, ctx, write, mira, "Back again. I can read all of it.", "Coffee for everybody, then.")
 	// Supabase lost what came meanwhile, and the certificate says so.
 	must(t, ctx, visible(message(mira, ids[0])+` .missed`))
 	poll(t, ctx, `Number(document.querySelector('[data-parity="fetched"]').textContent) >= 5`)
@@ -72,11 +72,11 @@ func writer(t *testing.T, env map[string]string) func(user, text string) string 
 
 // bothWays waits until a message shows the delays of both ways. Realtime is live some
 // time after the page is, and misses what is written before; the page says so.
-func bothWays(t *testing.T, ctx context.Context, pane string, write func() string) {
+func bothWays(t *testing.T, ctx context.Context, write func(user, text string) string, pane string, texts ...string) {
 	t.Helper()
 	var chips string
-	for range 4 {
-		id := write()
+	for i := range 4 {
+		id := write(memberID, texts[i%len(texts)])
 		chips = get(t, ctx, chromedp.Poll[string](fmt.Sprintf(`(() => {
 			const text = [...document.querySelectorAll(%q)].map((e) => e.textContent).join(", ")
 			return /Supabase \d|missed/.test(text) && /Pusher|fetched/.test(text) && text

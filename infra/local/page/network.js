@@ -6,7 +6,7 @@ const down = /** @type {Set<string>} */ (new Set()); // Authorization headers of
 const send = globalThis.fetch.bind(globalThis);
 
 // roomcast.js and receipts.js call the page's fetch; the token tells for whom.
-globalThis.fetch = async (input, init) => {
+globalThis.fetch = async (/** @type {RequestInfo | URL} */ input, /** @type {RequestInit | undefined} */ init) => {
   const whose = /** @type {any} */ (init?.headers)?.Authorization;
   if (down.has(whose)) throw new TypeError("the network is cut");
   return send(input, init);
@@ -20,6 +20,7 @@ export class Network {
     const open = /** @type {Set<WebSocket>} */ (new Set());
     const isDown = () => this.isDown;
     this.open = open;
+    this.left = 0; // seconds
     /** For supabase-js, which takes any WebSocket. pusher-js does not: see attach. */
     this.WebSocket = class extends WebSocket {
       /** @param {string} url @param {string | string[]} [protocols] */
