@@ -52,7 +52,7 @@ func (s *stack) assemble(ctx context.Context, o options) (*environment, error) {
 	if err := s.function(ctx, root, env, front); err != nil {
 		return nil, err
 	}
-	return env, s.demo(ctx, root, env, page)
+	return env, s.demo(ctx, root, db, env, page)
 }
 
 // pusher uses the app it is given, or starts the emulator.

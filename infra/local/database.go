@@ -23,6 +23,7 @@ var chatSQL string
 type database struct {
 	admin string // may install what stands in for extensions
 	owner string // owns the chat's tables; no superuser, as on Supabase
+	ours  bool   // a cluster of this stack
 	relay string // may call the relay's functions; empty until roomcast has made the role
 }
 
@@ -58,7 +59,8 @@ func (s *stack) cluster(ctx context.Context) (database, error) {
 		if err != nil {
 			return err
 		}
-		server, err = outboxtest.StartPostgres(ctx, outboxtest.Options{Bin: bin, Durable: true})
+		server, err = outboxtest.StartPostgres(ctx, outboxtest.Options{Bin: bin, Durable: true,
+			Settings: map[string]string{"wal_level": "logical"}}) // for Realtime
 		return err
 	})
 	if err != nil {
@@ -84,7 +86,7 @@ func (s *stack) cluster(ctx context.Context) (database, error) {
 	}
 	admin := server.URL("chat")
 	owner, err := as(admin, "chat_owner", password)
-	return database{admin: admin, owner: owner}, err
+	return database{admin: admin, owner: owner, ours: true}, err
 }
 
 // standIns installs and runs what a Supabase database has and this one lacks.

@@ -4,19 +4,17 @@ import (
 	"context"
 	"embed"
 	"encoding/json"
-	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"roomcast/shared/browser/realtimetest"
 	"roomcast/shared/token"
 	"roomcast/shared/token/tokentest"
 	"roomcast/shared/web"
@@ -25,12 +23,9 @@ import (
 //go:embed page
 var pageFiles embed.FS
 
-// pusherJS is where Pusher serves the version of pusher-js that package.json pins.
-const pusherJS = "https://js.pusher.com/8.6.0/pusher.min.js"
-
 // demo serves the page, the chat's own small API, and what a Supabase project
-// serves besides: the key set.
-func (s *stack) demo(ctx context.Context, root string, env *environment, l net.Listener) error {
+// serves besides: the key set and Realtime.
+func (s *stack) demo(ctx context.Context, root string, db database, env *environment, l net.Listener) error {
 	pool, err := pgxpool.New(context.WithoutCancel(ctx), env.databaseURL)
 	if err != nil {
 		return fmt.Errorf("demo: %w", err)
@@ -55,24 +50,36 @@ func (s *stack) demo(ctx context.Context, root string, env *environment, l net.L
 	}
 	mux := http.NewServeMux()
 	mux.Handle("GET "+tokentest.JWKSPath, keys)
-	mux.Handle("GET /pusher.js", s.pusherLibrary(ctx, root))
-	mux.Handle("GET /config.json", serveConfig(env))
-	mux.Handle("GET /", http.FileServerFS(files))
+	s.libraries(ctx, root, mux)
 	log := slog.New(slog.NewTextHandler(s.stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	realtime, err := s.realtime(ctx, db, verifier, log)
+	if err != nil {
+		return fmt.Errorf("demo: %w", err)
+	}
+	if realtime != nil {
+		mux.Handle("GET "+realtimetest.Path, realtime)
+	}
+	mux.Handle("GET /config.json", serveConfig(env, realtime != nil))
+	mux.Handle("GET /parity.json", web.Handle(log, "GET /parity.json", serveParity(env)))
+	mux.Handle("GET /", http.FileServerFS(files))
 	(&chat{pool, verifier}).routes(mux, log)
 	s.serve("demo", &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}, l)
 	return nil
 }
 
 // serveConfig tells the page where everything is. It hands out both members'
-// tokens: this server is for one machine and one person.
-func serveConfig(env *environment) http.HandlerFunc {
+// tokens: this server is for one machine and one person. Without Realtime the page has
+// no key for it, and no modes to choose from.
+func serveConfig(env *environment, realtime bool) http.HandlerFunc {
 	config := map[string]any{
 		"roomcast": env.roomcastURL,
 		"room":     demoRoom,
 		"pusher":   map[string]any{"key": env.app.key, "host": env.app.host, "tls": env.app.tls},
 		"members":  []string{env.member, env.otherMember},
 		"stranger": env.visitor,
+	}
+	if realtime {
+		config["supabase"] = map[string]string{"url": env.demoURL, "key": publishableKey}
 	}
 	return func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
@@ -81,27 +88,26 @@ func serveConfig(env *environment) http.HandlerFunc {
 	}
 }
 
-// pusherLibrary serves the real pusher-js: from npm if it is there or can be
-// had, else by pointing the browser at Pusher's own CDN.
-func (s *stack) pusherLibrary(ctx context.Context, root string) http.Handler {
-	browser := filepath.Join(root, "shared", "browser")
-	file := filepath.Join(browser, "node_modules", "pusher-js", "dist", "web", "pusher.min.js")
-	if _, err := os.Stat(file); errors.Is(err, os.ErrNotExist) {
-		if err := s.step("npm ci", func() error { return npmCI(ctx, browser) }); err != nil {
-			s.say("%v; the page takes pusher-js from %s", err, pusherJS)
-			return http.RedirectHandler(pusherJS, http.StatusFound)
+// serveParity asks the function for the certificate as its operator. The page must not
+// hold WEBHOOK_SECRET, so this server shows it for the page, to this machine alone.
+func serveParity(env *environment) web.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		req, err := http.NewRequestWithContext(r.Context(), http.MethodGet, env.roomcastURL+"/parity?format=json&hours=24&rooms=0", nil)
+		if err != nil {
+			return err
 		}
+		req.Header.Set("Authorization", "Bearer "+env.webhookSecret)
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			return web.Unavailable("the function does not answer", 2*time.Second, err)
+		}
+		defer resp.Body.Close()
+		w.Header().Set("Content-Type", "application/json")
+		w.Header().Set("Cache-Control", "no-store")
+		w.WriteHeader(resp.StatusCode)
+		_, _ = io.Copy(w, resp.Body) // one of the two went away
+		return nil
 	}
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { http.ServeFile(w, r, file) })
-}
-
-func npmCI(ctx context.Context, dir string) error {
-	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, "npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund")
-	cmd.Dir = dir
-	cmd.WaitDelay = time.Second
-	return cmd.Run()
 }
 
 // bearer verifies the request's token.

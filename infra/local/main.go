@@ -1,6 +1,7 @@
 // Command local runs the whole of Roomcast on this machine: Postgres with a
-// Supabase-shaped chat, what stands in for pg_net, cron and Pusher, the function
-// itself behind a proxy that starts it on request, and a page with two members.
+// Supabase-shaped chat, what stands in for pg_net, cron, Realtime and Pusher, the
+// function itself behind a proxy that starts it on request, and a page with two members
+// that shows the move from Supabase Realtime to Roomcast.
 //
 //	go run ./infra/local
 //

@@ -32,6 +32,7 @@ func TestStack(t *testing.T) {
 	t.Run("row level security", func(t *testing.T) { rowLevelSecurity(t, env) })
 	t.Run("authorization", func(t *testing.T) { authorization(t, env) })
 	t.Run("a row appears on both members' panes", func(t *testing.T) { rowAppears(t, env) })
+	t.Run("the move", func(t *testing.T) { theMove(t, env) })
 	t.Run("a stranger is refused", func(t *testing.T) { strangerRefused(t, env) })
 	t.Run("a stack on given servers", func(t *testing.T) { givenServers(t, env) })
 }
@@ -50,6 +51,10 @@ func givenServers(t *testing.T, first map[string]string) {
 	env := startStack(t, args...)
 	if env["DATABASE_URL"] != database || env["PUSHER_HOST"] != c.Host || env["ROOMCAST_URL"] == first["ROOMCAST_URL"] {
 		t.Errorf("not on what was given: %s %s %s", env["DATABASE_URL"], env["PUSHER_HOST"], env["ROOMCAST_URL"])
+	}
+	// Its WAL is not ours to read: no Realtime, and no modes to choose from.
+	if status, body := call(t, "GET", env["DEMO_URL"]+"/config.json", "", ""); status != http.StatusOK || strings.Contains(body, `"supabase"`) {
+		t.Errorf("config: %d %s", status, body)
 	}
 	_, err = connect(t, env).Exec(t.Context(), `insert into public.messages (room_id, user_id, content) values ($1, $2, 'hi')`,
 		env["DEMO_ROOM"], memberID)

@@ -1,7 +1,8 @@
 // @ts-check
-// The figures in the page's head: events, median delay, repeats, over all panes.
+// The figures in the page's head: events, median delay by each way, repeats, over all
+// panes.
 
-const delays = /** @type {number[]} */ ([]);
+const delays = /** @type {Record<string, number[]>} */ ({ pusher: [], supabase: [] });
 let events = 0;
 let repeats = 0;
 let draw = () => {};
@@ -16,22 +17,27 @@ export const figures = {
     draw = () => {
       put("events", String(events));
       put("repeats", String(repeats));
-      if (delays.length) {
-        const sorted = [...delays].sort((a, b) => a - b);
-        put("median", `${Math.round(sorted[sorted.length >> 1])} ms`);
+      for (const [side, all] of Object.entries(delays)) {
+        const sorted = [...all].sort((a, b) => a - b);
+        if (all.length) put(`median-${side}`, `${Math.round(sorted[sorted.length >> 1])} ms`);
       }
     };
   },
 
-  /** Counts an event that arrived for the first time. @param {number} delay in milliseconds */
-  event(delay) {
+  /** Counts an event that arrived for the first time, by whichever way. */
+  event() {
     events++;
-    delays.push(delay);
-    if (delays.length > 1000) delays.shift();
     draw();
   },
 
-  /** Counts an event that this pane had already: Pusher got it twice, the screen shows it once. */
+  /** @param {string} side @param {number} delay in milliseconds */
+  delay(side, delay) {
+    delays[side].push(delay);
+    if (delays[side].length > 1000) delays[side].shift();
+    draw();
+  },
+
+  /** Counts an event that this pane had already by the same way; the screen shows it once. */
   repeat() {
     repeats++;
     draw();

@@ -3,6 +3,8 @@
 
 import { Api } from "./api.js";
 import { el, replace } from "./dom.js";
+import { Network } from "./network.js";
+import { stir } from "./parity.js";
 import { Room } from "./room.js";
 
 const words = /** @type {Record<string, string>} */ ({
@@ -10,24 +12,32 @@ const words = /** @type {Record<string, string>} */ ({
   unavailable: "no connection, trying again", failed: "not supported", disconnected: "disconnected",
 });
 
+/** How long a network stays cut, in seconds. */
+const cutFor = 8;
+
 export class Pane {
-  /** @param {any} config @param {string} token @param {number} tone */
-  constructor(config, token, tone) {
-    this.config = config;
+  /** @param {any} app @param {string} token @param {number} tone */
+  constructor(app, token, tone) {
+    this.config = app.config;
     this.api = new Api(token);
     const claims = readClaims(token);
     this.me = claims.sub ?? "";
     this.name = claims.user_metadata?.name ?? "Unknown";
     /** @type {Map<string, Room>} */
     this.rooms = new Map();
-    this.open = config.room;
+    this.open = app.config.room;
     this.draw(tone);
-    this.pusher = this.connect(token);
+    this.network = new Network(token, (left) => this.showNetwork(left));
+    this.pusher = this.connect();
+    this.network.attach(this.pusher);
+    this.roomcast = this.listen(app, async () => token);
   }
 
   draw(/** @type {number} */ tone) {
     this.state = el("span", { className: "state", textContent: words.initialized });
     this.membership = el("button", { type: "button", hidden: true, onclick: () => this.toggle() });
+    this.cutter = el("button", { type: "button", className: "cut", textContent: "Cut the network",
+      onclick: () => this.network.isDown ? this.network.restore() : this.network.cut(cutFor) });
     this.tabs = el("nav", { className: "rooms", role: "tablist", "aria-label": "Rooms" });
     this.about = el("div", { className: "about" });
     this.log = el("ol", { className: "log", "aria-live": "polite" });
@@ -39,29 +49,52 @@ export class Pane {
       el("div", { className: "who" },
         el("span", { className: "avatar", textContent: this.name.slice(0, 1) }),
         el("div", {}, el("strong", { textContent: this.name }), this.state),
-        this.membership),
+        this.membership, this.cutter),
       this.tabs, this.about, this.log, this.form);
   }
 
-  /** The real pusher-js, with Roomcast as its authorizer. @param {string} token */
-  connect(token) {
+  /** The real pusher-js. Roomcast's client becomes its authorizer. */
+  connect() {
     const { key, host, tls } = this.config.pusher;
     const [name, port] = splitHost(host);
     const pusher = new /** @type {any} */ (window).Pusher(key, {
       cluster: "", // required by pusher-js, unused beside wsHost
       wsHost: name, wsPort: port, wssPort: port, forceTLS: tls,
       enabledTransports: [tls ? "wss" : "ws"], enableStats: false,
-      channelAuthorization: {
-        transport: "ajax",
-        endpoint: `${this.config.roomcast}/pusher/auth`,
-        headers: { Authorization: `Bearer ${token}` },
+    });
+    pusher.connection.bind("state_change", (/** @type {{current: string}} */ { current }) => this.showState(current));
+    return pusher;
+  }
+
+  /** Roomcast's client, with the real supabase-js beside it if there is a Realtime. @param {any} app @param {() => Promise<string>} token */
+  listen(app, token) {
+    const { roomcast: url, supabase: project } = this.config;
+    const supabase = project && /** @type {any} */ (window).supabase.createClient(project.url, project.key, {
+      accessToken: token,
+      realtime: { transport: this.network.WebSocket, reconnectAfterMs: () => 1000 },
+    });
+    const count = supabase ? app.sendReceipts({ url, token, every: 2, grace: 3 }) : () => {};
+    return app.createRoomcast({
+      url, token, supabase, pusher: this.pusher, mode: app.mode,
+      onSeen: (/** @type {any} */ sighting) => {
+        count(sighting);
+        stir();
+        this.rooms.get(sighting.room)?.deliveries.see(sighting);
       },
     });
-    pusher.connection.bind("state_change", (/** @type {{current: string}} */ { current }) => {
-      this.state.textContent = words[current] ?? current;
-      this.state.dataset.state = current;
-    });
-    return pusher;
+  }
+
+  /** @param {string} state of pusher-js */
+  showState(state) {
+    this.state.textContent = this.network.isDown ? "network cut" : words[state] ?? state;
+    this.state.dataset.state = state;
+  }
+
+  /** @param {number} left in seconds */
+  showNetwork(left) {
+    this.cutter.textContent = left ? `Restore (${left} s)` : "Cut the network";
+    this.element.classList.toggle("offline", left > 0);
+    this.showState(this.pusher.connection.state);
   }
 
   async start() {

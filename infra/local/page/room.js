@@ -1,9 +1,9 @@
 // @ts-check
-// One room as one person sees it. Events are shown once: a repeat has a seq that
-// was here before, and a message loaded from the table is met again by its id.
+// One room as one person sees it. Roomcast's client brings each event once and in
+// order; a message loaded from the table is met again by its id.
 
+import { Deliveries } from "./deliveries.js";
 import { el, icon } from "./dom.js";
-import { figures } from "./figures.js";
 
 const lock = "M7 11V8a5 5 0 0 1 10 0v3M6 11h12v9H6zM12 15v2";
 const door = "M5 20V5h9v15M3 20h18M11 12v1M17 9l3 3-3 3M20 12h-5";
@@ -26,27 +26,43 @@ export class Room {
     this.people = /** @type {Set<string>} */ (new Set());
     this.names = /** @type {Record<string, string>} */ ({});
     this.entries = /** @type {Map<string, HTMLElement>} */ (new Map());
-    this.seen = new Set(); // "epoch/seq"
+    this.rows = /** @type {Map<string, Message>} */ (new Map());
+    this.deliveries = new Deliveries((id) => this.redraw(id));
   }
 
-  /** Subscribes first and loads afterwards, so that nothing falls between the two. */
+  /** Listens first and loads afterwards, so that nothing falls between the two. */
   enter() {
     this.status = "asking";
-    const channel = this.pane.pusher.subscribe(`private-room-${this.id}`);
-    channel.bind("pusher:subscription_succeeded", () => this.admitted());
-    channel.bind("pusher:subscription_error", (/** @type {{status?: number}} */ e) => this.refused(e.status ?? 0));
-    const on = (/** @type {string} */ name, /** @type {(d: any, delay: number) => void} */ show) =>
-      channel.bind(name, (/** @type {any} */ data) => this.receive(data, show));
-    on("new-message", (m, delay) => this.message(m, delay));
-    on("message-updated", (m, delay) => this.message(m, delay));
+    const room = this.listening = this.pane.roomcast.join(this.id);
+    const on = (/** @type {string} */ name, /** @type {(data: any) => void} */ show) =>
+      room.on(name, (/** @type {any} */ data) => { show(data); this.pane.show(); });
+    on("new-message", (m) => this.message(m));
+    on("message-updated", (m) => this.message(m));
     on("message-deleted", (m) => this.deleted(m.id));
     on("user-joined", (m) => this.moved(m, true));
     on("user-left", (m) => this.moved(m, false));
+    on("reset", () => { this.entries.clear(); this.load(); });
+    on("denied", () => this.refused(403));
+    on("error", (e) => { if (e.status === 401 || e.status === 403) this.refused(e.status); });
+    this.untilLive(room);
+  }
+
+  /** The client says by its status when it listens. @param {any} room */
+  untilLive(room) {
+    const timer = setInterval(() => {
+      if (room.status === "joining" || room.status === "denied") return;
+      clearInterval(timer);
+      if (room === this.listening && room.status === "live") this.admitted();
+    }, 50);
   }
 
   async admitted() {
     this.status = "open";
     this.joined = true;
+    await this.load().catch((e) => this.note(`Not loaded: ${e.message}`));
+  }
+
+  async load() {
     const state = await this.pane.api.get(`/api/rooms/${this.id}`);
     this.names = state.names;
     this.people = new Set(state.people);
@@ -57,46 +73,30 @@ export class Room {
     this.pane.show();
   }
 
-  /** @param {number} status of the authorizer's answer; 0 if there was none */
+  /** @param {number} status of the function's answer */
   refused(status) {
-    if (status === 401 || status === 403) {
-      this.status = "refused";
-      this.reason = status === 401 ? "Your token is not accepted here." : "Only members of this room can listen.";
-    } else {
-      this.status = "refused";
-      this.reason = "The room cannot be reached. Trying again.";
-      setTimeout(() => { if (this.status === "refused") { this.exit(); this.enter(); } }, 2000);
-    }
+    if (this.joined && status === 403) return this.ended(); // somebody took them out
+    this.status = "refused";
+    this.reason = status === 401 ? "Your token is not accepted here." : "Only members of this room can listen.";
+    this.exit();
     this.pane.show();
   }
 
   exit() {
-    this.pane.pusher.unsubscribe(`private-room-${this.id}`);
+    this.listening?.leave();
+    this.listening = undefined;
   }
 
-  /** @param {any} data @param {(data: any, delay: number) => void} show */
-  receive(data, show) {
-    const { seq, epoch, at } = data.roomcast ?? {};
-    if (seq !== undefined) {
-      const key = `${epoch}/${seq}`;
-      if (this.seen.has(key)) return figures.repeat();
-      this.seen.add(key);
-    }
-    const delay = at ? performance.timeOrigin + performance.now() - Date.parse(at) : NaN;
-    figures.event(Math.max(0, delay || 0));
-    show(data, delay);
-    this.pane.show();
-  }
-
-  /** @param {Message} m @param {number} delay */
-  message(m, delay) {
+  /** @param {Message} m */
+  message(m) {
     const known = this.entries.has(m.id);
-    this.entries.set(m.id, this.bubble(m, delay, !known));
+    this.entries.set(m.id, this.bubble(m, !known));
     if (!known && this.pane.current() !== this) this.unread++;
   }
 
   /** @param {string} id */
   deleted(id) {
+    this.rows.delete(id); // its line stays as it is: Supabase tells nobody of a filtered DELETE
     const e = this.entries.get(id);
     if (!e) return;
     e.classList.add("deleted");
@@ -123,7 +123,7 @@ export class Room {
 
   async join() {
     await this.pane.api.send("POST", `/api/rooms/${this.id}/join`).catch((e) => this.note(e.message));
-    this.exit(); // a refused subscription is not retried by pusher-js
+    this.exit();
     this.enter();
     this.pane.show();
   }
@@ -144,22 +144,34 @@ export class Room {
     this.pane.show();
   }
 
-  /** @param {Message} m @param {number} [delay] @param {boolean} [fresh] */
-  bubble(m, delay, fresh) {
+  /** @param {Message} m @param {boolean} [fresh] */
+  bubble(m, fresh) {
+    this.rows.set(m.id, m);
     const own = m.user_id === this.pane.me;
-    const time = new Date(m.created_at).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
     const path = `/api/rooms/${this.id}/messages/${m.id}`;
     const bubble = el("li", { className: `message${own ? " own" : ""}${fresh ? " fresh" : ""}`, "data-id": m.id },
       el("p", { textContent: m.content ?? "…" }),
-      el("div", { className: "meta" },
-        el("span", { textContent: own ? time : `${this.nameOf(m.user_id)}, ${time}` }),
-        m.roomcast ? el("span", { className: "seq", title: "Number in this room", textContent: `#${m.roomcast.seq}` }) : null,
-        delay !== undefined && !Number.isNaN(delay)
-          ? el("span", { className: `delay${delay > 1000 ? " slow" : ""}`, title: "From commit to this page", textContent: `${Math.max(0, Math.round(delay))} ms` })
-          : null),
+      this.meta(m),
       own ? this.acts(m, path) : null);
     bubble.addEventListener("animationend", () => bubble.classList.remove("fresh"));
     return bubble;
+  }
+
+  /** Who, when, its number, and how it came. @param {Message} m */
+  meta(m) {
+    const time = new Date(m.created_at).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
+    const seq = m.roomcast?.seq ?? this.deliveries.latest.get(m.id)?.seq;
+    return el("div", { className: "meta" },
+      el("span", { textContent: m.user_id === this.pane.me ? time : `${this.nameOf(m.user_id)}, ${time}` }),
+      seq ? el("span", { className: "seq", title: "Number in this room", textContent: `#${seq}` }) : null,
+      ...this.deliveries.chips(m.id).map(({ text, kind, title }) =>
+        el("span", { className: `delay ${kind}`.trim(), title, textContent: text })));
+  }
+
+  /** Something more is known of how a message came. @param {string} id */
+  redraw(id) {
+    const m = this.rows.get(id);
+    if (m) this.entries.get(id)?.querySelector(".meta")?.replaceWith(this.meta(m));
   }
 
   /** @param {Message} m @param {string} path */
