@@ -15,7 +15,7 @@ import (
 // may use them, the program may not (see TestFunctionStaysLean).
 func floorOf(pkg string) int {
 	helper := func() bool {
-		for _, dir := range []string{"outboxtest", "pushertest", "tokentest", "lambdatest", "realtimetest"} {
+		for _, dir := range []string{"outboxtest", "pushertest", "tokentest", "lambdatest", "realtimetest", "chromiumtest"} {
 			if strings.Contains(pkg+"/", "/"+dir+"/") {
 				return true
 			}

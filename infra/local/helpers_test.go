@@ -6,13 +6,10 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"strings"
 	"testing"
-	"time"
 
-	"github.com/chromedp/chromedp"
-
+	"roomcast/shared/browser/chromiumtest"
 	"roomcast/shared/outbox/outboxtest"
 )
 
@@ -81,32 +78,4 @@ type testLog struct{ t *testing.T }
 func (l testLog) Write(b []byte) (int, error) { return l.t.Output().Write(b) }
 
 // browser starts a Chromium for the test.
-func browser(t *testing.T) context.Context {
-	t.Helper()
-	path, err := findChromium()
-	need(t, err)
-	ctx, cancel := chromedp.NewExecAllocator(t.Context(),
-		chromedp.ExecPath(path), chromedp.Headless, chromedp.NoSandbox, chromedp.DisableGPU, chromedp.NoFirstRun,
-		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-background-networking", true),
-		chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-sync", true),
-		chromedp.UserDataDir(t.TempDir()), chromedp.WindowSize(1280, 860), chromedp.WSURLReadTimeout(time.Minute))
-	t.Cleanup(cancel)
-	ctx, cancel = chromedp.NewContext(ctx)
-	t.Cleanup(func() {
-		_ = chromedp.Cancel(ctx) // waits for its end, so that its profile can be removed
-		cancel()
-	})
-	if err := chromedp.Do(ctx); err != nil { // starts it; its life is that of this call's context
-		t.Fatal(err)
-	}
-	return ctx
-}
-
-func findChromium() (string, error) {
-	for _, name := range []string{"chromium", "chromium-browser", "google-chrome", "google-chrome-stable"} {
-		if path, err := exec.LookPath(name); err == nil {
-			return path, nil
-		}
-	}
-	return "", fmt.Errorf("no Chromium: %w", exec.ErrNotFound)
-}
+func browser(t *testing.T) context.Context { return chromiumtest.Start(t, 1280, 860) }

@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"net/url"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -17,6 +16,7 @@ import (
 
 	"github.com/chromedp/chromedp"
 
+	"roomcast/shared/browser/chromiumtest"
 	"roomcast/shared/pusher/pushertest"
 )
 
@@ -157,31 +157,7 @@ func pause(t *testing.T, ms int) {
 
 // chromium starts a browser for the test, which is skipped on a machine without one,
 // and fails in CI, where success must mean that it ran.
-func chromium(t *testing.T) context.Context {
-	t.Helper()
-	path, err := exec.LookPath("chromium")
-	if err != nil {
-		if os.Getenv("CI") == "true" {
-			t.Fatal(err)
-		}
-		t.Skipf("NOT TESTED in a real browser: %v", err)
-	}
-	ctx, cancel := chromedp.NewExecAllocator(t.Context(),
-		chromedp.ExecPath(path), chromedp.Headless, chromedp.NoSandbox, chromedp.DisableGPU, chromedp.NoFirstRun,
-		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-background-networking", true),
-		chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-sync", true),
-		chromedp.UserDataDir(t.TempDir()), chromedp.WindowSize(1280, 860), chromedp.WSURLReadTimeout(time.Minute))
-	t.Cleanup(cancel)
-	ctx, cancel = chromedp.NewContext(ctx)
-	t.Cleanup(func() {
-		_ = chromedp.Cancel(ctx) // waits for its end, so that its profile can be removed
-		cancel()
-	})
-	if err := chromedp.Do(ctx); err != nil { // starts it; its life is that of this call's context
-		t.Fatal(err)
-	}
-	return ctx
-}
+func chromium(t *testing.T) context.Context { return chromiumtest.Start(t, 1280, 860) }
 
 func run(t *testing.T, ctx context.Context, actions ...chromedp.Action[chromedp.Void]) {
 	t.Helper()

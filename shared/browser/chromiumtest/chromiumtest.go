@@ -1,0 +1,53 @@
+// Package chromiumtest runs a headless Chromium for tests of pages.
+package chromiumtest
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"testing"
+	"time"
+
+	"github.com/chromedp/chromedp"
+)
+
+// Find returns the path of an installed Chromium.
+func Find() (string, error) {
+	for _, name := range []string{"chromium", "chromium-browser", "google-chrome", "google-chrome-stable"} {
+		if path, err := exec.LookPath(name); err == nil {
+			return path, nil
+		}
+	}
+	return "", fmt.Errorf("no Chromium: %w", exec.ErrNotFound)
+}
+
+// Start starts a Chromium with an empty profile and a window of this size, and ends
+// it with the test. Where there is none the test is skipped, or fails with CI=true.
+// The context it returns is chromedp's.
+func Start(tb testing.TB, width, height int) context.Context {
+	tb.Helper()
+	path, err := Find()
+	if err != nil && os.Getenv("CI") == "true" {
+		tb.Fatal(err)
+	}
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "NOT TESTED in a real browser: %s: %v\n", tb.Name(), err)
+		tb.Skip(err)
+	}
+	ctx, cancel := chromedp.NewExecAllocator(tb.Context(),
+		chromedp.ExecPath(path), chromedp.Headless, chromedp.NoSandbox, chromedp.DisableGPU, chromedp.NoFirstRun,
+		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-background-networking", true),
+		chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-sync", true),
+		chromedp.UserDataDir(tb.TempDir()), chromedp.WindowSize(width, height), chromedp.WSURLReadTimeout(time.Minute))
+	tb.Cleanup(cancel)
+	ctx, cancel = chromedp.NewContext(ctx)
+	tb.Cleanup(func() {
+		_ = chromedp.Cancel(ctx) // waits for its end, so that its profile can be removed
+		cancel()
+	})
+	if err := chromedp.Do(ctx); err != nil { // starts it; its life is that of this call's context
+		tb.Fatal(err)
+	}
+	return ctx
+}
