@@ -66,13 +66,14 @@ func (e *environment) function() []string {
 		"SUPABASE_JWT_SECRET=" + e.jwtSecret,
 		"WEBHOOK_SECRET=" + e.webhookSecret,
 		"ALLOWED_ORIGINS=" + e.demoURL,
+		"LISTEN_HOST=127.0.0.1",
 	}
 }
 
 // ours is the environment of the function that the stack runs. Of the caller's
 // own environment it takes what tunes the function without redirecting it.
 func (e *environment) ours() []string {
-	env := append(e.function(), "DATABASE_URL="+e.relayURL, "LISTEN_HOST=127.0.0.1")
+	env := append(e.function(), "DATABASE_URL="+e.relayURL)
 	for _, name := range []string{"PATH", "HOME", "TMPDIR", "IDLE_EXIT", "LOG_LEVEL", "ROOM_CHANNELS", "PUSHER_ENCRYPTION_KEY"} {
 		if value, found := os.LookupEnv(name); found {
 			env = append(env, name+"="+value)
