@@ -1,0 +1,77 @@
+package relay
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// finish leaves in order: writers ring from now on, lanes finish, what was
+// committed before writers knew is sent, too.
+func (l *loop) finish(ctx context.Context) {
+	l.database.reset() // one try at each, whatever came before
+	l.call(ctx, "leave awake", l.Outbox.LeaveAwake)
+	l.settle(ctx)
+	l.pollAt = time.Time{}
+	l.claim(ctx)
+	l.settle(ctx)
+	deadline := never()
+	if by := l.leaveBy.Load(); by != nil {
+		deadline = *by
+	}
+	l.finishCuts(ctx, deadline)
+}
+
+// settle waits for the lanes and tells the database.
+func (l *loop) settle(ctx context.Context) {
+	for l.underWay > 0 {
+		l.take(<-l.results)
+	}
+	l.ack(ctx)
+}
+
+// abandon waits for lanes whose context has ended, and tells nobody.
+func (l *loop) abandon() {
+	for l.underWay > 0 {
+		l.take(<-l.results)
+	}
+	l.abandonCuts()
+}
+
+// empty sends all that waits, round after round.
+func (l *loop) empty(ctx context.Context) error {
+	for {
+		if err := ctx.Err(); err != nil {
+			l.abandon()
+			return err
+		}
+		l.pollAt = time.Time{}
+		l.claim(ctx)
+		if l.underWay == 0 {
+			l.finishCuts(ctx, never())
+			err := errors.Join(l.failed, l.health.reason())
+			if err == nil && l.putOff {
+				return errPutOff
+			}
+			return err
+		}
+		l.settle(ctx)
+	}
+}
+
+// cleanEvery and cleanRuns pace the retention: a little, now and then, while the
+// loop is awake anyway.
+const (
+	cleanEvery = 10 * time.Second
+	cleanRuns  = 200
+)
+
+func (l *loop) clean(ctx context.Context) {
+	if now := time.Now(); now.After(l.cleanAt) {
+		l.cleanAt = now.Add(cleanEvery)
+		l.call(ctx, "clean", func(ctx context.Context) error {
+			_, err := l.Outbox.Clean(ctx, cleanRuns)
+			return err
+		})
+	}
+}
