@@ -276,18 +276,7 @@ $$;
 -- Rights.
 --------------------------------------------------------------------------------
 
-do $$
-declare
-  grantee text;
-begin
-  revoke all on all tables    in schema roomcast from public;
-  revoke all on all functions in schema roomcast from public;
-  for grantee in select rolname from pg_roles where rolname in ('anon', 'authenticated') loop
-    execute format('revoke all on all tables in schema roomcast from %I', grantee);
-    execute format('revoke all on all functions in schema roomcast from %I', grantee);
-  end loop;
-end
-$$;
+select roomcast.close_to_all();
 grant execute on function
   roomcast.may_read_all(text[], uuid[], jsonb[]),
   roomcast.info_of(text, uuid, jsonb),

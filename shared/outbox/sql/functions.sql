@@ -862,7 +862,11 @@ select roomcast.remake_is_member();
 -- Rights: nobody has any, the relay has these.
 --------------------------------------------------------------------------------
 
-do $$
+-- close_to_all takes every table and function of the schema from everybody but its
+-- owner and the relay's role. Each file of functions calls it, since a new function is
+-- open to public.
+create or replace function roomcast.close_to_all() returns void
+language plpgsql set search_path = '' as $$
 declare
   grantee text;
 begin
@@ -875,6 +879,7 @@ begin
   end loop;
 end
 $$;
+select roomcast.close_to_all();
 grant execute on function
   roomcast.claim(text, int, int, interval),
   roomcast.ack(text[], bigint[], bigint[], double precision[]),

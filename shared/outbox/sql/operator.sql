@@ -103,15 +103,6 @@ language sql stable set search_path = '' as $$
    order by n.seq
 $$;
 
-do $$
-declare
-  grantee text;
-begin
-  revoke all on all functions in schema roomcast from public;
-  for grantee in select rolname from pg_roles where rolname in ('anon', 'authenticated') loop
-    execute format('revoke all on all functions in schema roomcast from %I', grantee);
-  end loop;
-end
-$$;
+select roomcast.close_to_all();
 grant execute on function roomcast.backlog() to roomcast_relay;
 commit;

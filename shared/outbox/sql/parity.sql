@@ -379,16 +379,7 @@ begin
 end
 $$;
 
-do $$
-declare
-  grantee text;
-begin
-  revoke all on all functions in schema roomcast from public;
-  for grantee in select rolname from pg_roles where rolname in ('anon', 'authenticated') loop
-    execute format('revoke all on all functions in schema roomcast from %I', grantee);
-  end loop;
-end
-$$;
+select roomcast.close_to_all();
 grant execute on function
   roomcast.note_receipt(uuid, uuid, text, bigint, jsonb),
   roomcast.parity_report(timestamptz, int),
