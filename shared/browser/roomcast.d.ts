@@ -26,8 +26,12 @@
 /** Which way messages come: before, during and after the move. */
 export type Mode = 'supabase' | 'both' | 'pusher'
 
-/** The kinds of channel a room has; see ROOM_CHANNELS. */
-export type ChannelKind = 'private' | 'presence' | 'encrypted' | 'public'
+/**
+ * The kinds of channel a room has; see ROOM_CHANNELS. In 'packed' ones events that
+ * waited together come together, which is fewer of Pusher's messages; a room hands
+ * them to the app one by one, like all others.
+ */
+export type ChannelKind = 'private' | 'presence' | 'encrypted' | 'public' | 'packed'
 
 /** A number's place in its room; in every event's `roomcast`. */
 export interface Position {
@@ -100,7 +104,7 @@ export interface Options {
   mode?: Mode
   /** The user's access token, in place of supabase's; renew asks for a newer one than the last. */
   token?: (renew?: boolean) => Promise<string | undefined>
-  /** Default 'private'. */
+  /** The kind of channel that rooms are heard by. Default 'private'. */
   channel?: ChannelKind
   /** The messages' table, for Realtime. Defaults 'public', 'messages', 'room_id'. */
   schema?: string
@@ -119,9 +123,10 @@ export interface Roomcast {
    * Starts listening. Join first and load the table afterwards, and key what is shown
    * by the row's id: then nothing falls between the two. `after` is the last event the
    * page already shows (a position, an event, or a seq); without it the room starts
-   * where it is now. Joining a room twice gives two independent rooms.
+   * where it is now. `channel` is this room's, in place of the option's. Joining a room
+   * twice gives two independent rooms.
    */
-  join(room: string | number, options?: { after?: number | Position | Row }): Room
+  join(room: string | number, options?: { after?: number | Position | Row; channel?: ChannelKind }): Room
   /** Another mode from now on, for all rooms; undefined: the function's choice. Nothing is lost or repeated by this. */
   setMode(mode?: Mode): void
   /** Leaves all rooms and lets go of pusher, which stays connected. */
