@@ -14,8 +14,8 @@ import (
 // answers after awaitMost at the latest, so that we hear what else is to be done.
 const (
 	quickPoll = 4 * time.Millisecond
-	slowPoll  = 20 * time.Millisecond
-	pollShare = 200 // a poll waits this part of the time since the last row
+	slowPoll  = 50 * time.Millisecond
+	pollShare = 150 // a poll waits this part of the time since the last row
 	awaitMost = 200 * time.Millisecond
 )
 
