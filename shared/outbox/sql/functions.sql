@@ -495,7 +495,9 @@ begin
          case when o.op = 'DELETE' or octet_length(t.record) > 4000 then s.keys end,
          t.record
     from leased l
-    join roomcast.runs g on g.room = l.room and g.first_seq <= l.last and g.last_seq > l.sent_seq
+    join roomcast.runs g on g.room = l.room and g.last_seq > l.sent_seq and g.first_seq <= l.last
+     and g.first_seq >= coalesce((select max(p.first_seq) from roomcast.runs p   -- not all that are kept
+                                   where p.room = l.room and p.first_seq <= l.sent_seq + 1), 0)
     cross join lateral (select greatest(l.sent_seq + 1, g.first_seq) as from_seq) f
     cross join lateral (
       select u.id, f.from_seq + u.i - 1 as seq, f.from_seq + u.i - 1 = l.sent_seq + 1 as first
@@ -602,7 +604,8 @@ begin
   with numbered as (
     select u.id, g.first_seq + u.i - 1 as seq
       from roomcast.runs g cross join lateral unnest(g.ids) with ordinality as u (id, i)
-     where g.room = $1 and g.first_seq between onwards - 999 and onwards + $3   -- a run holds at most 1000
+     where g.room = $1 and g.first_seq <= onwards + $3
+       and g.first_seq >= coalesce((select max(p.first_seq) from roomcast.runs p where p.room = $1 and p.first_seq <= onwards + 1), 0)
        and g.first_seq + u.i - 1 between onwards + 1 and onwards + $3
      order by 2 limit $3
   ), page as (
