@@ -123,7 +123,7 @@ func (p page) figures() {
 }
 
 func (p page) ledger() {
-	p.put(`<h2>Side by side</h2><p>Each page counts the new messages it sees for itself, so one that three pages saw counts three times: %s compared in %s page-hours. Of %s rooms that had messages, %s had such a page.</p>`,
+	p.put(`<h2>Side by side</h2><p>Each page counts the new messages it sees for itself, so one that three pages saw counts three times: %s compared in %s page-hours. Rooms with messages: %s; with such a page: %s.</p>`,
 		number(p.Compared), number(p.PageHours), number(p.RoomsActive), number(min(p.RoomsWatched, p.RoomsActive)))
 	p.put(`<div class="wide"><table class="ledger"><thead><tr><th></th><th class="p">Pusher</th><th class="s">Supabase Realtime</th></tr></thead><tbody>`)
 	row := func(class, label, note string, pusher, supabase raw) {

@@ -110,7 +110,7 @@ func (h histogramPlot) draw(name, bar string, d Delays) raw {
 // ticks labels the axis: decades, and 2 and 5 between them where there is room.
 func (h histogramPlot) ticks(s *svg) {
 	factors := []float64{1, 2, 5}
-	if h.last-h.first > 15 {
+	if h.last-h.first > 12 {
 		factors = []float64{1, 3}
 	}
 	for decade := 1.0; decade <= 10000; decade *= 10 {
@@ -162,7 +162,7 @@ func drawHours(hours []Hour) raw {
 	}
 	var s svg
 	s.draw(`<svg class="plot course" viewBox="0 0 %.0f %.0f" role="img" aria-label="Events compared and lost, hour by hour">`, courseWidth, courseHeight)
-	width := min(courseWidth/float64(len(hours)), 34) // a few hours are bars, not walls
+	width := min(courseWidth/float64(len(hours)), 44) // a few hours are bars, not walls
 	gap := min(1.5, width*0.2)
 	for i, h := range hours {
 		x := float64(i) * width
