@@ -10,6 +10,7 @@ createRoomcast({ pusher, url, onSeen: (s: Sighting) => s.event.data?.roomcast?.s
 const room = rooms.join('lobby', { after: 42 })
 rooms.join(7, { after: { seq: 1, epoch: 'k3f9' } })
 const off: () => void = room.on('new-message', (m) => m.roomcast?.seq)
+room.on('live', () => {})
 room.on('reset', ({ reason }) => reason === 'epoch')
 room.on('*', (data, name) => name === 'denied' && data)
 off()
