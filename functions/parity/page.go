@@ -123,8 +123,8 @@ func (p page) figures() {
 }
 
 func (p page) ledger() {
-	p.put(`<h2>Side by side</h2><p>Each page counts what it sees for itself: %s events compared in %s page-hours, in %s of the %s rooms that had messages.</p>`,
-		number(p.Compared), number(p.PageHours), number(p.RoomsWatched), number(p.RoomsActive))
+	p.put(`<h2>Side by side</h2><p>Each page counts the new messages it sees for itself, so one that three pages saw counts three times: %s compared in %s page-hours. Rooms with messages: %s; with such a page: %s.</p>`,
+		number(p.Compared), number(p.PageHours), number(p.RoomsActive), number(min(p.RoomsWatched, p.RoomsActive)))
 	p.put(`<div class="wide"><table class="ledger"><thead><tr><th></th><th class="p">Pusher</th><th class="s">Supabase Realtime</th></tr></thead><tbody>`)
 	row := func(class, label, note string, pusher, supabase raw) {
 		p.put(`<tr class="%s"><th>%s <small>%s</small></th>%s%s</tr>`, class, label, note, pusher, supabase)
@@ -167,7 +167,7 @@ func (p page) delays() {
 }
 
 func (p page) course() {
-	p.put(`<h2>Hour by hour</h2><p>Above the line, the events that pages compared; below it, what only one side brought.</p>`)
+	p.put(`<h2>Hour by hour</h2><p>Above the line, the messages that pages compared; below it, what only one side brought.</p>`)
 	if p.Compared == 0 {
 		p.put(`<p class="none">No receipt has come yet.</p>`)
 		return
@@ -236,7 +236,7 @@ func (p page) audit() {
 }
 
 func (p page) foot() {
-	p.put(`<footer><p>An event counts as lost by a side that has not brought it half a minute after the other did. What Pusher lost in a cut and the client fetched over HTTP counts as brought, and not into the delays. ` +
+	p.put(`<footer><p>A message counts as lost by a side that has not brought it half a minute after the other did. Edits, deletions and members are not compared: one side may be silent about them by design. What Pusher lost in a cut and the client fetched over HTTP counts as brought, and not into the delays. ` +
 		`Supabase Realtime cannot be asked for what it lost.</p>`)
 	p.put(`<p>Delays are by the pages’ clocks: %s of %s receipts came from clocks more than two seconds off, and their delays are left out. Receipts are the word of members for rooms they may read.</p>`,
 		number(p.Skewed), number(p.Receipts))

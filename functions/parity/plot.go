@@ -110,7 +110,7 @@ func (h histogramPlot) draw(name, bar string, d Delays) raw {
 // ticks labels the axis: decades, and 2 and 5 between them where there is room.
 func (h histogramPlot) ticks(s *svg) {
 	factors := []float64{1, 2, 5}
-	if h.last-h.first > 15 {
+	if h.last-h.first > 12 {
 		factors = []float64{1, 3}
 	}
 	for decade := 1.0; decade <= 10000; decade *= 10 {
@@ -133,11 +133,12 @@ func (h histogramPlot) ticks(s *svg) {
 // run into the other.
 func (h histogramPlot) quantiles(s *svg, d Delays) {
 	label := func(q string, v, y float64) {
+		text := q + " " + millis(v)
 		anchor, x := "start", h.x(v)+5
-		if x > panelWidth-110 {
+		if x+7.3*float64(len(text)) > panelWidth { // about what its letters take
 			anchor, x = "end", h.x(v)-5
 		}
-		s.text("qt", anchor, x, y, q+" "+millis(v))
+		s.text("qt", anchor, x, y, text)
 	}
 	s.line("q", h.x(d.P50), 4, h.x(d.P50), h.y(0))
 	s.line("q q95", h.x(d.P95), 17, h.x(d.P95), h.y(0))
@@ -161,7 +162,7 @@ func drawHours(hours []Hour) raw {
 	}
 	var s svg
 	s.draw(`<svg class="plot course" viewBox="0 0 %.0f %.0f" role="img" aria-label="Events compared and lost, hour by hour">`, courseWidth, courseHeight)
-	width := courseWidth / float64(len(hours))
+	width := min(courseWidth/float64(len(hours)), 44) // a few hours are bars, not walls
 	gap := min(1.5, width*0.2)
 	for i, h := range hours {
 		x := float64(i) * width
@@ -193,11 +194,13 @@ func drawHours(hours []Hour) raw {
 }
 
 // hourLabel says what to write under an hour: the day at midnight, or in a short window
-// every third hour.
+// every third hour, or second.
 func hourLabel(start time.Time, shown int) (string, bool) {
 	switch {
 	case start.Hour() == 0:
 		return start.Format("2 Jan"), shown <= 9*24 || start.Day()%2 == 1
+	case shown <= 12:
+		return start.Format("15:04"), start.Hour()%2 == 0 || shown <= 2
 	case shown <= 36:
 		return start.Format("15:04"), start.Hour()%3 == 0
 	}

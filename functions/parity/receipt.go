@@ -27,8 +27,10 @@ import (
 //   - page is a uuid for this room of this page; n counts its receipts from 1.
 //     A receipt whose answer did not come may be sent again as it was, with the same n:
 //     a repeat counts nothing. One that was refused is not.
-//   - An event belongs to both, pusher or supabase once, half a minute after it came by
-//     the first of them; events from before both were heard belong nowhere.
+//   - Only new messages count. Edits, deletions and members are not for both sides to
+//     bring in every case: see receipts.js.
+//   - A message belongs to both, pusher or supabase once, half a minute after it came by
+//     the first of them; messages from before both were heard belong nowhere.
 //   - Nothing counted, nothing sent: a quiet room wakes nobody.
 //   - The answer says how many seconds to wait before the next one. Counting goes on
 //     meanwhile.

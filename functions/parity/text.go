@@ -25,7 +25,7 @@ func (r *Report) WriteText(to io.Writer) error {
 	for _, c := range r.Gate.Missing() {
 		fmt.Fprintf(w, "\n%s: %s\n", c.Name, c.Advice)
 	}
-	fmt.Fprintf(w, "\n%s messages committed; %s events compared, %s seen by both\n\n", number(r.Messages), number(r.Compared), number(r.Both))
+	fmt.Fprintf(w, "\n%s messages committed; %s compared by pages, %s seen by both\n\n", number(r.Messages), number(r.Compared), number(r.Both))
 	fmt.Fprint(w, "\tPusher\tSupabase\n")
 	for _, row := range []struct {
 		label            string

@@ -38,24 +38,33 @@ func (l *loop) abandon() {
 	l.abandonCuts()
 }
 
-// empty sends all that waits, round after round.
+// empty sends all that waits, round after round. When nothing is left it answers the
+// bell with a lease that is over at once, so that writers ring anew, and looks once more
+// for those who relied on it.
 func (l *loop) empty(ctx context.Context) error {
-	for {
+	for answered := false; ; {
 		if err := ctx.Err(); err != nil {
 			l.abandon()
 			return err
 		}
 		l.pollAt = time.Time{}
 		l.claim(ctx)
-		if l.underWay == 0 {
-			l.finishCuts(ctx, never())
-			err := errors.Join(l.failed, l.health.reason())
-			if err == nil && l.putOff {
-				return errPutOff
-			}
-			return err
+		if l.underWay > 0 {
+			l.settle(ctx)
+			answered = false
+			continue
 		}
-		l.settle(ctx)
+		if !answered && l.failed == nil {
+			l.call(ctx, "answer bell", func(ctx context.Context) error { return l.Outbox.StayAwake(ctx, 0) })
+			answered = true
+			continue
+		}
+		l.finishCuts(ctx, never())
+		err := errors.Join(l.failed, l.health.reason())
+		if err == nil && l.putOff {
+			return errPutOff
+		}
+		return err
 	}
 }
 

@@ -10,11 +10,13 @@ import (
 )
 
 // The pace of polling: quick behind an event, since events come in company, then
-// slower and slower.
+// slower and slower. While nothing is under way the database does the looking, and
+// answers after awaitMost at the latest, so that we hear what else is to be done.
 const (
 	quickPoll = 4 * time.Millisecond
-	slowPoll  = 25 * time.Millisecond
-	pollShare = 200 // a poll waits this part of the time since the last row
+	slowPoll  = 50 * time.Millisecond
+	pollShare = 150 // a poll waits this part of the time since the last row
+	awaitMost = 200 * time.Millisecond
 )
 
 func pollAfter(quiet time.Duration) time.Duration {
@@ -32,6 +34,7 @@ type loop struct {
 	rows     int          // rows in them
 	acks     []outbox.Ack // not yet told to the database
 
+	dry      bool      // the last claim found nothing
 	lastRow  time.Time // when the last row was claimed, or the loop began
 	renewAt  time.Time // when the awake lease is to be moved ahead
 	pollAt   time.Time // when the next claim is due
@@ -120,9 +123,34 @@ func (l *loop) turn(ctx context.Context) {
 	if len(l.acks) > 0 { // the database is away
 		return
 	}
-	l.claim(ctx)
+	if l.await(ctx) {
+		l.claim(ctx)
+	}
 	l.cut(ctx)
 	l.clean(ctx)
+}
+
+// await reports whether to claim. While lanes are under way that is always so: their
+// results are not to wait. Else it says no once the database, or its patience, says so.
+func (l *loop) await(ctx context.Context) bool {
+	limits, at := l.allowance()
+	now := time.Now()
+	if !l.dry || l.underWay > 0 || limits.Rows < l.Claim.Rows || now.Before(at) {
+		return true
+	}
+	patience := min(awaitMost, l.renewAt.Sub(now))
+	if l.Cuts.Terminator != nil {
+		patience = min(patience, l.cuts.lookAt.Sub(now))
+	}
+	if patience <= 0 {
+		return true
+	}
+	waits := false
+	l.call(ctx, "await", func(ctx context.Context) (err error) {
+		waits, err = l.Outbox.Await(ctx, patience, pollAfter(now.Sub(l.lastRow)))
+		return err
+	})
+	return waits
 }
 
 // ack tells the database what lanes have done. What it cannot tell now it keeps
@@ -175,6 +203,7 @@ func (l *loop) claim(ctx context.Context) {
 			go l.carry(ctx, load)
 		}
 	}
+	l.dry = rows == 0
 	l.pollAt = now.Add(pollAfter(now.Sub(l.lastRow)))
 	if rows >= limits.Rows/2 {
 		l.pollAt = now // there is more

@@ -153,7 +153,8 @@ func (r *rollout) update(ctx context.Context, now *fly.Machine, in fly.LaunchMac
 	if err != nil {
 		return a, &machineError{a.id, explain(err)}
 	}
-	a.instance = m.InstanceID
+	// What stood there may have started once more since it was looked at.
+	a.instance, a.since = m.InstanceID, max(a.since, lastEvent(m))
 	r.say("machine %s: updated (it was %s)", a.id, now.State)
 	return a, nil
 }

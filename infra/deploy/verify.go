@@ -2,12 +2,14 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"time"
 
 	fly "github.com/superfly/fly-go"
@@ -138,21 +140,36 @@ func lastEvent(m *fly.Machine) (at int64) {
 	return at
 }
 
-// crashed finds an exit after since that nobody asked for and was not sleep.
+// crashed finds an exit after since that nobody asked for and was not sleep. The
+// process that stood there before a change may end by itself in the very moment of the
+// change: one exit ahead of every start is its own, a second one no longer.
 func crashed(m *fly.Machine, since int64) (code int, ok bool) {
-	for _, e := range m.Events {
-		if e.Type != "exit" || e.Timestamp <= since || e.Request == nil {
+	events := slices.SortedFunc(slices.Values(m.Events), func(a, b *fly.MachineEvent) int {
+		return cmp.Compare(a.Timestamp, b.Timestamp)
+	})
+	begun := false // the new process has had its turn
+	for _, e := range events {
+		if e.Timestamp <= since {
 			continue
 		}
-		exit := e.Request.ExitEvent
-		if exit == nil && e.Request.MonitorEvent != nil {
-			exit = e.Request.MonitorEvent.ExitEvent
-		}
-		if exit != nil && !exit.RequestedStop && (exit.ExitCode != 0 || exit.OOMKilled) {
+		exit := exitOf(e)
+		if begun && exit != nil && !exit.RequestedStop && (exit.ExitCode != 0 || exit.OOMKilled) {
 			return exit.ExitCode, true
 		}
+		begun = begun || e.Type == "start" || exit != nil
 	}
 	return 0, false
+}
+
+// exitOf is what an event tells of a process's end, nil for other events.
+func exitOf(e *fly.MachineEvent) *fly.MachineExitEvent {
+	if e.Type != "exit" || e.Request == nil {
+		return nil
+	}
+	if e.Request.ExitEvent == nil && e.Request.MonitorEvent != nil {
+		return e.Request.MonitorEvent.ExitEvent
+	}
+	return e.Request.ExitEvent
 }
 
 // ring sends the test bell to one machine and returns the version that took it.

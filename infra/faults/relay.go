@@ -2,19 +2,19 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
-	"runtime"
 	"strconv"
 	"strings"
 	"sync"
 	"syscall"
 	"time"
+
+	"roomcast/infra/child"
 )
 
 const (
@@ -29,17 +29,16 @@ type relay struct {
 	env    []string
 	log    io.Writer
 
-	mu   sync.Mutex
-	cmd  *exec.Cmd       // nil while it is not running
-	done <-chan struct{} // closed when cmd has ended
-	addr string
+	mu      sync.Mutex
+	process *child.Process // nil while it is not running
+	addr    string
 }
 
 // start runs the process, if it is not running, and waits until it is healthy.
 func (r *relay) start(ctx context.Context) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.cmd != nil {
+	if r.process != nil {
 		return nil
 	}
 	addr, err := freeAddr()
@@ -52,12 +51,12 @@ func (r *relay) start(ctx context.Context) error {
 	}
 	cmd := exec.Command(r.binary)
 	cmd.Env = append(r.env[:len(r.env):len(r.env)], "PORT="+portOf(addr), "METRICS_PORT="+portOf(metrics))
-	cmd.Stdout, cmd.Stderr, cmd.SysProcAttr = r.log, r.log, childAttributes()
-	done, err := spawn(cmd)
+	cmd.Stdout, cmd.Stderr = r.log, r.log
+	process, err := child.Start(cmd, syscall.SIGKILL) // which ends a frozen process, too
 	if err != nil {
 		return fmt.Errorf("relay: %w", err)
 	}
-	r.cmd, r.done, r.addr = cmd, done, addr
+	r.process, r.addr = process, addr
 	ctx, cancel := context.WithTimeout(ctx, startLimit)
 	defer cancel()
 	if !pollUntil(ctx, func() bool { return healthy(ctx, addr) }) {
@@ -66,37 +65,20 @@ func (r *relay) start(ctx context.Context) error {
 	return nil
 }
 
-// spawn starts a child and tells its end. It does both on one locked thread:
-// Linux's parent death signal follows the thread that forked, not the process.
-func spawn(cmd *exec.Cmd) (<-chan struct{}, error) {
-	started, ended := make(chan error, 1), make(chan struct{})
-	go func() {
-		runtime.LockOSThread()
-		defer runtime.UnlockOSThread()
-		defer close(ended)
-		err := cmd.Start()
-		started <- err
-		if err == nil {
-			_ = cmd.Wait() // how it ended is what the fault wanted
-		}
-	}()
-	return ended, <-started
-}
-
 // kill ends the process at once, frozen or not, and waits for its end.
 func (r *relay) kill() error { return r.end(syscall.SIGKILL) }
 
 func (r *relay) end(sig syscall.Signal) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.cmd == nil {
+	if r.process == nil {
 		return nil
 	}
-	if err := r.cmd.Process.Signal(sig); err != nil && !errors.Is(err, os.ErrProcessDone) {
+	if err := r.process.Signal(sig); err != nil {
 		return fmt.Errorf("relay: %w", err)
 	}
-	<-r.done
-	r.cmd = nil
+	<-r.process.Done()
+	r.process = nil
 	return nil
 }
 
@@ -110,27 +92,27 @@ func (r *relay) thaw() error { return r.signal(syscall.SIGCONT) }
 func (r *relay) signal(sig syscall.Signal) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.cmd == nil {
+	if r.process == nil {
 		return nil
 	}
-	return r.cmd.Process.Signal(sig)
+	return r.process.Signal(sig)
 }
 
 // pid is the process's, 0 while there is none.
 func (r *relay) pid() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.cmd == nil {
+	if r.process == nil {
 		return 0
 	}
-	return r.cmd.Process.Pid
+	return r.process.Cmd.Process.Pid
 }
 
 // address is where it listens, empty while it is not running.
 func (r *relay) address() string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.cmd == nil {
+	if r.process == nil {
 		return ""
 	}
 	return r.addr
@@ -169,12 +151,8 @@ func healthy(ctx context.Context, addr string) bool {
 }
 
 func freeAddr() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", fmt.Errorf("free port: %w", err)
-	}
-	defer l.Close()
-	return l.Addr().String(), nil
+	port, err := child.FreePort()
+	return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), err
 }
 
 func portOf(addr string) string { return addr[strings.LastIndexByte(addr, ':')+1:] }

@@ -109,8 +109,8 @@ func (l *lab) drainRelay(ctx context.Context, db *database, rows, rooms int, pro
 
 // account notes what a drain took besides time; zeros say that it cannot be told here.
 func (d *drained) account(ctx context.Context, db *database, p *program, rows int) {
-	d.peak, _ = peakMemory(p.cmd.Process.Pid)
-	d.program, _ = processTime(p.cmd.Process.Pid)
+	d.peak, _ = peakMemory(p.Cmd.Process.Pid)
+	d.program, _ = processTime(p.Cmd.Process.Pid)
 	d.program /= time.Duration(rows)
 	if pids, err := db.relayBackends(ctx); err == nil {
 		d.postgres, _ = cpuTimes(pids)

@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+
+	"roomcast/infra/child"
 )
 
 // functionPackage is the program that all of this is about.
@@ -26,7 +28,7 @@ func (l *lab) startFunction(ctx context.Context, extra ...string) (*program, err
 	if err != nil {
 		return nil, err
 	}
-	metrics, err := freePort()
+	metrics, err := child.FreePort()
 	if err != nil {
 		return nil, err
 	}

@@ -45,7 +45,7 @@ func (l *lab) keepProfile(ctx context.Context, p *program, what string) error {
 	if p.profile == "" {
 		return nil
 	}
-	if err := p.cmd.Process.Signal(syscall.SIGUSR1); err != nil {
+	if err := p.Signal(syscall.SIGUSR1); err != nil {
 		return fmt.Errorf("profile: %w", err)
 	}
 	ctx, cancel := context.WithTimeout(ctx, profileLimit)

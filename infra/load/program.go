@@ -11,54 +11,48 @@ import (
 	"os"
 	"os/exec"
 	"strconv"
+	"syscall"
 	"time"
+
+	"roomcast/infra/child"
 )
 
-const (
-	// startLimit is how long a program may take until it answers /healthz.
-	startLimit = 10 * time.Second
-	// stopLimit is Fly's kill_timeout.
-	stopLimit = 5 * time.Second
-)
+// startLimit is how long a program may take until it answers /healthz.
+const startLimit = 10 * time.Second
 
 // program is a child process.
 type program struct {
+	*child.Process
 	name    string
-	cmd     *exec.Cmd
 	port    int
 	log     *tail
 	stdin   io.WriteCloser
 	stdout  *bufio.Reader
-	done    chan struct{} // closed when it has ended
-	profile string        // where it writes profiles; empty for none
+	profile string // where it writes profiles; empty for none
 }
 
 // spawn starts a program with this environment and nothing else. It is stopped with
 // the scenario, if not before.
 func (l *lab) spawn(name string, env []string, path string, args ...string) (*program, error) {
-	port, err := freePort()
+	port, err := child.FreePort()
 	if err != nil {
 		return nil, err
 	}
-	p := &program{name: name, cmd: exec.Command(path, args...), port: port, log: &tail{}, done: make(chan struct{})}
-	p.cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "PORT=" + strconv.Itoa(port)}, env...)
-	p.cmd.Stderr = p.log
-	p.cmd.SysProcAttr = childAttributes()
-	stdout, err := p.cmd.StdoutPipe()
+	p := &program{name: name, port: port, log: &tail{}}
+	cmd := exec.Command(path, args...)
+	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "PORT=" + strconv.Itoa(port)}, env...)
+	cmd.Stderr = p.log
+	stdout, err := cmd.StdoutPipe()
 	if err != nil {
 		return nil, err
 	}
 	p.stdout = bufio.NewReader(stdout)
-	if p.stdin, err = p.cmd.StdinPipe(); err != nil {
+	if p.stdin, err = cmd.StdinPipe(); err != nil {
 		return nil, err
 	}
-	if err := p.cmd.Start(); err != nil {
+	if p.Process, err = child.Start(cmd, syscall.SIGTERM); err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
-	go func() {
-		defer close(p.done)
-		_ = p.cmd.Wait() // how it ended is seen by those who wait for its answers
-	}()
 	l.programs = append(l.programs, p)
 	return p, nil
 }
@@ -92,7 +86,7 @@ func (p *program) healthy(ctx context.Context) error {
 			}
 		}
 		select {
-		case <-p.done:
+		case <-p.Done():
 			return p.fault("ended")
 		case <-ctx.Done():
 			return p.fault("does not answer")
@@ -106,22 +100,13 @@ func (p *program) fault(what string) error {
 	return fmt.Errorf("%s %s: %s", p.name, what, p.log.String())
 }
 
-// stop ends it as Fly does, SIGINT and later SIGKILL, and waits.
+// stop ends it and waits.
 func (p *program) stop() error {
 	_ = p.stdin.Close()
-	if err := p.cmd.Process.Signal(os.Interrupt); err != nil && !errors.Is(err, os.ErrProcessDone) {
-		return err
+	if err := p.Stop(child.KillTimeout); err != nil {
+		return fmt.Errorf("%s: %w", p.name, err)
 	}
-	select {
-	case <-p.done:
-		return nil
-	case <-time.After(stopLimit):
-	}
-	if err := p.cmd.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
-		return err
-	}
-	<-p.done
-	return fmt.Errorf("%s had to be killed", p.name)
+	return nil
 }
 
 // stopPrograms ends those that still run.
@@ -132,13 +117,4 @@ func (l *lab) stopPrograms() error {
 	}
 	l.programs = nil
 	return errors.Join(faults...)
-}
-
-func freePort() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, fmt.Errorf("free port: %w", err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port, nil
 }

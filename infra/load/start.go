@@ -131,7 +131,7 @@ func (l *lab) idleMemory(ctx context.Context, db *database) (result, error) {
 	if err := pause(ctx, time.Duration(l.pick(8, 1))*time.Second); err != nil { // the awake lease lapses, it sleeps
 		return result{}, err
 	}
-	held, err := memoryNow(p.cmd.Process.Pid)
+	held, err := memoryNow(p.Cmd.Process.Pid)
 	return result{
 		what:    "idle memory",
 		reached: mb(held),

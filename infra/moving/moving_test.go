@@ -4,9 +4,12 @@ package moving
 
 import (
 	"context"
+	"errors"
+	"maps"
 	"net/url"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -195,6 +198,57 @@ func TestJavaScript(t *testing.T) {
 		if out, err := check.CombinedOutput(); err != nil {
 			t.Errorf("%v: %s\n%s", err, out, source)
 		}
+	}
+}
+
+// What the hook imports: the test tells the rooms what happens, and answers the queries.
+var aroundTheHook = map[string]string{
+	"package.json":                    `{"type": "module"}`,
+	"node_modules/react/package.json": `{"type": "module", "exports": "./index.js"}`,
+	"rooms.js": `export const joined = []
+export const rooms = { join() {
+  const handlers = {}
+  const room = { on: (name, fn) => handlers[name] = fn, leave: () => room.left = true, tell: (name, data) => handlers[name]?.(data) }
+  joined.push(room)
+  return room
+} }`,
+	"supabase.js": `export const queries = []
+const query = { select: () => query, eq: () => query, order: () => new Promise((answer) => queries.push({ answer })) }
+export const supabase = { from: () => query }`,
+}
+
+// The hook as the guide leaves it shows each message once, whenever it was written.
+func TestHook(t *testing.T) {
+	node, err := exec.LookPath("node")
+	if err != nil {
+		if os.Getenv("CI") == "true" {
+			t.Fatal(err)
+		}
+		t.Skip(err)
+	}
+	files := maps.Clone(aroundTheHook)
+	for name, path := range map[string]string{
+		"node_modules/react/index.js": "../../shared/browser/test/react.js",
+		"hook.test.js":                "testdata/hook.test.js",
+	} {
+		source, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		files[name] = string(source)
+	}
+	files["useMessages.js"] = side(blocks(t, "diff")[0], '+')
+	dir := t.TempDir()
+	for name, source := range files {
+		path := filepath.Join(dir, name)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte(source), 0o644)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	check := exec.CommandContext(t.Context(), node, "--test", "--test-timeout=10000", "hook.test.js")
+	check.Dir = dir
+	if out, err := check.CombinedOutput(); err != nil {
+		t.Errorf("%v\n%s", err, out)
 	}
 }
 

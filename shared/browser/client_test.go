@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"sync"
 	"testing"
+	"time"
 
 	"roomcast/shared/pusher/pushertest"
 )
@@ -33,6 +34,16 @@ func TestNode(t *testing.T) {
 		})
 	}
 	running.Wait()
+}
+
+// seedOf is ROOMCAST_SEED or a new one, printed.
+func seedOf(t *testing.T) uint64 {
+	seed, err := strconv.ParseUint(os.Getenv("ROOMCAST_SEED"), 10, 64)
+	if err != nil {
+		seed = uint64(time.Now().Unix())
+	}
+	t.Logf("ROOMCAST_SEED=%d", seed)
+	return seed
 }
 
 // node runs one file of tests, and returns its report.

@@ -7,10 +7,11 @@
 //   const url = 'https://app.fly.dev'
 //   const rooms = createRoomcast({ pusher, supabase, url, onSeen: sendReceipts({ url, supabase }) })
 //
-// It sends numbers only, about once a minute and room, less often when the function is
-// asked by many, and nothing where nothing happened. What cannot be sent is kept, added
-// up, and tried again; it is lost when the page is closed. An event counts half a minute
-// after it came by the first side, and from the first one on that came by both.
+// It counts new messages: edits, deletions and members are not for both sides to bring in
+// every case. It sends numbers only, about once a minute and room, less often when the
+// function is asked by many, and nothing where nothing happened. What cannot be sent is
+// kept, added up, and tried again; it is lost when the page is closed. A message counts half a
+// minute after it came by the first side, and from the first one on that came by both.
 
 import type { Sighting } from './roomcast.d.ts'
 

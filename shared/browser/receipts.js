@@ -41,7 +41,11 @@ function createLedger(id) {
   const fetched = new Map() // of those waiting, by seq: Pusher may only be late
   let counts = zero(), compared = false, last = {}, arrived = 0
 
+  // Of new messages only, which both sides should bring. Realtime tells nothing of
+  // members, and of deletions only with replica identity full; Roomcast tells nothing of
+  // an edit that changes no attached column.
   function see({ side, event, how }) {
+    if (event.name !== 'new-message') return
     if (how === 'again') return again(side, event)
     if (told.has(event)) return
     let e = waiting.get(event)

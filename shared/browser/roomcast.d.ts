@@ -5,8 +5,9 @@
 //
 //   const rooms = createRoomcast({ pusher, supabase, url: 'https://app.fly.dev' })
 //   const room = rooms.join(roomId)
+//   room.on('live', () => loadTheTable())
 //   room.on('new-message', (message) => …)
-//   room.on('reset', () => loadThePageAnew())
+//   room.on('reset', () => loadTheTableAnew())
 //   room.leave()
 //
 // What it guarantees, as long as GET /rooms/{room}/events answers now and then: every
@@ -56,6 +57,12 @@ export interface Events {
   'user-online': Row
   'user-offline': Row
   /**
+   * The room's status is live: from here on no event is missed. Load the table now. What
+   * a query found that began before may lack what was written just before this; the room
+   * starts behind that. Comes again after `denied`, and after a `reset` by another `user`.
+   */
+  live: undefined
+  /**
    * What is shown must be loaded anew, from the table, as when the page opened; events
    * go on from there. `window`: away for longer than events are kept; `epoch`: the
    * numbering starts anew, as after a restore; `user`: another user signed in.
@@ -69,7 +76,7 @@ export interface Events {
 
 export interface Room {
   readonly id: string
-  /** `live`: the source that the mode wants has let it in. How the connections are just now, they tell themselves. */
+  /** `live`: a source has let it in, and the room knows where it starts. How the connections are just now, they tell themselves. */
   readonly status: 'joining' | 'live' | 'denied' | 'left'
   /** Which way its messages come now; undefined until that is known. */
   readonly mode: Mode | undefined
@@ -82,14 +89,14 @@ export interface Room {
 /**
  * Something came to a room, by one side. The same change by the other side has the same
  * `event` object. How: it was `fetched` over HTTP; or it came `again` and was dropped,
- * and `event` tells no more than its seq, if that. Else it was pushed. receipts.js makes
+ * and `event` tells no more than its name, and its seq if it has one. Else it was pushed. receipts.js makes
  * the dual run's evidence of these.
  */
 export interface Sighting {
   room: string
   mode: Mode
   side: 'pusher' | 'supabase'
-  event: { readonly seq?: number; readonly commit?: string; readonly data?: Row; readonly at?: string }
+  event: { readonly name: string; readonly seq?: number; readonly commit?: string; readonly data?: Row; readonly at?: string }
   how?: 'fetched' | 'again'
 }
 
@@ -120,11 +127,12 @@ export interface Options {
 
 export interface Roomcast {
   /**
-   * Starts listening. Join first and load the table afterwards, and key what is shown
-   * by the row's id: then nothing falls between the two. `after` is the last event the
-   * page already shows (a position, an event, or a seq); without it the room starts
-   * where it is now. `channel` is this room's, in place of the option's. Joining a room
-   * twice gives two independent rooms.
+   * Starts listening. `after` is the last event the page already shows (a position, an
+   * event, or a seq): the room brings what came since. Without it the room starts where
+   * it is when the function answers, so load the table when it is `live`, not before, and
+   * key what is shown by the row's id: then nothing falls between the two, and what both
+   * bring is there once. `channel` is this room's kind, in place of the option's.
+   * Joining a room twice gives two independent rooms.
    */
   join(room: string | number, options?: { after?: number | Position | Row; channel?: ChannelKind }): Room
   /** Another mode from now on, for all rooms; undefined: the function's choice. Nothing is lost or repeated by this. */

@@ -1,5 +1,5 @@
 // @ts-check
-// Roomcast in the browser and in Node. roomcast.d.ts tells how to use it.
+// roomcast.d.ts tells how to use it.
 //
 // Pusher's events carry a number. A room shows number `next` and nothing else: lower
 // ones are repeats, higher ones are held while a fetch fills the gap. Supabase's carry
@@ -117,10 +117,10 @@ export function createRoomcast(options) {
     rooms.forEach((r) => other ? r.restart() : r.check())
   }))
 
-  const shared = { options, rooms, users, call, modeOf, signedOut: () => auth && user === null }
+  const signedOut = () => auth && user === null
   return {
     join(id, { after, channel } = {}) {
-      const room = createRoom(shared, String(id), after, channel)
+      const room = createRoom({ options, rooms, users, call, modeOf, signedOut }, String(id), after, channel)
       rooms.add(room)
       replan().then(room.use)
       return room.handle
@@ -149,11 +149,10 @@ function createRoom({ options, rooms, users, call, modeOf, signedOut }, id, afte
   const pending = [] // Supabase's events that have no place yet
   let epoch = after?.epoch, next = after === undefined ? after : (after.seq ?? after) + 1
   let mode, fromPusher, fromSupabase, left, fetching, again, failures = 0, refusals = 0
-  let stream = 0, synced, solo, unfetched = 0 // of Supabase
+  let stream = 0, unfetched = 0, synced, solo // of Supabase
 
   function cancel(purpose) {
-    clearTimeout(timers[purpose])
-    delete timers[purpose]
+    timers[purpose] = clearTimeout(timers[purpose])
   }
   function later(purpose, ms, fn) {
     if (!left) timers[purpose] ??= setTimeout(() => { cancel(purpose); fn() }, ms)
@@ -184,7 +183,7 @@ function createRoom({ options, rooms, users, call, modeOf, signedOut }, id, afte
     if (!at) return show(pair('pusher', name, data)) // forward-only mode has no numbers
     if (next) epoch ||= at.epoch
     const old = held.get(placeOf(at))
-    if (!fetched && (old || at.epoch === epoch && at.seq < next)) return saw('pusher', at, 'again')
+    if (!fetched && (old || at.epoch === epoch && at.seq < next)) return saw('pusher', { ...at, name }, 'again')
     const e = old ?? pair('pusher', name, data)
     if (!at.stub) Object.assign(e, { name, data })
     e.seq = at.seq
@@ -244,7 +243,7 @@ function createRoom({ options, rooms, users, call, modeOf, signedOut }, id, afte
       const early = [...held.values()].map((e) => e.data.roomcast)
       epoch = p.epoch || early[0]?.epoch
       next = Math.min(p.head + 1, ...early.filter((at) => at.epoch === epoch).map((at) => at.seq))
-      if (fromPusher?.source.subscribed) handle.status = 'live'
+      if (fromPusher?.source.subscribed) live()
     } else if (p.reset) {
       reset(epoch && p.epoch !== epoch ? 'epoch' : 'window', p)
     } else {
@@ -273,7 +272,7 @@ function createRoom({ options, rooms, users, call, modeOf, signedOut }, id, afte
 
   function witness(name, row, commit) {
     const e = pair('supabase', name, row, commit)
-    if (!e) return saw('supabase', {}, 'again')
+    if (!e) return saw('supabase', { name }, 'again')
     e.stream = stream
     saw('supabase', e)
     if (!e.seq) pending.push(e)
@@ -308,13 +307,16 @@ function createRoom({ options, rooms, users, call, modeOf, signedOut }, id, afte
     return e
   }
 
-  // For the dual run's evidence: receipts.js.
+  // For receipts.js.
   function saw(side, event, how) {
     onSeen?.({ room: id, mode, side, event, how })
   }
 
   function live() {
-    if (next || mode !== 'pusher') handle.status = 'live' // from a known number on
+    if (handle.status !== 'live' && (next || fromSupabase?.live)) { // from a known number on
+      handle.status = 'live'
+      emit('live')
+    }
     refusals = failures = 0
     prune()
     cancel('fetch')
@@ -367,8 +369,8 @@ function createRoom({ options, rooms, users, call, modeOf, signedOut }, id, afte
         // says that changes flow; SUBSCRIBED comes before
         .on('system', {}, (p) => {
           if (p.extension !== 'postgres_changes' || p.status !== 'ok') return
-          tries = 0
           self.live = true
+          tries = 0
           live()
         })
         .subscribe((status) => {
@@ -378,7 +380,6 @@ function createRoom({ options, rooms, users, call, modeOf, signedOut }, id, afte
         })
     }
     const self = {
-      live: false,
       close() {
         closed = true
         supabase.removeChannel(source)
@@ -427,7 +428,7 @@ function createRoom({ options, rooms, users, call, modeOf, signedOut }, id, afte
     },
   })
   const self = {
-    handle, channel, use,
+    handle, use,
     check() {
       failures = 0
       cancel('fetch')

@@ -74,7 +74,6 @@ func newWorld(t *testing.T) *world {
 	w.function(mux)
 	w.supabase(mux)
 	w.control(mux)
-	w.pages(mux)
 	h := httptest.NewUnstartedServer(mux)
 	w.url = "http://" + h.Listener.Addr().String()
 	h.Start()

@@ -193,3 +193,41 @@ func TestHistoryScansNothing(t *testing.T) {
 		t.Errorf("%d sequential scans, %v", scans, err)
 	}
 }
+
+// However many runs of a room are kept, a claim and a page read those they need.
+func TestRunsThatAreKeptCostNothing(t *testing.T) {
+	c := newChat(t)
+	c.exec(insertMessage, roomA, user1, "first")
+	c.ackAll(c.claim("r"))
+	c.exec(`insert into roomcast.runs (room, first_seq, last_seq, ids) select $1, i, i, array[-i] from generate_series(2, 5000) i`, roomA)
+	c.exec(`update roomcast.rooms set head_seq = 5000, sent_seq = 5000`)
+	c.exec(insertMessage, roomA, user1, "last")
+	c.exec(`analyze roomcast.runs`)
+	for what, sql := range map[string]string{
+		"a claim": `select count(*) from roomcast.claim('r', 100, 100, '1 minute') c where $1 <> ''`,
+		"a page":  `select count(*) from roomcast.history($1, 5000, 100, '-infinity')`,
+	} {
+		tx, err := c.conn.Begin(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		var rows, read int
+		if _, err := tx.Exec(t.Context(), `select roomcast.number()`); err != nil {
+			t.Fatal(err)
+		}
+		const readSQL = `select seq_tup_read + idx_tup_fetch from pg_stat_xact_user_tables where schemaname = 'roomcast' and relname = 'runs'`
+		var before int
+		if err := tx.QueryRow(t.Context(), readSQL).Scan(&before); err != nil {
+			t.Fatal(err)
+		}
+		if err := tx.QueryRow(t.Context(), sql, roomA).Scan(&rows); err != nil || rows != 1 {
+			t.Fatal(what, rows, err)
+		}
+		if err := tx.QueryRow(t.Context(), readSQL).Scan(&read); err != nil || read-before > 10 {
+			t.Errorf("%s of one row read %d runs, %v", what, read-before, err)
+		}
+		if err := tx.Rollback(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

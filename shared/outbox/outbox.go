@@ -80,6 +80,13 @@ func (db *DB) MayRest(ctx context.Context) (bool, error) {
 	return db.ask(ctx, "may rest", `select roomcast.may_rest()`)
 }
 
+// Await waits, in the database, until a claim would find something, for as long as
+// patience, and reports whether it would. It looks every so often; the answer can be that
+// late. Nothing is leased: it is the next claim that says what there is.
+func (db *DB) Await(ctx context.Context, patience, every time.Duration) (bool, error) {
+	return db.ask(ctx, "await", `select roomcast.await_rows($1::interval, $2::interval)`, patience, every)
+}
+
 // HasWaiting reports whether any row waits to be accepted, due now or later.
 func (db *DB) HasWaiting(ctx context.Context) (bool, error) {
 	return db.ask(ctx, "has waiting", `select roomcast.has_waiting()`)

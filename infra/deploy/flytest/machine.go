@@ -3,7 +3,6 @@ package flytest
 import (
 	"bytes"
 	"fmt"
-	"net"
 	"os/exec"
 	"slices"
 	"strconv"
@@ -13,6 +12,8 @@ import (
 	"time"
 
 	fly "github.com/superfly/fly-go"
+
+	"roomcast/infra/child"
 )
 
 // The states that last; see https://fly.io/docs/machines/machine-states/.
@@ -133,7 +134,7 @@ func (m *machine) start() {
 		m.enter("failed")
 		return
 	}
-	port, err := freePort()
+	port, err := child.FreePort()
 	if err != nil {
 		m.s.tb.Errorf("flytest: %v", err)
 		return
@@ -168,14 +169,6 @@ func (m *machine) environ(p *program, port int) []string {
 	return append(env,
 		"FLY_APP_NAME="+m.app.name, "FLY_MACHINE_ID="+m.id, "FLY_REGION="+m.region, "FLY_MACHINE_VERSION="+m.instance,
 		"LISTEN_HOST=127.0.0.1", "METRICS_PORT=0", fmt.Sprintf("PORT=%d", port))
-}
-
-func freePort() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, err
-	}
-	return l.Addr().(*net.TCPAddr).Port, l.Close()
 }
 
 // stop ends the process as Fly does: the signal, the timeout, the kill. It waits for

@@ -40,7 +40,8 @@ export class Deliveries {
     this.records.set(event, record);
     this.latest.set(id, record);
     figures.event();
-    if (mode === "both") setTimeout(() => this.judge(record, id), grace);
+    // Of a deletion Supabase tells only with replica identity full, of members never.
+    if (mode === "both" && /^(new-message|message-updated)$/.test(event.name)) setTimeout(() => this.judge(record, id), grace);
     return record;
   }
 

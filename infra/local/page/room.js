@@ -30,7 +30,7 @@ export class Room {
     this.deliveries = new Deliveries((id) => this.redraw(id));
   }
 
-  /** Listens first and loads afterwards, so that nothing falls between the two. */
+  /** Listens first and loads once it is live, so that nothing falls between the two. */
   enter() {
     this.status = "asking";
     const room = this.listening = this.pane.roomcast.join(this.id);
@@ -44,16 +44,7 @@ export class Room {
     on("reset", () => { this.entries.clear(); this.load(); });
     on("denied", () => this.refused(403));
     on("error", (e) => { if (e.status === 401 || e.status === 403) this.refused(e.status); });
-    this.untilLive(room);
-  }
-
-  /** The client says by its status when it listens. @param {any} room */
-  untilLive(room) {
-    const timer = setInterval(() => {
-      if (room.status === "joining" || room.status === "denied") return;
-      clearInterval(timer);
-      if (room === this.listening && room.status === "live") this.admitted();
-    }, 50);
+    room.on("live", () => this.admitted());
   }
 
   async admitted() {

@@ -61,6 +61,7 @@ type Column struct {
 // Server is a handler for Path. All its methods may be called at any time.
 type Server struct {
 	opts Options
+	turn sync.Mutex // of a poll: one after the other, as there is one slot
 
 	mu      sync.Mutex
 	sockets map[*socket]bool
@@ -135,6 +136,8 @@ func (s *Server) Commit(c Change) {
 }
 
 func (s *Server) poll() {
+	s.turn.Lock()
+	defer s.turn.Unlock()
 	s.mu.Lock()
 	changes := s.waiting
 	s.waiting = nil

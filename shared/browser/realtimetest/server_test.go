@@ -226,3 +226,34 @@ func TestFaults(t *testing.T) {
 		t.Error("a connection was taken")
 	}
 }
+
+// Asking who may see a row can take longer than a poll; the next one waits for its end,
+// or changes would overtake one another.
+func TestSlowPolls(t *testing.T) {
+	asked, second := make(chan bool, 1), make(chan bool)
+	s := realtimetest.New(realtimetest.Options{
+		LiveAfter: time.Millisecond, Poll: time.Millisecond,
+		Visible: func(_ context.Context, _ json.RawMessage, c realtimetest.Change) bool {
+			if strings.Contains(string(c.Record), "m2") {
+				close(second)
+				return true
+			}
+			asked <- true
+			select {
+			case <-second:
+				t.Error("the second poll did not wait for the first")
+			case <-time.After(200 * time.Millisecond): // fifty polls: it waits
+			}
+			return true
+		},
+	})
+	c := dial(t, s, "2.0.0")
+	c.join("", "room_id=eq.lobby")
+	c.expect("phx_reply")
+	c.expect("Subscribed to PostgreSQL")
+	s.Commit(insert("lobby", "m1"))
+	<-asked
+	s.Commit(insert("lobby", "m2"))
+	c.expect("m1")
+	c.expect("m2")
+}

@@ -30,7 +30,7 @@ async function pass(seconds) {
 function page(more) {
   const see = sendReceipts({ url: 'https://f', token: async (renew) => renew ? 'newer' : 'token', ...more })
   let seq = 0
-  const event = () => ({ seq: ++seq, data: { roomcast: { at: new Date().toISOString() } } })
+  const event = (name = 'new-message') => ({ name, seq: ++seq, data: { roomcast: { at: new Date().toISOString() } } })
   const by = (side, of, more) => see({ room: 'r', mode: 'both', side, event: of, ...more })
   const both = (e = event()) => { by('pusher', e); by('supabase', e) }
   return { event, by, both }
@@ -44,7 +44,7 @@ test('a receipt: what both brought, what one brought, repeats, flips, delays', a
   both()
   const [a, b, c, d, e] = [event(), event(), event(), event(), event()]
   mock.timers.tick(25)
-  by('pusher', a); by('pusher', b); by('pusher', { seq: b.seq }, { how: 'again' })
+  by('pusher', a); by('pusher', b); by('pusher', { name: b.name, seq: b.seq }, { how: 'again' })
   mock.timers.tick(200)
   by('supabase', b); by('supabase', a)
   by('pusher', c, { how: 'fetched' })
@@ -61,10 +61,23 @@ test('a receipt: what both brought, what one brought, repeats, flips, delays', a
   assert.deepEqual([supabaseDelays[16], sum(supabaseDelays)], [4, 5])
 })
 
+test('only messages are compared: of members, deletions and edits one side may be silent by design', async () => {
+  const { by, both, event } = page()
+  both()
+  for (const name of ['user-joined', 'user-left', 'user-online', 'message-deleted', 'message-updated']) {
+    for (const side of ['pusher', 'supabase']) by(side, event(name))
+    by('pusher', event(name), { how: 'fetched' })
+    by('pusher', event(name), { how: 'again' })
+  }
+  by('pusher', event())
+  await pass(61)
+  assert.deepEqual(posts.map(brief), ['1 1 1 0 0 0 0 0'])
+})
+
 test('what was fetched and is pushed after all was late, not lost, and no repeat', async () => {
   const { by, both, event } = page()
   both()
-  const e = event(), again = () => by('pusher', { seq: e.seq, at: e.data.roomcast.at }, { how: 'again' })
+  const e = event(), again = () => by('pusher', { name: e.name, seq: e.seq, at: e.data.roomcast.at }, { how: 'again' })
   by('supabase', e)
   by('pusher', e, { how: 'fetched' })
   mock.timers.tick(100)

@@ -52,7 +52,7 @@ export function watch(room) {
   const seen = []
   const waiting = new Set()
   room.on('*', (data, name) => {
-    if (name === 'error') return
+    if (name === 'error' || name === 'live') return
     seen.push(name === 'new-message' ? data.content : name === 'reset' ? `reset ${data.reason}` : name === 'denied' ? name : `${name} ${data.id} ${data.content ?? ''}`.trim())
     waiting.forEach((check) => check())
   })

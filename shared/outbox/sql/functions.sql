@@ -28,10 +28,13 @@ begin
 end
 $$;
 
--- enqueue writes one outbox row, or counts one that has no room. It is one statement,
--- since every expression of plpgsql is set up anew in every transaction, and this is
--- what an INSERT of the chat pays. The insert takes its lock on the outbox before it
--- looks whether the relay is awake: may_rest() relies on that order.
+-- enqueue writes one outbox row, or counts one that has no room. The insert takes its
+-- lock on the outbox before it looks whether the relay is awake: may_rest() relies on
+-- that order.
+--
+-- A row written while the relay sleeps rings at commit, once per transaction; but not
+-- within a second of the last bell, unless that was answered: the relay that it wakes
+-- looks for rows until no transaction is open that wrote while it slept.
 create or replace function roomcast.enqueue(source int, op text, room text, record jsonb, keep text[], ids text[]) returns void
 language plpgsql security definer set search_path = '' set plan_cache_mode = force_generic_plan as $$
 declare
@@ -42,16 +45,25 @@ begin
          hashtextextended(case cardinality($6) when 1 then $4 ->> $6[1] else roomcast.pick($4, $6)::text end, $1),
          case when $5 is null then $4
               else (select coalesce(jsonb_object_agg(e.key, e.value), '{}') from jsonb_each($4) e where e.key = any ($5)) end,
-         a.until < clock_timestamp() and current_setting('roomcast.rung', true) is distinct from pg_current_xact_id()::text
-    from roomcast.awake a
+         a.until < clock_timestamp() and b.rung < greatest(a.until, clock_timestamp() - interval '1 second')
+           and current_setting('roomcast.rung', true) is distinct from pg_current_xact_id()::text
+    from (select until from roomcast.awake limit 1) a, (select rung from roomcast.bell limit 1) b
    where $3 is not null
   returning o.wakes into rings;
   if rings then
-    -- One bell per transaction is enough. A rolled back savepoint undoes this, too.
-    perform set_config('roomcast.rung', pg_current_xact_id()::text, true);
+    perform roomcast.note_ringing();
   elsif rings is null then
     insert into roomcast.roomless (source, op) values ($1, $2);
   end if;
+end
+$$;
+
+-- note_ringing remembers that this transaction will ring at its commit. A rolled back
+-- savepoint undoes this, too.
+create or replace function roomcast.note_ringing() returns void
+language plpgsql set search_path = '' as $$
+begin
+  perform set_config('roomcast.rung', pg_current_xact_id()::text, true);
 end
 $$;
 
@@ -76,25 +88,91 @@ begin
 end
 $$;
 
--- capture is the trigger on the user's tables. Its arguments: the source's id, its
--- kind, the room column, the columns that may leave (empty: all), the columns that
--- identify a row. It reads rows as jsonb, so a column dropped or renamed meanwhile
--- makes a poorer event, never a failed INSERT.
-create or replace function roomcast.capture() returns trigger
-language plpgsql security definer set search_path = '' set timezone = 'UTC' as $$
+-- remake_capture writes the trigger function of one source anew: roomcast.capture_N(),
+-- N being its id. What an INSERT of the chat pays is this function, and every function
+-- it calls, every array it takes apart and every expression of plpgsql (set up anew in
+-- every transaction) is part of that: so there is one statement, with the source's
+-- columns written out.
+--
+-- It reads rows as jsonb, so a column dropped or renamed meanwhile makes a poorer event,
+-- never a failed INSERT: where a key is missing, and for all else that is not the usual
+-- INSERT, the statement writes nothing and capture_rest does the work.
+create or replace function roomcast.remake_capture(s roomcast.sources) returns void
+language plpgsql set search_path = '' as $$
+declare
+  ids constant text[] := roomcast.ids_of(s);
 begin
-  if current_setting('roomcast.capture', true) = 'off' then
-    if tg_op = 'INSERT' then
-      perform roomcast.note_quiet(tg_argv[0]::int, new.xmin::text::bigint);   -- or the audit would call it lost
-    end if;
-  elsif tg_op = 'INSERT' then
-    perform roomcast.enqueue(tg_argv[0]::int, tg_op, r ->> tg_argv[2], r, nullif(tg_argv[3], '')::text[], tg_argv[4]::text[])
-       from to_jsonb(new) r;
-  else
-    perform roomcast.capture_change(tg_op, to_jsonb(old), case tg_op when 'UPDATE' then to_jsonb(new) end,
-      tg_argv[0]::int, tg_argv[1], tg_argv[2], nullif(tg_argv[3], '')::text[], tg_argv[4]::text[]);
+  execute format($make$
+create or replace function roomcast.capture_%1$s() returns trigger
+language plpgsql security definer set search_path = '' set timezone = 'UTC' as $f$
+declare
+  rings boolean;
+begin
+  insert into roomcast.outbox as o (source, op, room, key_hash, record, wakes)
+  select %1$s, 'INSERT', r ->> %2$L, hashtextextended(%3$s, %1$s), %4$s,
+         a.until < clock_timestamp() and b.rung < greatest(a.until, clock_timestamp() - interval '1 second')
+           and current_setting('roomcast.rung', true) is distinct from pg_current_xact_id()::text
+    from to_jsonb(new) r, (select until from roomcast.awake limit 1) a, (select rung from roomcast.bell limit 1) b
+   where tg_op = 'INSERT' and r ->> %2$L is not null and r ?& %5$L
+     and current_setting('roomcast.capture', true) is distinct from 'off'
+  returning o.wakes into rings;
+  if rings is distinct from false then
+    perform roomcast.capture_rest(%1$s, tg_op, rings, to_jsonb(old), to_jsonb(new), new.xmin::text::bigint);
   end if;
   return null;
+end
+$f$;
+revoke all on function roomcast.capture_%1$s() from public;
+$make$,
+    s.id, s.room_column,
+    case cardinality(ids) when 1 then format('r ->> %L', ids[1]) else roomcast.object_of(ids) || '::text' end,
+    coalesce(roomcast.object_of(s.columns), 'r'),
+    ids || s.columns);
+end
+$$;
+
+-- object_of is the text of an expression that makes an object of the named keys of r. A
+-- function takes 100 arguments, so many keys are several objects.
+create or replace function roomcast.object_of(keys text[]) returns text
+language sql immutable set search_path = '' as $$
+  select '(' || string_agg(part, ' || ' order by n) || ')'
+    from (select (i - 1) / 40 as n, 'jsonb_build_object(' || string_agg(format('%1$L, r -> %1$L', key), ', ' order by i) || ')' as part
+            from unnest($1) with ordinality as k (key, i) group by 1) parts
+$$;
+
+-- ids_of names the columns that identify a row of a source: its keys, but for the
+-- room that attach() put behind them.
+create or replace function roomcast.ids_of(s roomcast.sources) returns text[]
+language sql immutable set search_path = '' as $$
+  select case when s.keys[1] <> s.room_column and s.keys[cardinality(s.keys)] = s.room_column
+              then trim_array(s.keys, 1) else s.keys end
+$$;
+
+-- capture_rest does for a trigger whatever is not the usual INSERT. rung is true for
+-- one that has written its row and must ring; was and is_now are the row before and
+-- after, xid the transaction that wrote the latter.
+create or replace function roomcast.capture_rest(source int, op text, rung boolean, was jsonb, is_now jsonb, xid bigint)
+returns void
+language plpgsql security definer set search_path = '' as $$
+declare
+  s roomcast.sources;
+begin
+  if rung then
+    perform roomcast.note_ringing();
+    return;
+  end if;
+  if current_setting('roomcast.capture', true) = 'off' then
+    if op = 'INSERT' then
+      perform roomcast.note_quiet(source, xid);   -- or the audit would call it lost
+    end if;
+    return;
+  end if;
+  select * into s from roomcast.sources k where k.id = $1;
+  if op = 'INSERT' then
+    perform roomcast.enqueue(source, op, is_now ->> s.room_column::text, is_now, s.columns, roomcast.ids_of(s));
+  else
+    perform roomcast.capture_change(op, was, is_now, source, s.kind, s.room_column, s.columns, roomcast.ids_of(s));
+  end if;
 end
 $$;
 
@@ -176,14 +254,24 @@ begin
 end
 $$;
 
+-- note_rung tells writers that a bell is on its way. Only who holds ring()'s lock calls
+-- it, so nobody ever waits for the row.
+create or replace function roomcast.note_rung() returns void
+language plpgsql security definer set search_path = '' as $$
+begin
+  update roomcast.bell set rung = clock_timestamp();
+exception when serialization_failure then
+  null;   -- a transaction that sees an older state
+end
+$$;
+
 -- ring queues one bell, unless one is already on its way or being queued by a
 -- transaction that commits at this moment. It reports whether it queued one, and
 -- never fails: whatever is wrong with pg_net is not the chat's concern.
 create or replace function roomcast.ring() returns boolean
 language plpgsql security definer set search_path = '' as $$
 declare
-  s       roomcast.settings;
-  waiting boolean;
+  s roomcast.settings;
 begin
   select * into s from roomcast.settings;
   if s.url is null or not roomcast.has_pg_net() then
@@ -192,15 +280,16 @@ begin
   if not pg_try_advisory_xact_lock(hashtextextended('roomcast.ring', 0)) then
     return false;
   end if;
-  execute 'select exists (select from net.http_request_queue where url = $1)' into waiting using s.url;
-  if waiting then
+  if exists (select from net.http_request_queue q where q.url = s.url) then
+    perform roomcast.note_rung();
     return false;
   end if;
-  execute 'select net.http_post(url => $1, body => $2, headers => $3, timeout_milliseconds => $4)'
-    using s.url,
-          jsonb_build_object('type', 'BELL', 'schema', 'roomcast', 'table', 'outbox', 'record', null, 'old_record', null),
-          jsonb_build_object('Content-Type', 'application/json', 'Authorization', 'Bearer ' || roomcast.bell_secret()),
-          s.timeout_ms;
+  perform net.http_post(
+    url => s.url,
+    body => jsonb_build_object('type', 'BELL', 'schema', 'roomcast', 'table', 'outbox', 'record', null, 'old_record', null),
+    headers => jsonb_build_object('Content-Type', 'application/json', 'Authorization', 'Bearer ' || roomcast.bell_secret()),
+    timeout_milliseconds => s.timeout_ms);
+  perform roomcast.note_rung();
   return true;
 exception when others then
   raise log 'roomcast: the bell could not be queued (SQLSTATE %)', sqlstate;
@@ -254,6 +343,34 @@ begin
   return exists (select from roomcast.outbox o where o.xid >= c.next_xid)
       or exists (select from roomcast.outbox o where o.xid = any (c.open_xids))
       or c.next_xid > pg_snapshot_xmax(pg_current_snapshot());
+end
+$$;
+
+-- await_rows waits until a claim would find something, for as long as patience, looking
+-- every so often for new rows, and says whether it would. It leases nothing: whoever
+-- asked may be gone by the time there is an answer. A look from in here costs less than
+-- half of a claim that finds nothing, since no query is sent, read and planned; what
+-- another relay numbers meanwhile is reported, too.
+create or replace function roomcast.await_rows(patience interval, every interval) returns boolean
+language plpgsql volatile security definer set search_path = '' set enable_seqscan = off set jit = off set plan_cache_mode = force_generic_plan as $$
+declare
+  deadline constant timestamptz := clock_timestamp() + $1;
+  pause    constant double precision := greatest(extract(epoch from $2), 0.001);
+  c        roomcast.cursor;
+begin
+  if roomcast.has_unnumbered()
+     or exists (select from roomcast.rooms r where r.head_seq > r.sent_seq and r.due <= (select clock_timestamp())) then
+    return true;
+  end if;
+  select * into c from roomcast.cursor;
+  while clock_timestamp() < deadline loop
+    perform pg_sleep(pause);
+    if exists (select from roomcast.outbox o where o.xid >= c.next_xid)
+       or exists (select from roomcast.outbox o where o.xid = any (c.open_xids)) then
+      return true;
+    end if;
+  end loop;
+  return false;
 end
 $$;
 
@@ -378,7 +495,9 @@ begin
          case when o.op = 'DELETE' or octet_length(t.record) > 4000 then s.keys end,
          t.record
     from leased l
-    join roomcast.runs g on g.room = l.room and g.first_seq <= l.last and g.last_seq > l.sent_seq
+    join roomcast.runs g on g.room = l.room and g.last_seq > l.sent_seq and g.first_seq <= l.last
+     and g.first_seq >= coalesce((select max(p.first_seq) from roomcast.runs p   -- not all that are kept
+                                   where p.room = l.room and p.first_seq <= l.sent_seq + 1), 0)
     cross join lateral (select greatest(l.sent_seq + 1, g.first_seq) as from_seq) f
     cross join lateral (
       select u.id, f.from_seq + u.i - 1 as seq, f.from_seq + u.i - 1 = l.sent_seq + 1 as first
@@ -485,7 +604,8 @@ begin
   with numbered as (
     select u.id, g.first_seq + u.i - 1 as seq
       from roomcast.runs g cross join lateral unnest(g.ids) with ordinality as u (id, i)
-     where g.room = $1 and g.first_seq between onwards - 999 and onwards + $3   -- a run holds at most 1000
+     where g.room = $1 and g.first_seq <= onwards + $3
+       and g.first_seq >= coalesce((select max(p.first_seq) from roomcast.runs p where p.room = $1 and p.first_seq <= onwards + 1), 0)
        and g.first_seq + u.i - 1 between onwards + 1 and onwards + $3
      order by 2 limit $3
   ), page as (
@@ -711,7 +831,7 @@ language plpgsql set search_path = '' set lock_timeout = '3s' as $$
 declare
   tbl  regclass := roomcast.table_named(table_name);
   col  text;
-  id   int;
+  s    roomcast.sources;
 begin
   if (select relkind from pg_class c where c.oid = tbl) not in ('r', 'p') then
     raise exception 'table_name: % is not a table', table_name using errcode = 'wrong_object_type';
@@ -735,14 +855,14 @@ begin
   on conflict on constraint one_source_per_table do update
      set kind = excluded.kind, room_column = excluded.room_column, user_column = excluded.user_column,
          columns = excluded.columns, keys = excluded.keys, attached_at = now(), detached_at = null
-  returning s.id into id;
+  returning * into s;
 
+  perform roomcast.remake_capture(s);
   execute format('create or replace trigger roomcast_capture after insert or update or delete on %s '
-                 'for each row execute function roomcast.capture(%L, %L, %L, %L, %L)',
-                 tbl, id, kind, room_column, coalesce(columns::text, ''), ids::text);
+                 'for each row execute function roomcast.capture_%s()', tbl, s.id);
   if kind = 'messages' then
     execute format('create or replace trigger roomcast_truncate after truncate on %s '
-                   'for each statement execute function roomcast.capture_truncate(%L)', tbl, id);
+                   'for each statement execute function roomcast.capture_truncate(%L)', tbl, s.id);
   end if;
   perform roomcast.remake_is_member();
 end
@@ -858,6 +978,24 @@ $$;
 
 select roomcast.remake_is_member();
 
+-- What tables attached by an earlier version of this file still call. Their triggers
+-- take a short lock on the table, and give up after three seconds.
+do $$
+declare
+  s roomcast.sources;
+begin
+  perform set_config('lock_timeout', '3s', true);
+  for s in select * from roomcast.sources k where k.detached_at is null loop
+    perform roomcast.remake_capture(s);
+    if exists (select from pg_trigger t where t.tgrelid = s.relation and t.tgname = 'roomcast_capture' and t.tgfoid = to_regproc('roomcast.capture')) then
+      execute format('create or replace trigger roomcast_capture after insert or update or delete on %s '
+                     'for each row execute function roomcast.capture_%s()', s.relation, s.id);
+    end if;
+  end loop;
+end
+$$;
+drop function if exists roomcast.capture();
+
 --------------------------------------------------------------------------------
 -- Rights: nobody has any, the relay has these.
 --------------------------------------------------------------------------------
@@ -881,6 +1019,7 @@ end
 $$;
 select roomcast.close_to_all();
 grant execute on function
+  roomcast.await_rows(interval, interval),
   roomcast.claim(text, int, int, interval),
   roomcast.ack(text[], bigint[], bigint[], double precision[]),
   roomcast.park(text, bigint, bigint, text),

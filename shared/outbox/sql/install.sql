@@ -3,6 +3,7 @@
 \ir 001_outbox.sql
 \ir 003_access.sql
 \ir 004_parity.sql
+\ir 005_bell.sql
 \ir functions.sql
 \ir access.sql
 \ir operator.sql

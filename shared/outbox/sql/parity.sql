@@ -146,14 +146,6 @@ $$;
 -- The audit: the chat's tables against the outbox, the outbox against what was sent.
 --------------------------------------------------------------------------------
 
--- ids_of names the columns that identify a row of a source: its keys, but for the
--- room that attach() put behind them.
-create or replace function roomcast.ids_of(s roomcast.sources) returns text[]
-language sql immutable set search_path = '' as $$
-  select case when s.keys[1] <> s.room_column and s.keys[cardinality(s.keys)] = s.room_column
-              then trim_array(s.keys, 1) else s.keys end
-$$;
-
 -- hash_of is the key_hash that enqueue() writes for a row. The audit's tests hold the
 -- two together.
 create or replace function roomcast.hash_of(source int, record jsonb, ids text[]) returns bigint

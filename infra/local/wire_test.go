@@ -1,4 +1,4 @@
-package browser_test
+package main
 
 import (
 	"io"
@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// proxy is the page's network: it carries bytes to a server until it is cut.
-type proxy struct {
+// wire is the page's network: it carries bytes to a server until it is cut.
+type wire struct {
 	listener net.Listener
 	target   string
 
@@ -17,13 +17,13 @@ type proxy struct {
 	conns map[net.Conn]bool
 }
 
-func newProxy(t *testing.T, target string) *proxy {
+func newWire(t *testing.T, target string) *wire {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &proxy{listener: l, target: target, conns: map[net.Conn]bool{}}
+	p := &wire{listener: l, target: target, conns: map[net.Conn]bool{}}
 	var running sync.WaitGroup
 	running.Go(func() {
 		for {
@@ -42,11 +42,11 @@ func newProxy(t *testing.T, target string) *proxy {
 	return p
 }
 
-func (p *proxy) addr() string { return p.listener.Addr().String() }
+func (p *wire) addr() string { return p.listener.Addr().String() }
 
 // cut ends every connection without a goodbye, and refuses new ones until it is
 // called with false.
-func (p *proxy) cut(down bool) {
+func (p *wire) cut(down bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.down = down
@@ -58,7 +58,7 @@ func (p *proxy) cut(down bool) {
 	}
 }
 
-func (p *proxy) carry(near net.Conn) {
+func (p *wire) carry(near net.Conn) {
 	far, err := net.Dial("tcp", p.target)
 	if err != nil {
 		near.Close()

@@ -1,0 +1,156 @@
+package outbox_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"roomcast/shared/outbox"
+)
+
+// bells counts those on their way.
+func (c *chat) bells() int {
+	c.Helper()
+	return one[int](c, `select count(*) from net.http_request_queue`)
+}
+
+// asleep configures the bell and puts the relay to sleep.
+func (c *chat) asleep() {
+	c.Helper()
+	c.exec(`select roomcast.configure(url => 'http://127.0.0.1:1/webhooks/supabase', secret => 'long-enough')`)
+	c.exec(`select roomcast.leave_awake()`)
+}
+
+// A column of the list that is no longer there makes a poorer event, not a failed INSERT.
+func TestInsertOutlivesItsColumns(t *testing.T) {
+	c := newChat(t)
+	c.exec(`alter table messages rename column content to body`)
+	c.exec(`insert into messages (room_id, body) values ($1, 'renamed')`, roomA)
+	c.exec(`alter table messages drop column user_id`)
+	c.exec(`insert into messages (room_id, body) values ($1, 'dropped')`, roomA)
+	c.wantClaim(c.claim("r")[roomA], "1 INSERT created_at,id,room_id,user_id", "2 INSERT created_at,id,room_id")
+}
+
+// A table may have more columns than a function takes arguments, and names that need
+// quoting, in both orders of identity.
+func TestWideTablesAndOddNames(t *testing.T) {
+	c := newChat(t)
+	var columns, names []string
+	for i := range 130 {
+		columns = append(columns, fmt.Sprintf(`"c %d'%%s" int default %d`, i, i))
+		names = append(names, fmt.Sprintf(`"c %d'%%s"`, i))
+	}
+	c.exec(`create table "Wide 'one'" ("the room" text, "n'o" int, ` + strings.Join(columns, ", ") + `, primary key ("the room", "n'o"))`)
+	c.exec(`select roomcast.attach_messages('public."Wide ''one''"', room_column => 'the room', columns => $1)`,
+		`{"the room","n'o",`+strings.Join(names, ",")+`}`)
+	c.exec(`insert into "Wide 'one'" values ('r', 7)`)
+	rows := c.claim("r")["r"].Rows
+	if len(rows) != 1 {
+		t.Fatalf("%d rows", len(rows))
+	}
+	record := string(rows[0].Change.Record)
+	for _, part := range []string{`"the room": "r"`, `"n'o": 7`, `"c 0'%s": 0`, `"c 129'%s": 129`} {
+		if !strings.Contains(record, part) {
+			t.Errorf("%s is missing from %s", part, record)
+		}
+	}
+	// A deletion finds the row by the same hash.
+	c.exec(`delete from "Wide 'one'"`)
+	if n := one[int](c, `select count(*) from roomcast.outbox where op = 'INSERT'`); n != 0 {
+		t.Error("the deleted message kept its text")
+	}
+}
+
+// One bell is enough for those who write within a second, unless a lease has answered
+// it: who writes after that rings anew.
+func TestOneBellForASecond(t *testing.T) {
+	c := newChat(t)
+	c.asleep()
+	c.exec(insertMessage, roomA, user1, "rings")
+	if n := c.bells(); n != 1 {
+		t.Fatalf("%d bells, want 1", n)
+	}
+	c.exec(`truncate net.http_request_queue`) // it was sent
+	c.exec(insertMessage, roomA, user1, "relies on it")
+	if n := c.bells(); n != 0 {
+		t.Errorf("a second bell right behind the first")
+	}
+	c.exec(`update roomcast.bell set rung = rung - interval '1.1 seconds'`)
+	c.exec(insertMessage, roomA, user1, "does not wait longer")
+	if n := c.bells(); n != 1 {
+		t.Errorf("%d bells a second later, want 1", n)
+	}
+	c.exec(`truncate net.http_request_queue`)
+	for _, lease := range []time.Duration{time.Minute, 0} { // a relay that stays, one that leaves with its answer
+		if err := c.db.StayAwake(t.Context(), lease); err != nil {
+			t.Fatal(err)
+		}
+		c.exec(`select roomcast.leave_awake()`)
+		c.exec(insertMessage, roomA, user1, "the relay came and went")
+		if n := c.bells(); n != 1 {
+			t.Errorf("after a lease of %s: %d bells, want 1", lease, n)
+		}
+		c.exec(`truncate net.http_request_queue`)
+	}
+}
+
+// A bell that is seen on its way counts like one just rung, however old it is.
+func TestBellOnItsWay(t *testing.T) {
+	c := newChat(t)
+	c.asleep()
+	c.exec(insertMessage, roomA, user1, "rings")
+	c.exec(`update roomcast.bell set rung = '-infinity'`)
+	c.exec(insertMessage, roomA, user1, "looks into the queue")
+	c.exec(`truncate net.http_request_queue`)
+	c.exec(insertMessage, roomA, user1, "relies on what that one saw")
+	if n := c.bells(); n != 0 {
+		t.Errorf("%d bells", n)
+	}
+}
+
+// A writer that sees an older state of the database cannot note its bell, and rings all
+// the same.
+func TestBellOfARepeatableRead(t *testing.T) {
+	c := newChat(t)
+	c.asleep()
+	tx, err := c.conn.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := connect(t, c.url)
+	for _, sql := range []string{`set transaction isolation level repeatable read`, `select 1 from messages`} {
+		if _, err := tx.Exec(t.Context(), sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := other.Exec(t.Context(), `update roomcast.bell set rung = now() - interval '1 hour'`); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tx.Exec(t.Context(), insertMessage, roomA, user1, "from the past"); err != nil {
+		t.Fatal(err)
+	}
+	if err := tx.Commit(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if n := c.bells(); n != 1 {
+		t.Errorf("%d bells, want 1", n)
+	}
+}
+
+// Tables attached before there was one function for each are taken over when the
+// functions are applied again.
+func TestFormerTriggersAreTakenOver(t *testing.T) {
+	c := newChat(t)
+	c.exec(`create function roomcast.capture() returns trigger language plpgsql as 'begin return null; end'`)
+	c.exec(`create or replace trigger roomcast_capture after insert or update or delete on messages for each row execute function roomcast.capture('3')`)
+	c.exec(insertMessage, roomA, user1, "not captured")
+	if err := outbox.Migrate(t.Context(), c.url); err != nil {
+		t.Fatal(err)
+	}
+	c.exec(insertMessage, roomA, user1, "captured")
+	c.wantClaim(c.claim("r")[roomA], "1 INSERT captured")
+	if one[bool](c, `select to_regproc('roomcast.capture') is not null`) {
+		t.Error("the former function is still there")
+	}
+}
