@@ -54,6 +54,7 @@ type Config struct {
 	AllowAnonymous    bool   `env:"ALLOW_ANONYMOUS" envDefault:"true"`
 
 	RoomChannels   []string `env:"ROOM_CHANNELS" envDefault:"private"`
+	PackedRooms    []string `env:"PACKED_ROOMS"` // the rooms that have a packed channel; empty: all
 	AllowedOrigins []string `env:"ALLOWED_ORIGINS"`
 	ClientRate     float64  `env:"CLIENT_RATE" envDefault:"100"` // requests a second of one address; 0: no limit
 	PresenceEvents bool     `env:"PRESENCE_EVENTS"`              // user-online and user-offline are published
@@ -174,6 +175,7 @@ func (c *Config) check() (faults []error) {
 		fault("CLIENT_MODE: %w", err)
 	}
 	c.checkChannels(fault)
+	c.checkPackedRooms(fault)
 	c.checkOrigins(fault)
 	return faults
 }
@@ -188,7 +190,7 @@ func (c *Config) checkChannels(fault func(string, ...any)) {
 		}
 	}
 	if len(c.RoomChannels) == 0 {
-		fault("ROOM_CHANNELS: is empty: name at least one of private, presence, encrypted, public")
+		fault("ROOM_CHANNELS: is empty: name at least one of private, presence, encrypted, public, packed")
 	}
 	if slices.Contains(c.kinds, event.Encrypted) && c.PusherEncryptionKey == "" {
 		fault("PUSHER_ENCRYPTION_KEY: is missing: ROOM_CHANNELS asks for encrypted; make one with: openssl rand -base64 32")
@@ -196,6 +198,19 @@ func (c *Config) checkChannels(fault func(string, ...any)) {
 	guarded := slices.ContainsFunc(c.kinds, func(k event.ChannelKind) bool { return k != event.Public })
 	if c.forwardOnly() && guarded && (c.SupabaseKey == "" || c.SupabaseURL == "") {
 		fault("DATABASE_URL: is missing; for forward-only mode without it, SUPABASE_URL and SUPABASE_KEY are needed to ask for membership")
+	}
+}
+
+func (c *Config) checkPackedRooms(fault func(string, ...any)) {
+	if len(c.PackedRooms) > 0 && !slices.Contains(c.kinds, event.Packed) {
+		fault("PACKED_ROOMS: has no effect without packed among ROOM_CHANNELS")
+	}
+	for i, room := range c.PackedRooms {
+		room = strings.TrimSpace(room)
+		c.PackedRooms[i] = room
+		if _, err := event.ChannelName(event.Packed, room); err != nil {
+			fault("PACKED_ROOMS: %q: %w", room, err)
+		}
 	}
 }
 
@@ -234,6 +249,7 @@ func (c *Config) LogValue() slog.Value {
 		slog.String("pusher_app", c.PusherAppID),
 		slog.String("pusher", cmp.Or(c.PusherHost, c.PusherCluster)),
 		slog.Any("channels", c.kinds),
+		slog.Any("packed_rooms", c.PackedRooms),
 		slog.Any("origins", c.AllowedOrigins),
 		slog.Duration("idle_exit", c.IdleExit),
 	)

@@ -159,7 +159,8 @@ func (p *parts) guard(tokens *token.Verifier, access authorize.Access, push *pus
 	}
 	p.gate = authorize.NewGate(gate)
 	cfg := authorize.Config{
-		Verifier: tokens, Access: p.gate, Signer: push, Kinds: p.cfg.kinds, Observe: p.metrics.authorized,
+		Verifier: tokens, Access: p.gate, Signer: push, Kinds: p.cfg.kinds, PackedRooms: p.cfg.PackedRooms,
+		Observe: p.metrics.authorized,
 	}
 	if p.front != nil {
 		cfg.Info = p.gate.Info(p.front)
@@ -176,7 +177,7 @@ func (nobody) CanRead(context.Context, string, string, []byte) (bool, error) { r
 
 func (p *parts) relayFrom(push *pusher.Client) {
 	p.relay = relay.New(relay.Config{
-		Name: relayName(), Outbox: p.db, Publisher: push, Channels: p.cfg.kinds,
+		Name: relayName(), Outbox: p.db, Publisher: push, Channels: p.cfg.kinds, PackedRooms: p.cfg.PackedRooms,
 		Observer: p.metrics, Log: p.log,
 		Claim: outbox.Limits{Lease: p.cfg.ClaimLease}, Linger: p.cfg.Linger,
 		Cuts: relay.Cuts{Terminator: push, Forget: p.gate.Forget, Observe: p.metrics.cut},
@@ -193,7 +194,7 @@ func (p *parts) relayFrom(push *pusher.Client) {
 
 func (p *parts) forward(push *pusher.Client) {
 	p.bell.Forward = (&relay.Forward{
-		Publisher: push, Terminator: push, Channels: p.cfg.kinds, Observer: p.metrics, Log: p.log,
+		Publisher: push, Terminator: push, Channels: p.cfg.kinds, PackedRooms: p.cfg.PackedRooms, Observer: p.metrics, Log: p.log,
 		Members: p.cfg.MembersTables, RoomColumn: "room_id", UserColumn: "user_id", Limit: forwardLimit,
 	}).Publish
 }

@@ -41,7 +41,7 @@ func newObservations() *observations {
 		wakeUps:        r.Counter("roomcast_wake_ups_total", "Times the relay left its sleep."),
 		rowsClaimed:    r.Counter("roomcast_rows_claimed_total", "Rows taken from the outbox, repeats included."),
 		leasesLost:     r.Counter("roomcast_leases_lost_total", "Rooms that another relay took over before this one was done."),
-		published:      r.Counter("roomcast_events_published_total", "Events handed to Pusher, by what became of the call.", "result"),
+		published:      r.Counter("roomcast_events_published_total", "Events handed to Pusher, by what became of the call; a pack is one.", "result"),
 		retries:        r.Counter("roomcast_retries_total", "Calls to Pusher whose events will be tried again, by why.", "reason"),
 		parked:         r.Counter("roomcast_events_parked_total", "Events given up because Pusher will never take them, by why.", "reason"),
 		pauses:         r.Counter("roomcast_pusher_pauses_total", "Times all lanes paused because Pusher was in trouble, by kind.", "class"),
@@ -53,7 +53,7 @@ func newObservations() *observations {
 		claim:   r.Histogram("roomcast_claim_duration_seconds", "Time of the claims that found rows.", buckets()),
 		publish: r.Histogram("roomcast_publish_duration_seconds", "Time of the calls to Pusher, by what became of them.", buckets(), "result"),
 		commitToAccept: r.Histogram("roomcast_commit_to_accept_seconds",
-			"Time from a row's writing until Pusher accepted its event, by the database's clock.", buckets(30, 60, 300, 1800)),
+			"Time from each row's writing until Pusher accepted it, alone or in a pack, by the database's clock.", buckets(30, 60, 300, 1800)),
 		requests: r.Histogram("roomcast_http_request_duration_seconds", "Time of the requests to the function.", buckets(), "route", "status"),
 	}
 	r.Info("roomcast_build_info", "The commit this program was built from.", "version", version())
@@ -147,7 +147,8 @@ func (o *observations) Claimed(rows int, took time.Duration) {
 	}
 }
 
-// Published counts the events of one call to Pusher by what became of it. What was
+// Published counts the events of one call to Pusher, as Pusher counts them, by what
+// became of it. What was
 // neither accepted nor the events' own fault is tried again.
 func (o *observations) Published(events int, took time.Duration, class pusher.Class) {
 	o.published.Add(events, word(class))
@@ -157,7 +158,7 @@ func (o *observations) Published(events int, took time.Duration, class pusher.Cl
 	}
 }
 
-// Delivered measures what users feel: from the row's writing to its acceptance.
+// Delivered counts a row, and measures what users feel: from its writing to its acceptance.
 func (o *observations) Delivered(sinceWritten time.Duration) { o.commitToAccept.Observe(sinceWritten) }
 
 // Parked counts an event that Pusher will never take.

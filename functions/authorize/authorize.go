@@ -55,6 +55,9 @@ type Config struct {
 	// Kinds are the channels in use. Others are refused even to members, and
 	// public ones always: Pusher asks nobody about those.
 	Kinds []event.ChannelKind
+	// PackedRooms are the rooms that have event.Packed, if that is among Kinds; empty:
+	// all. See event.NewChannels for what the other rooms have.
+	PackedRooms []string
 	// Info defaults to [InfoFromToken].
 	Info MemberInfo
 	// Observe, if set, is called once per request with one of the Results.
@@ -78,7 +81,7 @@ type Handler struct {
 	verifier Verifier
 	access   Access
 	signer   Signer
-	kinds    map[event.ChannelKind]bool
+	channels event.Channels
 	info     MemberInfo
 	observe  func(result string)
 }
@@ -89,12 +92,9 @@ func New(cfg Config) *Handler {
 		verifier: cfg.Verifier,
 		access:   cfg.Access,
 		signer:   cfg.Signer,
-		kinds:    make(map[event.ChannelKind]bool),
+		channels: event.NewChannels(cfg.Kinds, cfg.PackedRooms),
 		info:     cfg.Info,
 		observe:  cfg.Observe,
-	}
-	for _, kind := range cfg.Kinds {
-		h.kinds[kind] = kind != event.Public
 	}
 	if h.info == nil {
 		h.info = InfoFromToken

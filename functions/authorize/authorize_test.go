@@ -38,6 +38,9 @@ func TestGolden(t *testing.T) {
 			"auth":          key + "1fde923ad7f77934a2c1da01c2ca664c08b3aab21be37e20a7c1841eec013dd2",
 			"shared_secret": "AGeRIN81zbWWz5PJwIHwBnlIgQZdqD1mVEwPyNmgKhM=",
 		}},
+		{"packed", "private-packed-room-" + room, bearer(t), map[string]string{
+			"auth": key + "6bfa8cca2ba6e8f833b8ebbdc9ea0c6cd7509403e31fcb4c81c0eced276078c2",
+		}},
 		{"presence", "presence-room-" + room, bearer(t), map[string]string{
 			"auth":         key + "483df1490b826fe2c1bf288df44f4c4d25e18854489d32076e030e53a894d277",
 			"channel_data": `{"user_id":"` + user + `"}`,
@@ -326,6 +329,44 @@ func TestKindsNotInUse(t *testing.T) {
 			}
 			d.refused(t, d.channel, bearer(t), formOf(socket, channel), 403, authorize.ResultForbidden)
 		}
+	}
+}
+
+// Which rooms pack is told to those who may read the room, and to nobody else.
+func TestPackedRooms(t *testing.T) {
+	for _, tc := range []struct {
+		name            string
+		kinds           []event.ChannelKind
+		granted, denied []string
+	}{
+		{"beside private", []event.ChannelKind{event.Private, event.Packed},
+			[]string{"private-packed-room-" + room, "private-room-" + room, "private-room-=C3=A9=20x"}, []string{"private-packed-room-=C3=A9=20x"}},
+		{"in place of private", []event.ChannelKind{event.Packed},
+			[]string{"private-packed-room-" + room, "private-room-=C3=A9=20x"}, []string{"private-packed-room-=C3=A9=20x", "private-room-" + room}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			d := newDesk(t, func(c *authorize.Config) { c.Kinds, c.PackedRooms = tc.kinds, []string{room} })
+			for _, channel := range tc.granted {
+				if w := post(d.channel, bearer(t), formOf(socket, channel)); w.Code != http.StatusOK {
+					t.Errorf("%s: %d %s", channel, w.Code, w.Body)
+				}
+			}
+			for _, channel := range tc.denied {
+				d.signer.signed = nil
+				reason := d.refused(t, d.channel, bearer(t), formOf(socket, channel), 403, authorize.ResultForbidden)
+				if !strings.Contains(reason, "no channel of kind") {
+					t.Errorf("%s: %q does not say why", channel, reason)
+				}
+			}
+			d.members.rooms = map[string]bool{} // a stranger
+			for _, channel := range append(tc.granted, tc.denied...) {
+				d.signer.signed = nil
+				reason := d.refused(t, d.channel, bearer(t), formOf(socket, channel), 403, authorize.ResultForbidden)
+				if reason != "you may not read this room" {
+					t.Errorf("%s: a stranger is told %q", channel, reason)
+				}
+			}
+		})
 	}
 }
 

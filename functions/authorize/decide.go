@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -45,6 +46,9 @@ func (h *Handler) channel(w http.ResponseWriter, r *http.Request) ([]byte, error
 	defer cancel()
 	if err := h.mayRead(ctx, r, room, user); err != nil {
 		return nil, err
+	}
+	if !slices.Contains(h.channels.Of(room), kind) { // told to members only: it says which rooms there are
+		return nil, web.Forbidden("this room has no channel of kind "+string(kind), nil)
 	}
 	member := pusher.Member{UserID: user.UserID}
 	if kind == event.Presence {
@@ -88,7 +92,7 @@ func (h *Handler) mayRead(ctx context.Context, r *http.Request, room string, use
 // are in order by now.
 func (h *Handler) sign(kind event.ChannelKind, socketID, name string, member pusher.Member) ([]byte, error) {
 	switch kind {
-	case event.Private:
+	case event.Private, event.Packed:
 		return h.signer.AuthorizePrivate(socketID, name)
 	case event.Encrypted:
 		return h.signer.AuthorizeEncrypted(socketID, name)
@@ -141,7 +145,7 @@ func (h *Handler) room(name string) (event.ChannelKind, string, error) {
 		return "", "", web.Forbidden("not a room's channel", err)
 	case kind == event.Public:
 		return "", "", web.Forbidden("public channels need no authorization", nil)
-	case !h.kinds[kind]:
+	case !h.channels.InUse(kind):
 		return "", "", web.Forbidden("this kind of channel is not in use", nil)
 	case !storable(room):
 		return "", "", forbidden()

@@ -12,7 +12,7 @@ import (
 
 // What may be signed, written independently of the code: a connection, and a
 // channel of a room.
-var signable = regexp.MustCompile(`^[0-9]+\.[0-9]+ (private|presence|private-encrypted)-room-[A-Za-z0-9_\-=@,.;]+$`)
+var signable = regexp.MustCompile(`^[0-9]+\.[0-9]+ (private|presence|private-encrypted|private-packed)-room-[A-Za-z0-9_\-=@,.;]+$`)
 
 // FuzzForm sends any body as a user who may read every room, and looks for
 // anything else being signed.
@@ -22,6 +22,7 @@ func FuzzForm(f *testing.F) {
 	f.Add(good + "&channel_name=presence-room-x")
 	f.Add(formOf(socket, `:user::{"id":"12345"}`))
 	f.Add(formOf(socket, "presence-room-x:{}"))
+	f.Add(formOf(socket, "private-packed-room-"+room))
 	f.Add(formOf("1.1:", "private-encrypted-room-=3A"))
 	f.Add("socket_id=1.1;channel_name=private-room-a")
 	f.Add("socket_id=%31.1&channel_name=private%2Droom-%3d3A")

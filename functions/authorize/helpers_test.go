@@ -37,7 +37,7 @@ const (
 
 var (
 	start    = time.Date(2026, 11, 22, 20, 0, 0, 0, time.UTC)
-	allKinds = []event.ChannelKind{event.Private, event.Presence, event.Encrypted, event.Public}
+	allKinds = []event.ChannelKind{event.Private, event.Presence, event.Encrypted, event.Public, event.Packed}
 )
 
 // members is Access out of a list of rooms; everybody is in all of them.

@@ -28,6 +28,8 @@ type Forward struct {
 	Limit      time.Duration // for all tries of one webhook
 	Observer   Observer
 	Log        *slog.Logger
+
+	PackedRooms []string // as in Config; a webhook is one row, and nothing is packed
 }
 
 // forwardBackoff paces the tries within one request.
@@ -121,6 +123,7 @@ func (f *Forward) try(ctx context.Context, call func() error) error {
 // batch makes the events of all changes, for every kind of channel.
 func (f *Forward) batch(changes []event.Change) ([]pusher.Event, error) {
 	var batch []pusher.Event
+	channels := event.NewChannels(f.Channels, f.PackedRooms)
 	for _, c := range changes {
 		e, ok, err := event.Translate(c, 0)
 		if err != nil {
@@ -129,7 +132,7 @@ func (f *Forward) batch(changes []event.Change) ([]pusher.Event, error) {
 		if !ok {
 			continue
 		}
-		for _, kind := range f.Channels {
+		for _, kind := range channels.Of(e.Room) {
 			channel, err := event.ChannelName(kind, e.Room)
 			if err != nil {
 				return nil, &web.Error{Status: http.StatusUnprocessableEntity, Field: "record." + f.RoomColumn, Reason: err.Error()}

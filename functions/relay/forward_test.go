@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -121,6 +122,25 @@ func TestCapturedWebhooksGoThroughUntouched(t *testing.T) {
 				t.Errorf("published %s to %s", all[0].Name, all[0].Channel)
 			}
 		})
+	}
+}
+
+// Without a database rows do not wait together: on packed channels they travel as
+// themselves, where a room has one.
+func TestForwardNeverPacks(t *testing.T) {
+	f := newForwarder(t)
+	f.forward.Channels, f.forward.PackedRooms = []event.ChannelKind{event.Private, event.Packed}, []string{"hot"}
+	body := hook("UPDATE", `{"id":1,"room_id":"cold"}`, `{"id":1,"room_id":"hot"}`) // gone there, new here
+	if w := f.post(body, hookSecret, "application/json"); w.Code != http.StatusAccepted {
+		t.Fatalf("answered %d: %s", w.Code, w.Body)
+	}
+	var got []string
+	for _, a := range f.pusher.Events() {
+		got = append(got, a.Channel+" "+a.Name)
+	}
+	want := []string{"private-room-hot message-deleted", "private-packed-room-hot message-deleted", "private-room-cold new-message"}
+	if !slices.Equal(got, want) {
+		t.Errorf("published %q, want %q", got, want)
 	}
 }
 

@@ -77,11 +77,11 @@ func (l *lane) expired() bool {
 }
 
 // take builds the next batch: rows of the first room that is not waiting, then of
-// the next, until ten events are together. A room that failed travels alone, so
-// that it fails alone.
+// the next, until ten events are together; a pack is one. A room that failed travels
+// alone, so that it fails alone.
 func (l *lane) take() []item {
 	l.items = l.items[:0]
-	size := 0
+	var call tally
 	for i := l.first; i < len(l.rooms); i++ {
 		p := &l.progress[i]
 		if p.next == len(l.rooms[i].Rows) || p.over {
@@ -90,16 +90,18 @@ func (l *lane) take() []item {
 			}
 			continue
 		}
-		if !p.trouble.over() || (p.trouble.step > 0 && size > 0) {
+		if !p.trouble.over() || (p.trouble.step > 0 && call.events > 0) {
 			continue
 		}
 		for _, row := range l.rooms[i].Rows[p.next:] {
 			it := l.translate(i, row)
-			if size+len(it.events) > pusher.MaxBatch {
+			if !call.add(&it) {
 				return l.items
 			}
-			size += len(it.events)
 			l.items = append(l.items, it)
+			if it.reject != nil {
+				return l.items // what is behind it travels when it is parked
+			}
 		}
 		if p.trouble.step > 0 {
 			return l.items
@@ -164,10 +166,7 @@ func (l *lane) send(ctx context.Context, batch []item) bool {
 
 // publish sends the events of a batch in one call that ends with the lease.
 func (l *lane) publish(ctx context.Context, batch []item) error {
-	l.events = l.events[:0]
-	for i := range batch {
-		l.events = append(l.events, batch[i].events...)
-	}
+	l.events = appendEvents(l.events[:0], batch)
 	if len(l.events) == 0 {
 		return nil
 	}

@@ -45,6 +45,8 @@ type item struct {
 	seq    int64
 	age    time.Duration // between its writing and its arrival here
 	events []pusher.Event
+	packed int   // index of the one that may share a pack; -1: none may
+	joins  bool  // it does: with that of the item before it
 	reject error // why it can never be sent, if that is known before trying
 	left   bool  // a user left the room, and is to be cut off afterwards
 }
@@ -52,17 +54,20 @@ type item struct {
 // translate makes the item of a row. Rows that are missing, or that browsers are
 // not told of, become items without events: their seq is passed over.
 func (r *Relay) translate(room int, row outbox.Row) item {
-	it := item{room: room, seq: row.Seq, age: row.Age}
+	it := item{room: room, seq: row.Seq, age: row.Age, packed: -1}
 	if row.Missing {
 		return it
 	}
 	it.left = departs(row.Change)
-	it.events, it.reject = Events(row.Change, r.Channels, r.limit)
+	kinds := r.channels.Of(row.Change.Room)
+	if it.events, it.reject = Events(row.Change, kinds, r.limit); len(it.events) > 0 {
+		it.packed = slices.Index(kinds, event.Packed)
+	}
 	return it
 }
 
 // Events makes what is published of a change: one event for each kind of channel of
-// its room, or none when browsers are not told of it. limit is [DataLimit] of the
+// its room, in the order of kinds, or none when browsers are not told of it. limit is [DataLimit] of the
 // kinds. It is pure: a repeat is the same to the byte, whoever sends it. An error
 // means that it can never be sent.
 func Events(c event.Change, kinds []event.ChannelKind, limit int) ([]pusher.Event, error) {

@@ -14,8 +14,8 @@ type Observer interface {
 	Bell()                                                        // somebody rang
 	Woke()                                                        // the loop left its sleep
 	Claimed(rows int, took time.Duration)                         // a claim was answered
-	Published(events int, took time.Duration, class pusher.Class) // a call to Pusher was answered
-	Delivered(sinceWritten time.Duration)                         // Pusher accepted a row's events
+	Published(events int, took time.Duration, class pusher.Class) // a call to Pusher was answered; a pack is one event
+	Delivered(sinceWritten time.Duration)                         // Pusher accepted a row, alone or in a pack
 	Parked(reason string)                                         // an event was given up; reason is one of few words
 	Paused(class pusher.Class)                                    // Pusher is in trouble
 	LeaseLost()                                                   // another relay took a room over

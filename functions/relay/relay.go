@@ -8,8 +8,10 @@
 // One room is in one lane at a time and a lane sends one batch at a time, so a
 // room's events are accepted in order; lanes run side by side. Whatever fails,
 // rows go back to the database and are claimed again: an event can be sent twice
-// with the same seq, never skipped. The loop polls for a while after the last
-// row, then lets its awake lease lapse and sleeps until the next bell.
+// with the same seq, never skipped. In packed channels (event.Pack) rows that wait
+// together share an event; in a repeat others may share it. The loop polls for a
+// while after the last row, then lets its awake lease lapse and sleeps until the
+// next bell.
 //
 // Without a database there is only [Forward], which publishes the webhook's own
 // row and promises less.
@@ -65,6 +67,10 @@ type Config struct {
 	Observer  Observer
 	Log       *slog.Logger
 
+	// PackedRooms are the rooms that have event.Packed, if that is among Channels; empty:
+	// all. See event.NewChannels for what the other rooms have.
+	PackedRooms []string
+
 	Lanes      int           // batches under way at once; 32
 	Claim      outbox.Limits // 4000 rows, 250 of a room, for 15 s
 	AwakeLease time.Duration // how far ahead the awake lease is kept; 4 s
@@ -99,6 +105,8 @@ func (c *Config) setDefaults() {
 // with [Relay.Ring].
 type Relay struct {
 	Config
+	channels event.Channels
+
 	limit  int // bytes of data that fit all of Channels
 	bell   chan struct{}
 	nudge  chan struct{}
@@ -123,6 +131,7 @@ func New(c Config) *Relay {
 		health:  newHealth(c.Log, c.Observer),
 		stopped: make(chan struct{}),
 	}
+	r.channels = event.NewChannels(c.Channels, c.PackedRooms)
 	r.leaving, r.leave = context.WithCancel(context.Background())
 	return r
 }

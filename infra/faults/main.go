@@ -1,7 +1,7 @@
 // Command faults breaks Roomcast in every way the design names, on this machine
 // and against real processes, and counts what became of the messages.
 //
-//	go run ./infra/faults [-short] [-seed N] [-only name] [-markdown] [-v]
+//	go run ./infra/faults [-short] [-seed N] [-only name] [-markdown] [-packed] [-v]
 //
 // It runs a real Postgres, two relays (the function's own binary), the Pusher
 // emulator, what stands in for pg_net and pg_cron, and writers that keep a ledger
@@ -39,6 +39,7 @@ type options struct {
 	seed     uint64
 	only     string
 	markdown bool
+	packed   bool
 	verbose  bool
 	timing   timing
 }
@@ -62,6 +63,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	flags.Uint64Var(&o.seed, "seed", uint64(time.Now().UnixNano()), "of all that is random")
 	flags.StringVar(&o.only, "only", "", "only the faults whose name contains this")
 	flags.BoolVar(&o.markdown, "markdown", false, "print the table as Markdown")
+	flags.BoolVar(&o.packed, "packed", false, "rooms are heard by packed channels, whose larger packs the emulator refuses like poison")
 	flags.BoolVar(&o.verbose, "v", false, "show the logs of relays and Postgres")
 	if err := flags.Parse(args); err != nil {
 		return o, err

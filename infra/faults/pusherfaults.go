@@ -12,8 +12,12 @@ import (
 	"roomcast/shared/pusher/pushertest"
 )
 
-// publishing matches the relays' requests and nothing else.
-const publishing = "/apps/*/batch_events"
+// publishing matches the relays' requests and nothing else; anyChannel begins the
+// pattern of a room's channel, packed or not.
+const (
+	publishing = "/apps/*/batch_events"
+	anyChannel = "private-*room-"
+)
 
 // catchPublishing holds a request of one room up before Pusher looks at it, and says
 // which relay waits for the answer. A dead client's request is dropped; that of a
@@ -21,7 +25,7 @@ const publishing = "/apps/*/batch_events"
 func (s *scene) catchPublishing(ctx context.Context) (*relay, string, error) {
 	for range 100 {
 		room := s.room()
-		hold := s.pusher.Inject(pushertest.Fault{Path: publishing, Channel: "private-room-" + room, Delay: 2 * time.Second, Times: 1})
+		hold := s.pusher.Inject(pushertest.Fault{Path: publishing, Channel: anyChannel + room, Delay: 2 * time.Second, Times: 1})
 		err := s.until(ctx, "a request to hold up", func() bool { return hold.Hits() > 0 })
 		if err != nil {
 			return nil, "", err
@@ -137,7 +141,7 @@ func poison(ctx context.Context, s *scene) error {
 // sickRoom has Pusher fail on one room until everything else is through.
 func sickRoom(ctx context.Context, s *scene) error {
 	sick := s.room()
-	s.pusher.Inject(pushertest.Fault{Path: publishing, Channel: "private-room-" + sick, Status: http.StatusInternalServerError})
+	s.pusher.Inject(pushertest.Fault{Path: publishing, Channel: anyChannel + sick, Status: http.StatusInternalServerError})
 	if err := s.write(ctx, 1000); err != nil {
 		return err
 	}

@@ -127,10 +127,26 @@ func (s *stack) startPusher(context.Context) (err error) {
 	s.pusher.OnEvent(func(a pushertest.Accepted) {
 		l := s.listener.Load()
 		if _, room, err := event.ParseChannel(a.Channel); err == nil && l != nil {
-			l.accept(room, a.Data)
+			for _, data := range unpacked(a) {
+				l.accept(room, data)
+			}
 		}
 	})
 	return nil
+}
+
+// unpacked is the data of each event in what Pusher accepted. A pack that cannot be
+// read is handed on as it is, for the ledger to complain.
+func unpacked(a pushertest.Accepted) []string {
+	events, err := event.Unpack([]byte(a.Data))
+	if a.Name != event.Pack || err != nil {
+		return []string{a.Data}
+	}
+	out := make([]string, len(events))
+	for i, e := range events {
+		out[i] = string(e.Data)
+	}
+	return out
 }
 
 // startRelays builds the function and starts two of it.
@@ -167,8 +183,12 @@ func (s *stack) relayEnv() ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := s.pusher.Config()
+	c, kind := s.pusher.Config(), event.Private
+	if s.packed {
+		kind = event.Packed
+	}
 	return []string{
+		"ROOM_CHANNELS=" + string(kind),
 		"DATABASE_URL=" + databaseURL,
 		"PUSHER_HOST=" + c.Host, "PUSHER_TLS=false",
 		"PUSHER_APP_ID=" + c.AppID, "PUSHER_KEY=" + c.Key, "PUSHER_SECRET=" + c.Secret,

@@ -39,14 +39,25 @@ func ring(ctx context.Context, p *program) error {
 	return nil
 }
 
-// pace writes one message after each gap, and waits until all are accepted. Gaps
-// are kept whatever an insert takes, so that a slow moment is not hidden.
+// pace writes one message after each gap, and waits until all are accepted.
 func (l *lab) pace(ctx context.Context, db *database, gaps []time.Duration) ([]time.Duration, error) {
 	watch := newStopwatch(len(gaps))
 	hear := watch.hear
 	l.sink.hear.Store(&hear)
 	defer l.sink.hear.Store(nil)
 	all := l.sink.expect(len(gaps))
+	if err := db.writeAfter(ctx, gaps, watch, 20); err != nil {
+		return nil, err
+	}
+	if _, err := all(ctx); err != nil {
+		return nil, err
+	}
+	return watch.times(), nil
+}
+
+// writeAfter writes one message after each gap, in turns to so many rooms. Gaps are
+// kept whatever an insert takes, so that a slow moment is not hidden.
+func (db *database) writeAfter(ctx context.Context, gaps []time.Duration, watch *stopwatch, rooms int) error {
 	at := time.Now()
 	var writers errgroup.Group
 	writers.SetLimit(4) // of the pool's connections
@@ -55,23 +66,17 @@ func (l *lab) pace(ctx context.Context, db *database, gaps []time.Duration) ([]t
 		select {
 		case <-time.After(time.Until(at)):
 		case <-ctx.Done():
-			return nil, errors.Join(ctx.Err(), writers.Wait())
+			return errors.Join(ctx.Err(), writers.Wait())
 		}
 		writers.Go(func() error {
-			if err := db.insertOne(ctx, n%20, mark+strconv.Itoa(n)); err != nil {
+			if err := db.insertOne(ctx, n%rooms, mark+strconv.Itoa(n)); err != nil {
 				return err
 			}
 			watch.commit(n)
 			return nil
 		})
 	}
-	if err := writers.Wait(); err != nil {
-		return nil, err
-	}
-	if _, err := all(ctx); err != nil {
-		return nil, err
-	}
-	return watch.times(), nil
+	return writers.Wait()
 }
 
 // latency: from a commit acknowledged to its event accepted, relay awake.

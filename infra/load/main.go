@@ -58,6 +58,7 @@ func scenarios() []scenario {
 		{"counting", counting},
 		{"slow", slow},
 		{"hot", hotRoom},
+		{"packed", packed},
 		{"forward", forward},
 		{"authorize", authorization},
 		{"trigger", triggerCost},

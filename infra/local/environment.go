@@ -74,7 +74,7 @@ func (e *environment) function() []string {
 // own environment it takes what tunes the function without redirecting it.
 func (e *environment) ours() []string {
 	env := append(e.function(), "DATABASE_URL="+e.relayURL)
-	for _, name := range []string{"PATH", "HOME", "TMPDIR", "IDLE_EXIT", "LOG_LEVEL", "ROOM_CHANNELS", "PUSHER_ENCRYPTION_KEY"} {
+	for _, name := range []string{"PATH", "HOME", "TMPDIR", "IDLE_EXIT", "LOG_LEVEL", "ROOM_CHANNELS", "PACKED_ROOMS", "PUSHER_ENCRYPTION_KEY"} {
 		if value, found := os.LookupEnv(name); found {
 			env = append(env, name+"="+value)
 		} else if name == "LOG_LEVEL" {

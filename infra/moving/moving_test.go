@@ -18,6 +18,7 @@ import (
 
 	"roomcast/functions/parity"
 	"roomcast/shared/browser"
+	"roomcast/shared/event"
 	"roomcast/shared/outbox"
 	"roomcast/shared/outbox/outboxtest"
 	"roomcast/shared/outbox/outboxtest/pgcron"
@@ -121,6 +122,36 @@ func TestModes(t *testing.T) {
 	if modes < 6 {
 		t.Errorf("only %d modes", modes)
 	}
+}
+
+// Every ROOM_CHANNELS names kinds of channel that there are, and packing is told of.
+func TestChannels(t *testing.T) {
+	lines := regexp.MustCompile(`(?m)^\s*ROOM_CHANNELS=(\S+)$`).FindAllStringSubmatch(guideText(t), -1)
+	packed := 0
+	for _, m := range lines {
+		for name := range strings.SplitSeq(m[1], ",") {
+			kind, err := event.ParseChannelKind(name)
+			if err != nil {
+				t.Errorf("%s: %v", m[0], err)
+			}
+			if kind == event.Packed {
+				packed++
+			}
+		}
+	}
+	if packed < 2 {
+		t.Errorf("packed is turned on %d times, want beside private and in its place", packed)
+	}
+}
+
+// guideText is the whole of MOVING.md: the blocks of a list are indented.
+func guideText(t *testing.T) string {
+	t.Helper()
+	guide, err := os.ReadFile("../MOVING.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(guide)
 }
 
 // Every query of /parity is one it takes, and every parameter it takes is told.

@@ -208,7 +208,7 @@ func (d *doctor) checkEncryption(_ context.Context, f *findings) error {
 	const fresh = "make one with: openssl rand -base64 32"
 	kinds, err := d.kinds()
 	if err != nil {
-		f.fail("ROOM_CHANNELS is a list of private, presence, encrypted, public", "%s", short(err))
+		f.fail("ROOM_CHANNELS is a list of private, presence, encrypted, public, packed", "%s", short(err))
 		return nil
 	}
 	key, err := base64.StdEncoding.DecodeString(d.PusherEncryptionKey)

@@ -29,7 +29,7 @@ func (p *patient) environ() []string {
 		"OWNER_DATABASE_URL=" + p.OwnerURL, "DATABASE_URL=" + p.DatabaseURL, "WEBHOOK_SECRET=" + strings.Join(p.WebhookSecrets, ","),
 		"PUSHER_APP_ID=" + p.PusherAppID, "PUSHER_KEY=" + p.PusherKey, "PUSHER_SECRET=" + p.PusherSecret,
 		"PUSHER_HOST=" + p.PusherHost, "PUSHER_TLS=false", "SUPABASE_URL=" + p.SupabaseURL,
-		"ROOM_CHANNELS=" + strings.Join(p.RoomChannels, ","), "ALLOWED_ORIGINS=" + strings.Join(p.AllowedOrigins, ","),
+		"ROOM_CHANNELS=" + strings.Join(p.RoomChannels, ","), "PACKED_ROOMS=" + strings.Join(p.PackedRooms, ","), "ALLOWED_ORIGINS=" + strings.Join(p.AllowedOrigins, ","),
 	}
 }
 
@@ -382,6 +382,25 @@ func TestRedriveFindsTheGuilty(t *testing.T) {
 	}
 	if n := len(p.pusher.Events()); n != 8 {
 		t.Errorf("%d events for two channels, want 8", n)
+	}
+}
+
+// Each room is sent again, and shown, on the channels it has.
+func TestRedrivePackedRooms(t *testing.T) {
+	p := newPatient(t)
+	p.RoomChannels, p.PackedRooms = []string{"packed"}, []string{roomA}
+	for room, channel := range map[string]string{roomA: "private-packed-room-" + roomA, roomB: "private-room-" + roomB} {
+		p.write(room, 2)
+		p.ack(p.claim("relay-1")[room], 2, 0)
+		before := len(p.pusher.Events())
+		p.want(exitOK, "sent 2 of 2 events again, under their seq", "redrive", room, "1", "2")
+		sent := p.pusher.Events()[before:]
+		if len(sent) != 2 || sent[0].Channel != channel || sent[1].Channel != channel || sent[0].Name != event.NewMessage {
+			t.Errorf("room %s is sent again as %+v", room, sent)
+		}
+		if _, out, _ := p.ops("inspect", room); !strings.Contains(out, " "+channel+"\n") {
+			t.Errorf("inspect does not show %s:\n%s", channel, out)
+		}
 	}
 }
 

@@ -72,8 +72,8 @@ func inspect(ctx context.Context, c *call, op outbox.Operator, id string) (int, 
 
 func drawRoom(c *call, room outbox.RoomState, awake bool) {
 	c.out.field("room", "%s", c.out.bold(room.Room))
-	if kinds, err := c.kinds(); err == nil {
-		for _, kind := range kinds {
+	if channels, err := c.channels(); err == nil {
+		for _, kind := range channels.Of(room.Room) {
 			name, err := event.ChannelName(kind, room.Room)
 			if err != nil {
 				name = c.out.bad("no channel: " + err.Error())

@@ -21,6 +21,8 @@ import (
 // time before the one ahead of it. roomcast.js drops what it has seen or fetched
 // already; a handler without it shows a repeat twice, as it would any other.
 //
+// Rows are not packed: there are few of them, and any event may travel as itself.
+//
 // The data are the row's as it is today: a message that was deleted meanwhile goes
 // out as its deletion. What Pusher takes is no longer parked.
 
@@ -49,7 +51,7 @@ type redrive struct {
 	*call
 	op     outbox.Operator
 	dry    bool
-	kinds  []event.ChannelKind
+	kinds  event.Channels
 	client *pusher.Client
 	done   redriven
 }
@@ -125,7 +127,7 @@ func (r *redrive) run(ctx context.Context, rows []outbox.Sent) (code int, err er
 		}
 		return exitWarning, r.out.encode(r.done)
 	}
-	if r.kinds, err = r.settings.kinds(); err != nil {
+	if r.kinds, err = r.settings.channels(); err != nil {
 		return exitFailed, err
 	}
 	if !r.dry {
@@ -182,9 +184,9 @@ func (r *redrive) sendAll(ctx context.Context, rows []outbox.Sent) error {
 // rows are dealt with.
 func (r *redrive) sendSome(ctx context.Context, rows []outbox.Sent) (int, error) {
 	var batch []pusher.Event
-	n := 0
+	n, kinds := 0, r.kinds.Of(rows[0].Change.Room)
 	for n < len(rows) && rows[n].Change.Room == rows[0].Change.Room {
-		events, err := relay.Events(rows[n].Change, r.kinds, relay.DataLimit(r.kinds))
+		events, err := relay.Events(rows[n].Change, kinds, relay.DataLimit(kinds))
 		if err != nil && n == 0 {
 			r.refuse(rows[0], err)
 			return 1, nil

@@ -39,6 +39,7 @@ type settings struct {
 	JWTSecret   string `env:"SUPABASE_JWT_SECRET"`
 
 	RoomChannels   []string `env:"ROOM_CHANNELS" envDefault:"private"`
+	PackedRooms    []string `env:"PACKED_ROOMS"`
 	AllowedOrigins []string `env:"ALLOWED_ORIGINS"`
 }
 
@@ -50,7 +51,7 @@ func loadSettings(environ []string) (settings, error) {
 	if err := env.ParseWithOptions(&s, env.Options{Environment: env.ToMap(environ)}); err != nil {
 		return s, errSettings // it is the only variable that is not text
 	}
-	for _, list := range []*[]string{&s.WebhookSecrets, &s.RoomChannels, &s.AllowedOrigins} {
+	for _, list := range []*[]string{&s.WebhookSecrets, &s.RoomChannels, &s.PackedRooms, &s.AllowedOrigins} {
 		for i := range *list {
 			(*list)[i] = strings.TrimSpace((*list)[i])
 		}
@@ -95,7 +96,7 @@ func (s settings) pusher() (*pusher.Client, error) {
 	})
 }
 
-// kinds are the channels of every room.
+// kinds are the channels of rooms; see channels for which room has which.
 func (s settings) kinds() ([]event.ChannelKind, error) {
 	var kinds []event.ChannelKind
 	for _, name := range s.RoomChannels {
@@ -108,4 +109,10 @@ func (s settings) kinds() ([]event.ChannelKind, error) {
 		}
 	}
 	return kinds, nil
+}
+
+// channels says which of them a room has.
+func (s settings) channels() (event.Channels, error) {
+	kinds, err := s.kinds()
+	return event.NewChannels(kinds, s.PackedRooms), err
 }

@@ -81,7 +81,7 @@ func askSettings(ctx context.Context, a *asker, db *database, want *wanted) erro
 
 // unasked are settings that few need: written if they are known.
 func unasked() []string {
-	return []string{"PUSHER_HOST", "PUSHER_TLS", "PUSHER_ENCRYPTION_KEY", "SUPABASE_JWT_SECRET", "SUPABASE_KEY", "ROOM_CHANNELS"}
+	return []string{"PUSHER_HOST", "PUSHER_TLS", "PUSHER_ENCRYPTION_KEY", "SUPABASE_JWT_SECRET", "SUPABASE_KEY", "ROOM_CHANNELS", "PACKED_ROOMS"}
 }
 
 func (w *wanted) keep(name, value string) {

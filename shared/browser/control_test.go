@@ -32,6 +32,7 @@ type order struct {
 	// next one; and the seed that decides.
 	Lose, Repeat, Swap float64
 	Seed               uint64
+	Pack               int    // in packed channels: 1 to so many events travel together, as the seed decides
 	Only               string // "pusher" or "supabase": the other side loses all
 
 	On    bool
@@ -42,7 +43,7 @@ type order struct {
 	Reset bool
 }
 
-// parcel is an event on its way to Pusher.
+// parcel is an event on its way to Pusher, or a pack of them.
 type parcel struct {
 	event event.Event
 	times int  // 0: lost
@@ -150,6 +151,8 @@ func (w *world) room(id string) *room {
 func (w *world) commit(o order) (any, error) {
 	r := w.room(o.Room)
 	random := rand.New(rand.NewPCG(o.Seed, 1))
+	var waiting []event.Event // of the pack that is not full yet
+	full := 1
 	tick := time.NewTicker(max(1, time.Duration(o.Every)*time.Millisecond))
 	defer tick.Stop()
 	for range max(1, o.N) {
@@ -162,20 +165,38 @@ func (w *world) commit(o order) (any, error) {
 			if err != nil {
 				return nil, err
 			}
-			p := parcel{event: e, times: 1, swap: random.Float64() < o.Swap}
-			if random.Float64() < o.Repeat {
-				p.times = 2
+			if waiting = append(waiting, e); len(waiting) >= full {
+				r.lane <- o.parcel(random, waiting)
+				waiting, full = nil, 1+random.IntN(max(1, o.Pack))
 			}
-			if random.Float64() < o.Lose || o.Only == "supabase" {
-				p.times = 0
-			}
-			r.lane <- p
 		}
 		if o.Every > 0 {
 			<-tick.C
 		}
 	}
+	if len(waiting) > 0 {
+		r.lane <- o.parcel(random, waiting)
+	}
 	return nil, nil
+}
+
+// parcel lets the seed decide what becomes of events that travel together.
+func (o order) parcel(random *rand.Rand, events []event.Event) parcel {
+	p := parcel{event: events[0], times: 1, swap: random.Float64() < o.Swap}
+	if len(events) > 1 {
+		var pack []byte
+		for _, e := range events {
+			pack = event.AppendPack(pack, e.Name, e.Data)
+		}
+		p.event = event.Event{Name: event.Pack, Room: events[0].Room, Data: pack}
+	}
+	if random.Float64() < o.Repeat {
+		p.times = 2
+	}
+	if random.Float64() < o.Lose || o.Only == "supabase" {
+		p.times = 0
+	}
+	return p
 }
 
 // write adds one row to the room's log, as the trigger and the numbering do.
@@ -234,8 +255,10 @@ func (w *world) deliver(r *room) {
 
 func (w *world) send(p parcel) {
 	kind := event.Private
-	if strings.HasPrefix(p.event.Room, string(event.Presence)) {
-		kind = event.Presence
+	for _, other := range []event.ChannelKind{event.Presence, event.Packed} {
+		if strings.HasPrefix(p.event.Room, string(other)) {
+			kind = other
+		}
 	}
 	name, err := event.ChannelName(kind, p.event.Room)
 	if err != nil {

@@ -27,8 +27,12 @@
 /** Which way messages come: before, during and after the move. */
 export type Mode = 'supabase' | 'both' | 'pusher'
 
-/** The kinds of channel a room has; see ROOM_CHANNELS. */
-export type ChannelKind = 'private' | 'presence' | 'encrypted' | 'public'
+/**
+ * The kinds of channel a room has; see ROOM_CHANNELS. In 'packed' ones events that
+ * waited together come together, which is fewer of Pusher's messages; a room hands
+ * them to the app one by one, like all others.
+ */
+export type ChannelKind = 'private' | 'presence' | 'encrypted' | 'public' | 'packed'
 
 /** A number's place in its room; in every event's `roomcast`. */
 export interface Position {
@@ -107,7 +111,7 @@ export interface Options {
   mode?: Mode
   /** The user's access token, in place of supabase's; renew asks for a newer one than the last. */
   token?: (renew?: boolean) => Promise<string | undefined>
-  /** Default 'private'. */
+  /** The kind of channel that rooms are heard by. Default 'private'. */
   channel?: ChannelKind
   /** The messages' table, for Realtime. Defaults 'public', 'messages', 'room_id'. */
   schema?: string
@@ -127,9 +131,10 @@ export interface Roomcast {
    * event, or a seq): the room brings what came since. Without it the room starts where
    * it is when the function answers, so load the table when it is `live`, not before, and
    * key what is shown by the row's id: then nothing falls between the two, and what both
-   * bring is there once. Joining a room twice gives two independent rooms.
+   * bring is there once. `channel` is this room's kind, in place of the option's.
+   * Joining a room twice gives two independent rooms.
    */
-  join(room: string | number, options?: { after?: number | Position | Row }): Room
+  join(room: string | number, options?: { after?: number | Position | Row; channel?: ChannelKind }): Room
   /** Another mode from now on, for all rooms; undefined: the function's choice. Nothing is lost or repeated by this. */
   setMode(mode?: Mode): void
   /** Leaves all rooms and lets go of pusher, which stays connected. */

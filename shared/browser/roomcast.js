@@ -7,7 +7,7 @@
 
 const OPS = { INSERT: 'new-message', UPDATE: 'message-updated', DELETE: 'message-deleted' }
 const OURS = /^(new-message|message-|user-)/ // not client-: those are anybody's
-const PREFIX = { private: 'private-room-', presence: 'presence-room-', encrypted: 'private-encrypted-room-', public: 'room-' }
+const PREFIX = { private: 'private-room-', presence: 'presence-room-', encrypted: 'private-encrypted-room-', public: 'room-', packed: 'private-packed-room-' }
 const GAP = 120 // ms until a gap is fetched
 const PATIENCE = 2000 // ms a Supabase event waits for its place
 const LONGEST = 30000 // ms between two tries
@@ -119,8 +119,8 @@ export function createRoomcast(options) {
 
   const signedOut = () => auth && user === null
   return {
-    join(id, { after } = {}) {
-      const room = createRoom({ options, rooms, users, call, modeOf, signedOut }, String(id), after)
+    join(id, { after, channel } = {}) {
+      const room = createRoom({ options, rooms, users, call, modeOf, signedOut }, String(id), after, channel)
       rooms.add(room)
       replan().then(room.use)
       return room.handle
@@ -141,9 +141,9 @@ export function createRoomcast(options) {
   }
 }
 
-function createRoom({ options, rooms, users, call, modeOf, signedOut }, id, after) {
+function createRoom({ options, rooms, users, call, modeOf, signedOut }, id, after, kind) {
   const { pusher, supabase, schema = 'public', table = 'messages', roomColumn = 'room_id', key = (row) => row.id, settle = 20000, onSeen } = options
-  const channel = channelName(options.channel ?? 'private', id)
+  const channel = channelName(kind ?? options.channel ?? 'private', id)
   after = after?.roomcast ?? after
   const held = new Map(), handlers = new Set(), timers = {}, seen = []
   const pending = [] // Supabase's events that have no place yet
@@ -329,6 +329,7 @@ function createRoom({ options, rooms, users, call, modeOf, signedOut }, id, afte
     users[channel] = (users[channel] ?? +!!pusher.channel(channel)) + 1 // the app may be one
     const source = pusher.subscribe(channel)
     const heard = (name, data) => {
+      if (name === 'packed') data.forEach((e) => heard(...e))
       if (OURS.test(name)) hear(name, data)
       if (name === 'pusher:subscription_succeeded') live()
       if (name === 'pusher:subscription_error') refused(data)

@@ -18,13 +18,14 @@ const (
 	Presence  ChannelKind = "presence"  // members only, who see each other
 	Encrypted ChannelKind = "encrypted" // members only, opaque to Pusher
 	Public    ChannelKind = "public"    // anybody; for old clients during the move
+	Packed    ChannelKind = "packed"    // members only, who can read a [Pack]
 )
 
 // MaxChannelName is the longest channel name Pusher takes, in bytes.
 const MaxChannelName = 164
 
 var (
-	// ErrChannelKind is returned for a kind that is none of the four.
+	// ErrChannelKind is returned for a kind that is none of these.
 	ErrChannelKind = errors.New("unknown channel kind")
 	// ErrRoom is returned for a room id that no channel can carry: the empty
 	// one, and one whose channel name would pass [MaxChannelName].
@@ -44,6 +45,8 @@ func (k ChannelKind) prefix() (string, bool) {
 		return "private-encrypted-room-", true
 	case Public:
 		return "room-", true
+	case Packed:
+		return "private-packed-room-", true
 	}
 	return "", false
 }
@@ -52,7 +55,7 @@ func (k ChannelKind) prefix() (string, bool) {
 func ParseChannelKind(s string) (ChannelKind, error) {
 	k := ChannelKind(s)
 	if _, ok := k.prefix(); !ok {
-		return "", fmt.Errorf("%w: %q (want private, presence, encrypted or public)", ErrChannelKind, s)
+		return "", fmt.Errorf("%w: %q (want private, presence, encrypted, public or packed)", ErrChannelKind, s)
 	}
 	return k, nil
 }
@@ -86,7 +89,7 @@ func ParseChannel(name string) (ChannelKind, string, error) {
 	if len(name) > MaxChannelName {
 		return "", "", fmt.Errorf("%w: %d bytes", ErrChannelName, len(name))
 	}
-	for _, kind := range []ChannelKind{Private, Presence, Encrypted, Public} {
+	for _, kind := range []ChannelKind{Private, Presence, Encrypted, Public, Packed} {
 		prefix, _ := kind.prefix()
 		escaped, ok := strings.CutPrefix(name, prefix)
 		if !ok {

@@ -9,6 +9,8 @@ const rooms = createRoomcast({ pusher, supabase, url, onSeen: sendReceipts({ url
 createRoomcast({ pusher, url, onSeen: (s: Sighting) => s.event.data?.roomcast?.seq })
 const room = rooms.join('lobby', { after: 42 })
 rooms.join(7, { after: { seq: 1, epoch: 'k3f9' } })
+rooms.join('lobby', { channel: 'packed' })
+createRoomcast({ pusher, url, channel: 'packed' })
 const off: () => void = room.on('new-message', (m) => m.roomcast?.seq)
 room.on('live', () => {})
 room.on('reset', ({ reason }) => reason === 'epoch')
@@ -20,6 +22,8 @@ channelName('private', room.id)
 
 // @ts-expect-error: no such mode
 rooms.setMode('fax')
+// @ts-expect-error: no such channel
+rooms.join('lobby', { channel: 'fax' })
 // @ts-expect-error: no such event
 room.on('new-fax', () => {})
 // @ts-expect-error: the url is needed
