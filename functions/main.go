@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"os"
 	"strings"
 	"time"
@@ -73,7 +74,8 @@ func run(ctx context.Context, environ []string, logTo io.Writer) error {
 	}
 	if parts.relay != nil && !parts.freezes {
 		rt.Worker = parts.relay
-		go parts.relay.Run(ctx) // Drain waits for it
+		// Not before the port is open: whoever started us waits for that.
+		rt.Ready = func(_, _ net.Addr) { go parts.relay.Run(ctx) } // Drain waits for it
 	}
 	return runtime.Run(ctx, rt, parts.routes())
 }
