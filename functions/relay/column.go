@@ -1,0 +1,68 @@
+package relay
+
+import (
+	"bytes"
+	"encoding/json"
+	"net/http"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"roomcast/shared/event"
+	"roomcast/shared/web"
+)
+
+// column reads one column of a record as the text Postgres would make of it. It
+// reports false for null, and a 422 that names the field when there is no such
+// column or it is no scalar.
+func column(record json.RawMessage, field, name string) (text string, known bool, err error) {
+	raw, err := member(record, name)
+	if err != nil {
+		return "", false, web.BadRequest(field, "is not a JSON object")
+	}
+	fault := &web.Error{Status: http.StatusUnprocessableEntity, Field: field + "." + name, Reason: "is missing: a row without a room has no channel"}
+	switch {
+	case raw == nil:
+		return "", false, fault
+	case absent(raw):
+		return "", false, nil
+	case raw[0] == '"':
+		if err := json.Unmarshal(raw, &text); err != nil {
+			return "", false, web.BadRequest(field+"."+name, "is not a text")
+		}
+		return text, true, nil
+	case raw[0] == '{' || raw[0] == '[':
+		fault.Reason = "must be a text or a number"
+		return "", false, fault
+	}
+	return string(raw), true, nil
+}
+
+// member returns the value of an object's member, nil if there is none; of several
+// with one name the last counts. It passes over the others in one reading: a map of
+// them all cost more than the rest of a webhook's translation.
+func member(object json.RawMessage, name string) (value json.RawMessage, err error) {
+	// As lenient as encoding/json, which has read this record before.
+	dec := jsontext.NewDecoder(bytes.NewBuffer(object), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
+	if begin, err := dec.ReadToken(); err != nil || begin.Kind() != '{' {
+		return nil, event.ErrRecord
+	}
+	for dec.PeekKind() == '"' {
+		key, err := dec.ReadToken()
+		if err != nil {
+			return nil, err
+		}
+		if key.String() != name {
+			if err := dec.SkipValue(); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		found, err := dec.ReadValue()
+		if err != nil {
+			return nil, err
+		}
+		value = json.RawMessage(found.Clone())
+	}
+	_, err = dec.ReadToken() // the end, or why there is none
+	return value, err
+}
