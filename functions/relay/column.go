@@ -3,6 +3,7 @@ package relay
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"net/http"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -41,8 +42,7 @@ func column(record json.RawMessage, field, name string) (text string, known bool
 // with one name the last counts. It passes over the others in one reading: a map of
 // them all cost more than the rest of a webhook's translation.
 func member(object json.RawMessage, name string) (value json.RawMessage, err error) {
-	// As lenient as encoding/json, which has read this record before.
-	dec := jsontext.NewDecoder(bytes.NewBuffer(object), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
+	dec := lenientDecoder(object)
 	if begin, err := dec.ReadToken(); err != nil || begin.Kind() != '{' {
 		return nil, event.ErrRecord
 	}
@@ -57,12 +57,39 @@ func member(object json.RawMessage, name string) (value json.RawMessage, err err
 			}
 			continue
 		}
-		found, err := dec.ReadValue()
-		if err != nil {
+		if err := readRaw(dec, &value); err != nil {
 			return nil, err
 		}
-		value = json.RawMessage(found.Clone())
 	}
 	_, err = dec.ReadToken() // the end, or why there is none
 	return value, err
+}
+
+// errUnusual says that a body is not what Supabase sends.
+var errUnusual = errors.New("not a usual webhook")
+
+// lenientDecoder takes what encoding/json takes: names that come twice, and bytes that
+// are not UTF-8.
+func lenientDecoder(text []byte) *jsontext.Decoder {
+	return jsontext.NewDecoder(bytes.NewBuffer(text), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
+}
+
+// readRaw reads any value, byte for byte.
+func readRaw(dec *jsontext.Decoder, into *json.RawMessage) error {
+	value, err := dec.ReadValue()
+	*into = json.RawMessage(value.Clone()) // the decoder's own lasts until its next call
+	return err
+}
+
+// readText reads a value that must be a text.
+func readText(dec *jsontext.Decoder, into *string) error {
+	token, err := dec.ReadToken()
+	if err != nil {
+		return err
+	}
+	if token.Kind() != '"' {
+		return errUnusual
+	}
+	*into = token.String()
+	return nil
 }

@@ -3,6 +3,8 @@ package relay
 import (
 	"bytes"
 	"encoding/json"
+	"reflect"
+	"strings"
 	"testing"
 )
 
@@ -21,6 +23,36 @@ func TestMemberIsAsEncodingJSONReadsIt(t *testing.T) {
 			t.Errorf("%s: error %v, want %v", object, err, wrong)
 		} else if err == nil && !bytes.Equal(got, all["room_id"]) {
 			t.Errorf("%s: read %s, want %s", object, got, all["room_id"])
+		}
+	}
+}
+
+// What is taken for usual is what encoding/json reads out of the same body.
+func TestUsualWebhooksAreReadAsByEncodingJSON(t *testing.T) {
+	for body, want := range map[string]bool{
+		`{"type":"INSERT","table":"m","record":{"id":1},"schema":"public","old_record":null}`: true,
+		` {"type":"BELL"} `: true,
+		`{"table":"a","table":"b","record":[1],"record":{"x":"\ud800"}}`: true,
+		"{\"type\":\"\\u0041\xff\"}":                                     true,
+		`{}`:                                                             true,
+		`{"type":null}`:                                                  false,
+		`{"Type":"INSERT"}`:                                              false,
+		`{"type":1}`:                                                     false,
+		`{"type":"BELL","more":1}`:                                       false,
+		`{"type":"BELL"}{`:                                               false,
+		`{"type":"BELL"`:                                                 false,
+		`{"record":{"id":01}}`:                                           false,
+		`[]`:                                                             false,
+		``:                                                               false,
+		`{"record":` + strings.Repeat("[", 20_000): false,
+	} {
+		got, usual := readUsual([]byte(body))
+		if usual != want {
+			t.Errorf("%.40s: usual is %v, want %v", body, usual, want)
+		}
+		var hook Webhook
+		if err := json.Unmarshal([]byte(body), &hook); usual && (err != nil || !reflect.DeepEqual(got, hook)) {
+			t.Errorf("%.40s: read %+v, want %+v (%v)", body, got, hook, err)
 		}
 	}
 }

@@ -52,8 +52,11 @@ func (c *Client) send(ctx context.Context, op string, fn func(*gopusher.Client) 
 
 // under calls fn with an HTTP client bound to ctx and the timeout, and cleans its error.
 func (c *Client) under(ctx context.Context, op string, fn func(*http.Client) error) error {
-	ctx, cancel := context.WithTimeout(ctx, c.cfg.Timeout)
-	defer cancel()
+	if end, ok := ctx.Deadline(); !ok || time.Until(end) > c.cfg.Timeout {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, c.cfg.Timeout)
+		defer cancel()
+	}
 	err := fn(&http.Client{Transport: &roundTripper{ctx: ctx, op: op, client: c}})
 	if err == nil {
 		return nil
