@@ -13,6 +13,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"runtime/debug"
 	"strings"
 	"time"
 
@@ -29,11 +30,18 @@ import (
 )
 
 func main() {
+	debug.SetGCPercent(gcPercent)
 	if err := run(context.Background(), os.Environ(), os.Stderr); err != nil {
 		fmt.Fprintln(os.Stderr, "roomcast:", err)
 		os.Exit(1)
 	}
 }
+
+// gcPercent lets the heap grow by twice what lives before it is collected, where Go's
+// own 100 is for heaps larger than ours: of the 3 MB that live here a collection every
+// 4 MB took a tenth of a webhook's CPU. A drain's peak grows from 28 to 35 MB by it; of
+// the smallest machine, 256 MB, even the most requests it may have at once leave half.
+const gcPercent = 200
 
 // relayConns and frontConns bound the two pools: the hot loop needs two or three
 // connections, the rest answer browsers. Supabase's smaller plans allow 60 in all.
