@@ -39,8 +39,8 @@ func main() {
 
 // gcPercent lets the heap grow by twice what lives before it is collected, where Go's
 // own 100 is for heaps larger than ours: of the 3 MB that live here a collection every
-// 4 MB took a tenth of a webhook's CPU. A drain's peak grows from 28 to 35 MB by it; of
-// the smallest machine, 256 MB, even the most requests it may have at once leave half.
+// 4 MB took a tenth of a webhook's CPU. A drain's peak grows from 28 to 35 MB by it;
+// fly.toml admits 250 requests at once, so that what lives stays small beside 256 MB.
 const gcPercent = 200
 
 // relayConns and frontConns bound the two pools: the hot loop needs two or three
