@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
 
@@ -20,22 +21,34 @@ func column(record json.RawMessage, field, name string) (text string, known bool
 	if err != nil {
 		return "", false, web.BadRequest(field, "is not a JSON object")
 	}
-	fault := &web.Error{Status: http.StatusUnprocessableEntity, Field: field + "." + name, Reason: "is missing: a row without a room has no channel"}
+	fault := func(reason string) error {
+		return &web.Error{Status: http.StatusUnprocessableEntity, Field: field + "." + name, Reason: reason}
+	}
 	switch {
 	case raw == nil:
-		return "", false, fault
+		return "", false, fault("is missing: a row without a room has no channel")
 	case absent(raw):
 		return "", false, nil
 	case raw[0] == '"':
-		if err := json.Unmarshal(raw, &text); err != nil {
+		text, err = unquote(raw)
+		if err != nil {
 			return "", false, web.BadRequest(field+"."+name, "is not a text")
 		}
 		return text, true, nil
 	case raw[0] == '{' || raw[0] == '[':
-		fault.Reason = "must be a text or a number"
-		return "", false, fault
+		return "", false, fault("must be a text or a number")
 	}
 	return string(raw), true, nil
+}
+
+// unquote reads a JSON text. Ids have neither escapes nor faulty bytes, and need no copy
+// but their own.
+func unquote(raw json.RawMessage) (text string, err error) {
+	if inner := raw[1 : len(raw)-1]; bytes.IndexByte(inner, '\\') < 0 && utf8.Valid(inner) {
+		return string(inner), nil
+	}
+	err = json.Unmarshal(raw, &text)
+	return text, err
 }
 
 // member returns the value of an object's member, nil if there is none; of several

@@ -56,3 +56,17 @@ func TestUsualWebhooksAreReadAsByEncodingJSON(t *testing.T) {
 		}
 	}
 }
+
+// A column is the text that encoding/json reads, escapes and faulty bytes included.
+func TestColumnIsText(t *testing.T) {
+	for _, raw := range []string{`"a-b"`, `""`, `"\u00e9\"\\"`, "\"\xff\"", `"\ud800"`} {
+		var want string
+		if err := json.Unmarshal([]byte(raw), &want); err != nil {
+			t.Fatal(err)
+		}
+		got, known, err := column(json.RawMessage(`{"room_id":`+raw+`}`), "record", "room_id")
+		if got != want || !known || err != nil {
+			t.Errorf("%s: read %q, %v, %v, want %q", raw, got, known, err, want)
+		}
+	}
+}
