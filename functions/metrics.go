@@ -1,7 +1,7 @@
 package main
 
 import (
-	"fmt"
+	"strconv"
 	"time"
 
 	"roomcast/functions/authorize"
@@ -125,7 +125,7 @@ func (o *observations) watch(busy func() bool, look *backlogGauge) {
 }
 
 func (o *observations) request(route string, status int, took time.Duration) {
-	o.requests.Observe(took, route, fmt.Sprint(status))
+	o.requests.Observe(took, route, strconv.Itoa(status))
 }
 
 func (o *observations) authorized(result string) { o.authorizations.Add(1, result) }

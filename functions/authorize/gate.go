@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -156,9 +157,12 @@ func (g *Gate) Forget(userID string) {
 	g.memory.forget(userID, time.Now())
 }
 
-// work makes call after call until nothing is pending.
+// work makes call after call until nothing is pending. Requests that are ready to run
+// go before each of them, into the same call: in a storm that saves many calls with one
+// question, and where there are none it costs nothing.
 func (g *Gate) work() {
 	for {
+		runtime.Gosched()
 		batch := g.next()
 		if len(batch) == 0 {
 			return

@@ -203,30 +203,3 @@ func (f *Forward) sameRow(hook Webhook, keys []string) (bool, error) {
 	}
 	return bytes.Equal(was, is), nil
 }
-
-// column reads one column of a record as the text Postgres would make of it. It
-// reports false for null, and a 422 that names the field when there is no such
-// column or it is no scalar.
-func column(record json.RawMessage, field, name string) (text string, known bool, err error) {
-	var fields map[string]json.RawMessage
-	if err := json.Unmarshal(record, &fields); err != nil {
-		return "", false, web.BadRequest(field, "is not a JSON object")
-	}
-	raw, ok := fields[name]
-	fault := &web.Error{Status: http.StatusUnprocessableEntity, Field: field + "." + name, Reason: "is missing: a row without a room has no channel"}
-	switch {
-	case !ok:
-		return "", false, fault
-	case absent(raw):
-		return "", false, nil
-	case raw[0] == '"':
-		if err := json.Unmarshal(raw, &text); err != nil {
-			return "", false, web.BadRequest(field+"."+name, "is not a text")
-		}
-		return text, true, nil
-	case raw[0] == '{' || raw[0] == '[':
-		fault.Reason = "must be a text or a number"
-		return "", false, fault
-	}
-	return string(raw), true, nil
-}

@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
 )
 
 var (
@@ -29,7 +30,7 @@ const scriptAge = "public, max-age=300"
 type Script struct {
 	source  []byte
 	etag    string
-	gzipped []byte
+	gzipped func() []byte // compressed when first asked for
 }
 
 // NewScript prepares the answers to GET /roomcast.js.
@@ -38,13 +39,24 @@ func NewScript() *Script { return newScript(script) }
 // NewReceipts prepares the answers to GET /receipts.js.
 func NewReceipts() *Script { return newScript(receipts) }
 
+// newScript leaves the compressing to the first who asks for it: it takes longer than
+// all the rest of a start, which most often is a message's and not a page's.
 func newScript(source []byte) *Script {
 	sum := sha256.Sum256(source)
+	return &Script{
+		source:  source,
+		etag:    hex.EncodeToString(sum[:8]),
+		gzipped: sync.OnceValue(func() []byte { return compress(source) }),
+	}
+}
+
+// compress returns source as gzip writes it at its best.
+func compress(source []byte) []byte {
 	var b bytes.Buffer
 	z, _ := gzip.NewWriterLevel(&b, gzip.BestCompression) // the level is a valid one
 	_, _ = z.Write(source)                                // a buffer takes all
 	_ = z.Close()
-	return &Script{source: source, etag: hex.EncodeToString(sum[:8]), gzipped: b.Bytes()}
+	return b.Bytes()
 }
 
 // Serve answers with the module. Its error is always nil.
@@ -53,7 +65,7 @@ func (s *Script) Serve(w http.ResponseWriter, r *http.Request) error {
 	h.Add("Vary", "Accept-Encoding")
 	if takesGzip(r) {
 		// Another representation, so another tag (RFC 9110, section 8.8.3.3).
-		body, etag = s.gzipped, `"`+s.etag+`-gz"`
+		body, etag = s.gzipped(), `"`+s.etag+`-gz"`
 		h.Set("Content-Encoding", "gzip")
 	}
 	h.Set("Cache-Control", scriptAge)

@@ -45,9 +45,11 @@ func Compare(ctx context.Context, conn *pgx.Conn) (Drift, error) {
 	return d, err
 }
 
-// functionText finds a function's name and body, between dollar signs, as our own
-// files write them: the body is what Postgres keeps, to the byte, in pg_proc.prosrc.
-var functionText = regexp.MustCompile(`(?s)create (?:or replace )?function roomcast\.(\w+)\(.*?\bas \$\$(.*?)\$\$;?\n`)
+// functionText is a function's name and body, between dollar signs, as our own files
+// write them: the body is what Postgres keeps, to the byte, in pg_proc.prosrc. Like
+// those below it is compiled where it is used, by operators' commands only: a relay
+// that starts has no time for it.
+const functionText = `(?s)create (?:or replace )?function roomcast\.(\w+)\(.*?\bas \$\$(.*?)\$\$;?\n`
 
 // staleFunctions lists the functions of the re-applied files that the database does
 // not have in this form.
@@ -61,12 +63,13 @@ func staleFunctions(ctx context.Context, conn *pgx.Conn) (stale []string, err er
 	if err != nil {
 		return nil, fmt.Errorf("functions: %w", err)
 	}
+	functions := regexp.MustCompile(functionText)
 	for _, file := range reapplied() {
 		text, err := files.ReadFile("sql/" + file)
 		if err != nil {
 			return nil, fmt.Errorf("functions: %w", err)
 		}
-		for _, f := range functionText.FindAllStringSubmatch(string(text), -1) {
+		for _, f := range functions.FindAllStringSubmatch(string(text), -1) {
 			if !slices.Contains(have, f[1]+" "+f[2]) {
 				stale = append(stale, f[1])
 			}
@@ -75,15 +78,16 @@ func staleFunctions(ctx context.Context, conn *pgx.Conn) (stale []string, err er
 	return stale, nil
 }
 
-var (
-	grants  = regexp.MustCompile(`(?s)grant execute on function(.*?)to roomcast_relay`)
-	granted = regexp.MustCompile(`roomcast\.(\w+)\(`)
+const (
+	grantText   = `(?s)grant execute on function(.*?)to roomcast_relay`
+	grantedText = `roomcast\.(\w+)\(`
 )
 
 // RelayFunctions lists the functions that the relay's role may execute, as the
 // re-applied files grant them.
 func RelayFunctions() ([]string, error) {
 	var names []string
+	grants, granted := regexp.MustCompile(grantText), regexp.MustCompile(grantedText)
 	for _, file := range reapplied() {
 		text, err := files.ReadFile("sql/" + file)
 		if err != nil {

@@ -64,10 +64,11 @@ func (c Class) String() string {
 // Classify sorts an error of this package. What it does not know is TryLater: the only
 // class that neither gives up an event nor blames a setting.
 func Classify(err error) Class {
+	if err == nil {
+		return Accepted
+	}
 	var answer *Error
 	switch {
-	case err == nil:
-		return Accepted
 	case errors.As(err, &answer):
 		return classifyStatus(answer.Status)
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):

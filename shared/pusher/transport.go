@@ -35,6 +35,7 @@ func newTransport(conns int) *http.Transport {
 		IdleConnTimeout:        idleTimeout,
 		TLSHandshakeTimeout:    dialTimeout,
 		MaxResponseHeaderBytes: maxAnswer,
+		DisableCompression:     true, // answers are {} or a line, and what is unpacked would have to be bounded, too
 	}
 }
 
@@ -51,8 +52,11 @@ func (c *Client) send(ctx context.Context, op string, fn func(*gopusher.Client) 
 
 // under calls fn with an HTTP client bound to ctx and the timeout, and cleans its error.
 func (c *Client) under(ctx context.Context, op string, fn func(*http.Client) error) error {
-	ctx, cancel := context.WithTimeout(ctx, c.cfg.Timeout)
-	defer cancel()
+	if end, ok := ctx.Deadline(); !ok || time.Until(end) > c.cfg.Timeout {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, c.cfg.Timeout)
+		defer cancel()
+	}
 	err := fn(&http.Client{Transport: &roundTripper{ctx: ctx, op: op, client: c}})
 	if err == nil {
 		return nil
@@ -85,11 +89,13 @@ func (t *roundTripper) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	defer resp.Body.Close()
+	answer := io.LimitReader(resp.Body, maxAnswer)
 	// A body cut short changes nothing: the status is known.
-	body, _ := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
 	if resp.StatusCode/100 != 2 {
+		body, _ := io.ReadAll(answer)
 		return nil, t.client.answerError(t.op, resp, body, start)
 	}
+	_, _ = io.Copy(io.Discard, answer) // so that the connection can carry the next call
 	resp.Body = io.NopCloser(strings.NewReader("{}"))
 	resp.ContentLength = 2
 	return resp, nil

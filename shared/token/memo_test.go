@@ -1,12 +1,16 @@
 package token_test
 
 import (
+	"context"
 	"errors"
+	"net/http"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"roomcast/shared/token"
+	"roomcast/shared/token/tokentest"
 )
 
 // A good token is known for a moment, in which its key is not asked for again.
@@ -65,4 +69,34 @@ func TestKnownTokenIsKnownWhole(t *testing.T) {
 			t.Fatalf("changed at %d, it is accepted as %s", i, got.UserID)
 		}
 	}
+}
+
+// Of several with the same token the first is answered for all; if it hangs up while
+// the keys are being fetched, only it goes without an answer.
+func TestTheFirstHangsUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		signer := must(tokentest.ES256("ec-1"))(t)
+		jwk := must(signer.JWK())(t)
+		g := &gate{body: []byte(`{"keys":[` + string(jwk) + `]}`), asked: make(chan struct{}, 9), open: make(chan struct{}, 9)}
+		v := must(token.New(token.Config{SupabaseURL: project, HTTPClient: &http.Client{Transport: g}}))(t)
+		fetching := sign(t, signer, tokentest.Claims(project, user, time.Now()))
+		same := sign(t, signer, tokentest.Claims(project, user, time.Now()))
+		verify := func(ctx context.Context, compact string) chan error {
+			done := make(chan error, 1)
+			go func() { _, err := v.Verify(ctx, compact); done <- err }()
+			synctest.Wait()
+			return done
+		}
+		others := verify(t.Context(), fetching)
+		impatient, hangUp := context.WithCancel(t.Context())
+		first, second := verify(impatient, same), verify(t.Context(), same)
+		hangUp()
+		if err := <-first; !errors.Is(err, context.Canceled) {
+			t.Errorf("the first: %v", err)
+		}
+		g.open <- struct{}{}
+		if err := errors.Join(<-others, <-second); err != nil {
+			t.Errorf("those who waited: %v", err)
+		}
+	})
 }

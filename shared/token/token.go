@@ -23,6 +23,7 @@ import (
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
+	"golang.org/x/sync/singleflight"
 )
 
 // maxLength bounds a token in bytes. Supabase's are 1 to 2 kB; what grows them
@@ -53,6 +54,7 @@ type Verifier struct {
 	keys      *keySet // nil without a SupabaseURL
 	parser    *jwt.Parser
 	memo      memo
+	flights   singleflight.Group // tokens being verified, by fingerprint
 }
 
 // Verify returns the claims of a token in compact form, or an error matching
@@ -69,11 +71,19 @@ func (v *Verifier) Verify(ctx context.Context, token string) (Claims, error) {
 	if c, ok := v.memo.get(mark, now); ok && now.Before(c.Expires.Add(v.leeway)) {
 		return c, nil
 	}
-	c, err := v.verify(ctx, token)
-	if err == nil && len(token) <= memoLen {
-		v.memo.put(mark, c, now)
+	// A browser asks for all its rooms at the same moment: those behind the first one
+	// wait for its answer, which is theirs as well.
+	c, err, shared := v.flights.Do(string(mark[:]), func() (any, error) {
+		c, err := v.verify(ctx, token)
+		if err == nil && len(token) <= memoLen {
+			v.memo.put(mark, c, now)
+		}
+		return c, err
+	})
+	if shared && errors.Is(err, ErrKeysUnavailable) { // perhaps only to the first one, who hung up
+		return v.verify(ctx, token)
 	}
-	return c, err
+	return c.(Claims), err
 }
 
 // verify is Verify without what is remembered.

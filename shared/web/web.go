@@ -117,6 +117,9 @@ func (rt *route) finish(rec *recorder, r *http.Request, took time.Duration, repl
 	} else if rt.quiet {
 		return
 	}
+	if !rt.log.Enabled(r.Context(), level) {
+		return
+	}
 	attrs := []slog.Attr{
 		slog.String("method", r.Method[:min(len(r.Method), 16)]), slog.String("route", rt.name),
 		slog.Int("status", status), slog.Duration("took", took), slog.Int64("bytes", rec.bytes),
