@@ -14,9 +14,9 @@ import (
 // answers after awaitMost at the latest, so that we hear what else is to be done.
 const (
 	quickPoll = 4 * time.Millisecond
-	slowPoll  = 50 * time.Millisecond
+	slowPoll  = 100 * time.Millisecond
 	pollShare = 150 // a poll waits this part of the time since the last row
-	awaitMost = 200 * time.Millisecond
+	awaitMost = 400 * time.Millisecond
 )
 
 func pollAfter(quiet time.Duration) time.Duration {

@@ -119,39 +119,3 @@ func latencyResult(rate int, times []time.Duration) result {
 		met:     p50 <= 6*time.Millisecond && p99 <= 25*time.Millisecond,
 	}
 }
-
-// emptyPolling: what the relay's polls cost Postgres from a second after the last
-// message on.
-func emptyPolling(ctx context.Context, db *database, length time.Duration) (result, error) {
-	select {
-	case <-time.After(time.Second):
-	case <-ctx.Done():
-		return result{}, ctx.Err()
-	}
-	pids, err := db.relayBackends(ctx)
-	if err != nil {
-		return result{}, err
-	}
-	before, err := cpuTimes(pids)
-	if err != nil {
-		return result{}, err
-	}
-	start := time.Now()
-	select {
-	case <-time.After(length):
-	case <-ctx.Done():
-		return result{}, ctx.Err()
-	}
-	after, err := cpuTimes(pids)
-	if err != nil {
-		return result{}, err
-	}
-	share := float64(after-before) / float64(time.Since(start))
-	return result{
-		what:    "empty polling: CPU of the relay's Postgres backends",
-		reached: fmt.Sprintf("%.2f%% of a core", 100*share),
-		target:  "< 1% of a core",
-		met:     share < 0.01,
-		note:    fmt.Sprintf("Over %s, from a second after the last message on, while the relay still lingers; nanoseconds of /proc/<pid>/schedstat.", length),
-	}, nil
-}

@@ -348,14 +348,17 @@ $$;
 
 -- await_rows waits until a claim would find something, for as long as patience, looking
 -- every so often for new rows, and says whether it would. It leases nothing: whoever
--- asked may be gone by the time there is an answer. A look from in here costs less than
--- half of a claim that finds nothing, since no query is sent, read and planned; what
--- another relay numbers meanwhile is reported, too.
+-- asked may be gone by the time there is an answer. A look from in here costs a fraction
+-- of a claim that finds nothing, since no query is sent, read and planned, and nothing is
+-- read while no transaction has begun or ended. What another relay numbers meanwhile is
+-- reported, too.
 create or replace function roomcast.await_rows(patience interval, every interval) returns boolean
 language plpgsql volatile security definer set search_path = '' set enable_seqscan = off set jit = off set plan_cache_mode = force_generic_plan as $$
 declare
   deadline constant timestamptz := clock_timestamp() + $1;
   pause    constant double precision := greatest(extract(epoch from $2), 0.001);
+  saw      text := pg_current_snapshot()::text;   -- before each look: what ends during it is seen at the next
+  sees     text;
   c        roomcast.cursor;
 begin
   if roomcast.has_unnumbered()
@@ -365,6 +368,9 @@ begin
   select * into c from roomcast.cursor;
   while clock_timestamp() < deadline loop
     perform pg_sleep(pause);
+    sees := pg_current_snapshot()::text;
+    continue when sees = saw;
+    saw := sees;
     if exists (select from roomcast.outbox o where o.xid >= c.next_xid)
        or exists (select from roomcast.outbox o where o.xid = any (c.open_xids)) then
       return true;
