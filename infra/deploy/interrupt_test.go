@@ -101,6 +101,7 @@ func (w *world) killed(revision string, nth int) {
 	w.fly.Wait(w.t, fmt.Sprintf("request %d", nth), func() bool { return len(w.fly.Requests()) >= before+nth })
 	_ = cmd.Process.Kill()
 	err = cmd.Wait()
+	w.fly.Wait(w.t, "the last request to be done", w.fly.Quiet)
 	w.t.Logf("killed at %v: %v\n%s", w.fly.Requests()[before:], err, out.String())
 	if err == nil {
 		w.t.Errorf("the deploy was over before its request %d", nth)

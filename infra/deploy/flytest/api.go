@@ -65,8 +65,15 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, pattern string, h
 	if r.Method != http.MethodGet && !strings.HasSuffix(pattern, "/lease") {
 		s.mu.Lock()
 		s.requests = append(s.requests, r.Method+" "+r.URL.Path)
+		s.underWay++
 		s.announce()
 		s.mu.Unlock()
+		defer func() {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			s.underWay--
+			s.announce()
+		}()
 	}
 	if f := s.faulty(pattern); f != nil {
 		f.spoil(w, r, func(w http.ResponseWriter, r *http.Request) { h(r).write(w) })

@@ -42,6 +42,7 @@ type Server struct {
 	programs map[string]*program // by image
 	faults   []*fault
 	requests []string // "POST /v1/apps/…", in order
+	underWay int      // of these, not yet answered
 	stale    bool
 	hide     bool
 }
@@ -118,6 +119,14 @@ func (s *Server) Requests() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return append([]string(nil), s.requests...)
+}
+
+// Quiet reports whether every change that was asked for is done. A change goes on though
+// whoever asked for it is gone.
+func (s *Server) Quiet() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.underWay == 0
 }
 
 // Machine is one machine as it is now.
