@@ -13,14 +13,15 @@ import (
 // slower and slower. While nothing is under way the database does the looking, and
 // answers after awaitMost at the latest, so that we hear what else is to be done.
 const (
-	quickPoll = 4 * time.Millisecond
+	quickPoll = 3 * time.Millisecond
+	quickFor  = 700 * time.Millisecond // after the last row
 	slowPoll  = 100 * time.Millisecond
-	pollShare = 150 // a poll waits this part of the time since the last row
+	pollShare = 130 // later, a poll waits this part of the time since then longer
 	awaitMost = 400 * time.Millisecond
 )
 
 func pollAfter(quiet time.Duration) time.Duration {
-	return min(max(quiet/pollShare, quickPoll), slowPoll)
+	return min(quickPoll+max(0, quiet-quickFor)/pollShare, slowPoll)
 }
 
 // loop is one time of being awake. Only its own goroutine touches it; lanes
