@@ -159,12 +159,15 @@ func TestRestartPolicy(t *testing.T) {
 	if !s.visit("/") {
 		t.Error("a request does not wake the machine")
 	}
-	for range 3 { // one more than it may be restarted
-		s.Wait(t, "a start", func() bool { return s.get(id).State == "started" })
+	ends := func() []*fly.MachineEvent {
+		return slices.DeleteFunc(s.get(id).Events, func(e *fly.MachineEvent) bool { return e.Type != "exit" })
+	}
+	for n := range 3 { // one more than it may be restarted
+		s.Wait(t, "a start behind the last end", func() bool { return len(ends()) == 1+n && s.get(id).State == "started" })
 		s.visit("/exit/3")
 	}
 	s.reaches(id, "stopped")
-	exits := slices.DeleteFunc(s.get(id).Events, func(e *fly.MachineEvent) bool { return e.Type != "exit" })
+	exits := ends()
 	if len(exits) != 4 || exits[0].Request.ExitEvent.ExitCode != 3 || exits[0].Request.ExitEvent.Restarting || !exits[1].Request.ExitEvent.Restarting {
 		t.Errorf("%d exits, the last %+v", len(exits), exits[0].Request.ExitEvent)
 	}
