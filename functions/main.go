@@ -22,6 +22,7 @@ import (
 	"roomcast/functions/members"
 	"roomcast/functions/parity"
 	"roomcast/functions/relay"
+	"roomcast/shared/event"
 	"roomcast/shared/outbox"
 	"roomcast/shared/pusher"
 	"roomcast/shared/runtime"
@@ -204,7 +205,7 @@ func (p *parts) relayFrom(push *pusher.Client) {
 
 func (p *parts) forward(push *pusher.Client) {
 	p.bell.Forward = (&relay.Forward{
-		Publisher: push, Terminator: push, Channels: p.cfg.kinds, PackedRooms: p.cfg.PackedRooms, Observer: p.metrics, Log: p.log,
+		Publisher: push, Terminator: push, Channels: event.NewChannels(p.cfg.kinds, p.cfg.PackedRooms), Observer: p.metrics, Log: p.log,
 		Members: p.cfg.MembersTables, RoomColumn: "room_id", UserColumn: "user_id", Limit: forwardLimit,
 	}).Publish
 }

@@ -21,13 +21,7 @@ func TestEncryptedRoom(t *testing.T) {
 	const secret = "a secret among members"
 	s := newStack(t)
 	master := strings.Repeat("k", 32)
-	cfg := s.pusher.Config()
-	cfg.EncryptionKey = base64.StdEncoding.EncodeToString([]byte(master))
-	client, err := pusher.New(cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(client.CloseIdle)
+	client := s.client(func(c *pusher.Config) { c.EncryptionKey = base64.StdEncoding.EncodeToString([]byte(master)) })
 	s.pusher.Inject(pushertest.Fault{Status: 400, Times: 2}) // the batch, then the first of it alone
 
 	s.insert(roomA, secret+", refused") // parked

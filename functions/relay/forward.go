@@ -20,16 +20,14 @@ import (
 // lost, since pg_net never repeats one.
 type Forward struct {
 	Publisher  Publisher
-	Channels   []event.ChannelKind
-	Members    []string // tables of membership; every other one holds messages
+	Channels   event.Channels // of each room; a webhook is one row, and nothing is packed
+	Members    []string       // tables of membership; every other one holds messages
 	RoomColumn string
 	UserColumn string
 	Terminator Terminator    // ends the connections of who left a room; nil: nobody does
 	Limit      time.Duration // for all tries of one webhook
 	Observer   Observer
 	Log        *slog.Logger
-
-	PackedRooms []string // as in Config; a webhook is one row, and nothing is packed
 }
 
 // forwardBackoff paces the tries within one request.
@@ -123,7 +121,6 @@ func (f *Forward) try(ctx context.Context, call func() error) error {
 // batch makes the events of all changes, for every kind of channel.
 func (f *Forward) batch(changes []event.Change) ([]pusher.Event, error) {
 	var batch []pusher.Event
-	channels := event.NewChannels(f.Channels, f.PackedRooms)
 	for _, c := range changes {
 		e, ok, err := event.Translate(c, 0)
 		if err != nil {
@@ -132,7 +129,7 @@ func (f *Forward) batch(changes []event.Change) ([]pusher.Event, error) {
 		if !ok {
 			continue
 		}
-		for _, kind := range channels.Of(e.Room) {
+		for _, kind := range f.Channels.Of(e.Room) {
 			channel, err := event.ChannelName(kind, e.Room)
 			if err != nil {
 				return nil, &web.Error{Status: http.StatusUnprocessableEntity, Field: "record." + f.RoomColumn, Reason: err.Error()}

@@ -46,7 +46,7 @@ func newForwarder(t *testing.T) *forwarder {
 	f := &forwarder{T: t, pusher: server, logged: &bytes.Buffer{}}
 	log := slog.New(slog.NewJSONHandler(f.logged, nil))
 	forward := &Forward{
-		Publisher: client, Channels: []event.ChannelKind{event.Private}, Members: []string{"room_members", "room_participants"},
+		Publisher: client, Channels: event.NewChannels([]event.ChannelKind{event.Private}, nil), Members: []string{"room_members", "room_participants"},
 		RoomColumn: "room_id", UserColumn: "user_id", Limit: 3 * time.Second, Observer: Unobserved{}, Log: log,
 	}
 	f.forward = forward
@@ -129,7 +129,7 @@ func TestCapturedWebhooksGoThroughUntouched(t *testing.T) {
 // themselves, where a room has one.
 func TestForwardNeverPacks(t *testing.T) {
 	f := newForwarder(t)
-	f.forward.Channels, f.forward.PackedRooms = []event.ChannelKind{event.Private, event.Packed}, []string{"hot"}
+	f.forward.Channels = event.NewChannels([]event.ChannelKind{event.Private, event.Packed}, []string{"hot"})
 	body := hook("UPDATE", `{"id":1,"room_id":"cold"}`, `{"id":1,"room_id":"hot"}`) // gone there, new here
 	if w := f.post(body, hookSecret, "application/json"); w.Code != http.StatusAccepted {
 		t.Fatalf("answered %d: %s", w.Code, w.Body)
@@ -294,7 +294,7 @@ func FuzzWebhook(f *testing.F) {
 		}
 		f.Add(c.Body)
 	}
-	forward := &Forward{Channels: []event.ChannelKind{event.Private}, RoomColumn: "room_id", UserColumn: "user_id",
+	forward := &Forward{Channels: event.NewChannels([]event.ChannelKind{event.Private}, nil), RoomColumn: "room_id", UserColumn: "user_id",
 		Members: []string{"room_members"}, Observer: Unobserved{}, Log: slog.New(slog.DiscardHandler)}
 	f.Fuzz(func(t *testing.T, body string) {
 		hook, err := parseWebhook([]byte(body))

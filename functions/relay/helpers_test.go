@@ -46,9 +46,13 @@ func newStack(t *testing.T) *stack {
 	return s
 }
 
-func (s *stack) client() *pusher.Client {
+func (s *stack) client(change ...func(*pusher.Config)) *pusher.Client {
 	s.Helper()
-	client, err := pusher.New(s.pusher.Config())
+	cfg := s.pusher.Config()
+	for _, c := range change {
+		c(&cfg)
+	}
+	client, err := pusher.New(cfg)
 	if err != nil {
 		s.Fatal(err)
 	}

@@ -136,7 +136,8 @@ func (l *loop) turn(ctx context.Context) {
 func (l *loop) await(ctx context.Context) bool {
 	limits, at := l.allowance()
 	now := time.Now()
-	if !l.dry || l.underWay > 0 || limits.Rows < l.Claim.Rows || now.Before(at) {
+	probing := limits.Rows < l.Claim.Rows // of a Pusher in trouble, with rows that are known to wait
+	if !l.dry || l.underWay > 0 || probing || now.Before(at) {
 		return true
 	}
 	patience := min(awaitMost, l.renewAt.Sub(now))

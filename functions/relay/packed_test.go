@@ -88,13 +88,7 @@ func (c *counts) Parked(string)           { c.parked.Add(1) }
 func TestPackedBesideEveryKind(t *testing.T) {
 	s := newStack(t)
 	master := strings.Repeat("k", 32)
-	cfg := s.pusher.Config()
-	cfg.EncryptionKey = base64.StdEncoding.EncodeToString([]byte(master))
-	client, err := pusher.New(cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(client.CloseIdle)
+	client := s.client(func(c *pusher.Config) { c.EncryptionKey = base64.StdEncoding.EncodeToString([]byte(master)) })
 	for i := range 60 {
 		s.insert(roomA, strings.Repeat("x", i*40))
 	}
