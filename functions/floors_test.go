@@ -23,7 +23,7 @@ func floorOf(pkg string) int {
 		return false
 	}
 	switch {
-	case pkg == "roomcast/shared/event":
+	case pkg == "roomcast/shared/event", pkg == "roomcast/shared/recent":
 		return 0
 	case helper():
 		return 2

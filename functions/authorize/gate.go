@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"roomcast/shared/recent"
 	"roomcast/shared/token"
 )
 
@@ -282,7 +283,7 @@ const infoAgain = time.Minute
 func (g *Gate) Info(store InfoStore) MemberInfo {
 	var unknown atomic.Pointer[time.Time] // since when
 	return func(ctx context.Context, room string, user token.Claims) (map[string]any, error) {
-		if at := unknown.Load(); at != nil && within(*at, time.Now(), infoAgain) {
+		if at := unknown.Load(); at != nil && recent.Within(*at, time.Now(), infoAgain) {
 			return InfoFromToken(ctx, room, user)
 		}
 		ctx, cancel := context.WithTimeout(ctx, g.cfg.Limit)

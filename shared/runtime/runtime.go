@@ -50,11 +50,6 @@ type Config struct {
 	// Worker is what the process does besides answering requests. May be nil.
 	Worker Worker
 
-	// Resumed is called before the first request after the machine was
-	// suspended, with the time that passed unseen: pooled connections are dead
-	// by then. Called once per suspension. May be nil.
-	Resumed func(gap time.Duration)
-
 	Log *slog.Logger
 }
 

@@ -28,9 +28,6 @@ const (
 func serve(ctx context.Context, cfg Config, handler http.Handler, signals <-chan os.Signal) error {
 	s := &server{cfg: cfg, idle: newIdle(cfg.IdleExit, cfg.busy), failed: make(chan error, 2)}
 	handler = s.idle.track(cfg.NotWork, handler)
-	if cfg.Resumed != nil {
-		handler = newResume(cfg.Resumed).watch(handler)
-	}
 	if err := s.listen(handler); err != nil {
 		return err
 	}

@@ -148,7 +148,6 @@ func TestHangingRequestLeavesTheWorkerItsTime(t *testing.T) {
 			left <- ctx.Err()
 			return nil
 		}},
-		Resumed: func(time.Duration) { t.Error("resumed, though never suspended") },
 	}, h)
 	// Its body is never read, so that net/http would not notice the closed
 	// connection and only the drain itself can cancel the request.

@@ -53,6 +53,7 @@ func New(cfg Config) (*Verifier, error) {
 		anonymous: cfg.AllowAnonymous,
 		leeway:    cfg.Leeway,
 		clock:     cfg.Clock,
+		memo:      newMemo(),
 		// The claims are checked by Verify, one sentinel each. Strict decoding
 		// leaves exactly one spelling per signature.
 		parser: jwt.NewParser(jwt.WithoutClaimsValidation(), jwt.WithStrictDecoding()),

@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"sync"
 	"time"
+
+	"roomcast/shared/recent"
 )
 
 // How the key set is kept. Supabase serves it from an edge cache of 10 minutes,
@@ -65,9 +67,9 @@ func (s *keySet) lookup(ctx context.Context, kid string) (key, error) {
 		s.mu.Lock()
 		now := s.clock()
 		k, known := s.keys[kid]
-		usable := known && within(now, s.fetched, staleFor)
+		usable := known && recent.Within(s.fetched, now, staleFor)
 		switch {
-		case known && within(now, s.fetched, freshFor):
+		case known && recent.Within(s.fetched, now, freshFor):
 			s.mu.Unlock()
 			return k, nil
 		case s.busy != nil && usable: // no reason to wait
@@ -81,7 +83,7 @@ func (s *keySet) lookup(ctx context.Context, kid string) (key, error) {
 			case <-ctx.Done():
 				return key{}, fmt.Errorf("%w: %w", ErrKeysUnavailable, ctx.Err())
 			}
-		case within(now, s.tried, s.pause()):
+		case recent.Within(s.tried, now, s.pause()):
 			defer s.mu.Unlock()
 			return s.settle(k, usable)
 		default:
@@ -137,11 +139,4 @@ func (s *keySet) refresh(ctx context.Context) {
 func (s *keySet) check(ctx context.Context) (int, error) {
 	keys, err := s.fetch(ctx)
 	return len(keys), err
-}
-
-// within reports whether now is less than d after t. A clock set back leaves t
-// in the future, and is no reason to wait for it.
-func within(now, t time.Time, d time.Duration) bool {
-	age := now.Sub(t)
-	return age >= 0 && age < d
 }

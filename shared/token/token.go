@@ -53,7 +53,7 @@ type Verifier struct {
 	clock     func() time.Time
 	keys      *keySet // nil without a SupabaseURL
 	parser    *jwt.Parser
-	memo      memo
+	memo      *memo
 	flights   singleflight.Group // tokens being verified, by fingerprint
 }
 
