@@ -25,10 +25,10 @@ type deployer struct {
 	http     *http.Client
 	app      string
 	url      string // where the app answers, such as https://roomcast.fly.dev
-	secret   string // of the test bell
+	secret   string // of the test wake-up
 
 	patience  time.Duration // for a machine to become healthy, and for an answer through the proxy
-	pace      time.Duration // between two looks
+	pace      time.Duration // between two polls
 	ttl       time.Duration // of a machine's lease, whole seconds; it is kept up as long as we live
 	leaseWait time.Duration // for a lease that another holds: longer than ttl, so that a killed run is outwaited
 	rounds    int           // see secretPrints
@@ -116,8 +116,8 @@ type work struct {
 	mode   string // that the function should tell, see expected
 }
 
-// createApp and assign look before they believe in a failure: the request may have
-// been done and its answer lost.
+// createApp and assign check before they report a failure: the request may have been
+// carried out and its answer lost.
 func (d *deployer) createApp(ctx context.Context, org string) error {
 	_, err := d.fly.CreateApp(ctx, flaps.CreateAppRequest{Name: d.app, Org: org})
 	if err != nil {

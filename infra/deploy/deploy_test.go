@@ -26,7 +26,7 @@ func TestFirstDeployAndAgainWithoutChange(t *testing.T) {
 	if got := w.fly.Secrets(appName); got["WEBHOOK_SECRET"] != secretOne || len(got) != len(w.secrets) {
 		t.Errorf("secrets on Fly: %d, want %d", len(got), len(w.secrets))
 	}
-	contains(t, said, "+ app", "shared_v4", "+ address    v6", "PUSHER_SECRET", "answered the test bell", "asleep again")
+	contains(t, said, "+ app", "shared_v4", "+ address    v6", "PUSHER_SECRET", "answered the test wake-up", "asleep again")
 	for name, secret := range w.secrets {
 		if len(secret) > 8 && strings.Contains(said, secret) {
 			t.Errorf("the value of %s was said", name)
@@ -75,10 +75,10 @@ func TestBadUpdatesAreRolledBack(t *testing.T) {
 			w.make = func(context.Context, string, string) (v1.Image, error) { return imageA() }
 			w.env("IDLE_EXIT", "4m") // else it is the same image
 		}, errVersion, short(versionA) + ", not " + short(versionB)},
-		{"bell refused", func(w *world) {
+		{"wake-up refused", func(w *world) {
 			w.secrets["WEBHOOK_SECRET"] = "webhook-secret-two"
 			w.fly.KeepSecretsStale()
-		}, errBell, "401"},
+		}, errWakeup, "401"},
 		{"the database was lost", func(w *world) {
 			w.secrets["DATABASE_URL"] = "postgres://relay:password@127.0.0.1:1/postgres"
 			w.fly.KeepSecretsStale()

@@ -137,10 +137,10 @@ func (w *world) must(revision string, args ...string) (said string) {
 	return said
 }
 
-// ring sends a bell to the app, as pg_net does, and returns the version that took it.
-func (w *world) ring() (status int, version string) {
+// wake sends a wake-up to the app, as pg_net does, and returns the version that took it.
+func (w *world) wake() (status int, version string) {
 	w.t.Helper()
-	return w.post(bell)
+	return w.post(wakeupBody)
 }
 
 func (w *world) post(body string) (status int, version string) {
@@ -162,8 +162,8 @@ func (w *world) post(body string) (status int, version string) {
 // serves checks that the app answers, and with which version.
 func (w *world) serves(version string) {
 	w.t.Helper()
-	if status, got := w.ring(); status != http.StatusAccepted || got != version {
-		w.t.Errorf("a bell is answered with %d by version %s, want 202 by %s", status, got, version)
+	if status, got := w.wake(); status != http.StatusAccepted || got != version {
+		w.t.Errorf("a wake-up is answered with %d by version %s, want 202 by %s", status, got, version)
 	}
 }
 

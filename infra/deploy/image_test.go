@@ -186,10 +186,10 @@ func TestLambdaZip(t *testing.T) {
 		"Function URL": func(r *http.Request) []byte { return lambdatest.FunctionURL(t, r) },
 		"API Gateway":  func(r *http.Request) []byte { return lambdatest.APIGateway(t, r, "prod") },
 	} {
-		ring := httptest.NewRequest(http.MethodPost, "/webhooks/supabase", strings.NewReader(bell))
-		ring.Header.Set("Authorization", "Bearer "+secretOne)
-		ring.Header.Set("Content-Type", "application/json")
-		for _, r := range []*http.Request{ring, httptest.NewRequest(http.MethodGet, "/healthz", nil)} {
+		wake := httptest.NewRequest(http.MethodPost, "/webhooks/supabase", strings.NewReader(wakeupBody))
+		wake.Header.Set("Authorization", "Bearer "+secretOne)
+		wake.Header.Set("Content-Type", "application/json")
+		for _, r := range []*http.Request{wake, httptest.NewRequest(http.MethodGet, "/healthz", nil)} {
 			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 			defer cancel()
 			result, err := api.Invoke(ctx, event(r), 10*time.Second)

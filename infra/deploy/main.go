@@ -4,7 +4,7 @@
 // It builds a static program, puts it into an image without Docker, and compares
 // fly.toml, the secrets and the image with what Fly has. The plan is shown, agreed
 // to, and carried out one machine at a time; each is started though the app may be
-// asleep, its health check awaited, a test bell rung, and the version that answers
+// asleep, its health check awaited, a test wake-up sent, and the version that answers
 // compared. See README.md.
 package main
 
@@ -196,7 +196,7 @@ func (c command) deployer(ctx context.Context, o options, in inputs) (*deployer,
 	}
 	web := &http.Client{
 		Timeout: 15 * time.Second,
-		// A redirected bell would arrive as an empty GET, and be counted as rung.
+		// A redirected wake-up would arrive as an empty GET, and be counted as delivered.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 	d := &deployer{

@@ -14,7 +14,7 @@ import (
 var errRolledBack = errors.New("the new version was not kept, the machines are what they were before")
 
 // errStuck is a deploy that failed and could not be undone.
-var errStuck = errors.New("the new version failed and could not be taken back everywhere: look at the app")
+var errStuck = errors.New("the new version failed and could not be taken back everywhere: check the app in Fly's dashboard")
 
 // logLines is how much of a machine's log is shown when it failed.
 const logLines = 12

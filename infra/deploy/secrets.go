@@ -131,7 +131,7 @@ func recordOf(m *fly.Machine) secretRecord {
 	return record
 }
 
-// webhookSecret is the one a bell is rung with: the first, while two are accepted.
+// webhookSecret is the one wake-ups are sent with: the first, while two are accepted.
 func webhookSecret(secrets map[string]string) string {
 	first, _, _ := strings.Cut(secrets["WEBHOOK_SECRET"], ",")
 	return strings.TrimSpace(first)

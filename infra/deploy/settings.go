@@ -107,7 +107,7 @@ func (s *settings) faults() (faults []error) {
 	fault(s.Env["PORT"] != strconv.Itoa(h.InternalPort), "env.PORT: must be http_service.internal_port, where the proxy connects")
 	fault(s.Metrics.Port != 0 && s.Env["METRICS_PORT"] != strconv.Itoa(s.Metrics.Port), "env.METRICS_PORT: must be metrics.port, where it is scraped")
 	fault(h.AutoStopMachines != "off", `http_service.auto_stop_machines: must be "off": the proxy would stop a relay at work`)
-	fault(!h.AutoStartMachines, "http_service.auto_start_machines: must be true: a bell wakes the machine")
+	fault(!h.AutoStartMachines, "http_service.auto_start_machines: must be true: a wake-up starts the machine")
 	fault(len(h.Checks) == 0, "http_service.checks: is missing: a deploy would have nothing to wait for")
 	fault(len(s.Restart) != 1 || s.Restart[0].Policy != "on-failure", `restart: must be one policy, "on-failure": exit status 0 means asleep`)
 	fault(len(s.VM) != 1, "vm: must be there once")

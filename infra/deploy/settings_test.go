@@ -93,7 +93,7 @@ func TestReadSecrets(t *testing.T) {
 		}
 	}
 	if webhookSecret(got) != "one" {
-		t.Errorf("the bell is rung with %q", webhookSecret(got))
+		t.Errorf("the wake-up is sent with %q", webhookSecret(got))
 	}
 	if err := os.WriteFile(path, []byte("A=1\nhunter2\n"), 0o600); err != nil {
 		t.Fatal(err)

@@ -20,13 +20,13 @@ import (
 var (
 	errExited    = errors.New("the process exited")
 	errUnhealthy = errors.New("the health check does not pass")
-	errBell      = errors.New("the test bell was refused")
+	errWakeup    = errors.New("the test wake-up was refused")
 	errVersion   = errors.New("another version answers")
 	errMode      = errors.New("the process runs in another mode")
 )
 
-// bell is what roomcast's trigger sends: it says only that something may be waiting.
-const bell = `{"type":"BELL","schema":"roomcast","table":"outbox","record":null,"old_record":null}`
+// wakeupBody is what the database sends: it says only that something may be waiting.
+const wakeupBody = `{"type":"BELL","schema":"roomcast","table":"outbox","record":null,"old_record":null}`
 
 // expected is what a machine must tell of itself.
 type expected struct {
@@ -41,15 +41,15 @@ type attempt struct {
 	since     int64  // the last event before the change, by Fly's clock
 }
 
-// verify starts the machine if it sleeps, waits until its health check passes, rings
-// and reads back what answers.
+// verify starts the machine if it sleeps, waits until its health check passes, sends
+// a wake-up and reads back what answers.
 func (d *deployer) verify(ctx context.Context, a attempt, want expected) error {
 	began := time.Now()
 	if err := d.awaitHealth(ctx, a); err != nil {
 		return err
 	}
 	d.say("machine %s: healthy after %.1f s", a.id, time.Since(began).Seconds())
-	version, err := d.ring(ctx, a.id)
+	version, err := d.wake(ctx, a.id)
 	if err != nil {
 		return err
 	}
@@ -63,7 +63,7 @@ func (d *deployer) verify(ctx context.Context, a attempt, want expected) error {
 	if want.mode != "" && mode != want.mode {
 		return fmt.Errorf("%w: %s, not %s: is DATABASE_URL what it should be?", errMode, mode, want.mode)
 	}
-	d.say("machine %s: answered the test bell: version %s, mode %s", a.id, short(version), mode)
+	d.say("machine %s: answered the test wake-up: version %s, mode %s", a.id, short(version), mode)
 	return nil
 }
 
@@ -97,8 +97,8 @@ func (d *deployer) awaitHealth(ctx context.Context, a attempt) error {
 		case fly.MachineStateStarted:
 			return checks.Total > 0 && checks.AllPassing(), nil
 		case fly.MachineStateStopped, fly.MachineStateCreated, fly.MachineStateSuspended:
-			// Asleep, or left so by the update. A start that meets a state on its way
-			// is refused, and tried again at the next look.
+			// Asleep, or left so by the update. A start during a transition
+			// is refused, and tried again at the next poll.
 			_, err := d.fly.Start(limited, d.app, a.id, a.nonce)
 			return false, fatal(err)
 		}
@@ -172,14 +172,14 @@ func exitOf(e *fly.MachineEvent) *fly.MachineExitEvent {
 	return e.Request.ExitEvent
 }
 
-// ring sends the test bell to one machine and returns the version that took it.
-func (d *deployer) ring(ctx context.Context, id string) (version string, err error) {
-	answer, err := d.ask(ctx, id, http.MethodPost, "/webhooks/supabase", bell)
+// wake sends the test wake-up to one machine and returns the version that took it.
+func (d *deployer) wake(ctx context.Context, id string) (version string, err error) {
+	answer, err := d.ask(ctx, id, http.MethodPost, "/webhooks/supabase", wakeupBody)
 	if err != nil {
-		return "", fmt.Errorf("test bell: %w", err)
+		return "", fmt.Errorf("test wake-up: %w", err)
 	}
 	if answer.status != http.StatusAccepted {
-		return "", fmt.Errorf("%w: status %d: %s", errBell, answer.status, answer.body)
+		return "", fmt.Errorf("%w: status %d: %s", errWakeup, answer.status, answer.body)
 	}
 	return answer.version, nil
 }

@@ -21,11 +21,11 @@ func (d *doctor) checkLease(ctx context.Context, f *findings) error {
 	case err != nil:
 		return err
 	case status.Awake > longLease:
-		f.fail("select roomcast.leave_awake(); (a relay that is awake takes it back)", "writers are told that a relay polls for another %s: nobody rings", span(status.Awake))
+		f.fail("select roomcast.leave_awake(); (a relay that is awake takes it back)", "writers are told that a relay polls for another %s: no wake-up is sent", span(status.Awake))
 	case status.Awake > 0:
 		f.ok("a relay is awake")
 	default:
-		f.ok("asleep: the next row rings")
+		f.ok("asleep: the next row wakes it")
 	}
 	return nil
 }
@@ -38,7 +38,7 @@ func (d *doctor) checkWaiting(ctx context.Context, f *findings) error {
 	}
 	remedy := "the relay is awake: its log says what Pusher answers; ops inspect ROOM shows a room that is stuck"
 	if status.Awake <= 0 {
-		remedy = "the relay sleeps: see the bell, pg_net and sweep above, or wake it with any request"
+		remedy = "the relay sleeps: see wake-up, pg_net and sweep above, or wake it with any request"
 	}
 	switch {
 	case status.Waiting == 0:
@@ -67,19 +67,19 @@ func (d *doctor) checkParked(ctx context.Context, f *findings) error {
 	if err != nil {
 		return err
 	}
-	f.warn("ops redrive -parked -dry-run lists them; ops redrive -parked sends them again, once the reason is mended",
+	f.warn("ops redrive -parked -dry-run lists them; ops redrive -parked sends them again, once the reason is fixed",
 		"%s, such as room %s seq %d: %s", count(backlog.Parked, "event"), list[0].Room, list[0].Seq, list[0].Reason)
 	return nil
 }
 
-// overdueCut is how long a cut may take: it is due within two seconds of the commit.
-const overdueCut = 30 * time.Second
+// overdueRevocation is how long a disconnect may take: it is due within two seconds of the commit.
+const overdueRevocation = 30 * time.Second
 
-// checkCuts looks for users who lost a membership and still listen, because Pusher
+// checkRevocations looks for users who lost a membership and still listen, because Pusher
 // would not end their connections.
-func (d *doctor) checkCuts(ctx context.Context, f *findings) error {
+func (d *doctor) checkRevocations(ctx context.Context, f *findings) error {
 	var users, tries int64
-	err := d.conn.QueryRow(ctx, `select count(*), coalesce(max(tries), 0) from roomcast.revocations where settles < clock_timestamp() - $1::interval`, overdueCut).
+	err := d.conn.QueryRow(ctx, `select count(*), coalesce(max(tries), 0) from roomcast.revocations where settles < clock_timestamp() - $1::interval`, overdueRevocation).
 		Scan(&users, &tries)
 	switch {
 	case err != nil:
@@ -92,8 +92,8 @@ func (d *doctor) checkCuts(ctx context.Context, f *findings) error {
 	return nil
 }
 
-// checkRoomless looks for changes that had no room.
-func (d *doctor) checkRoomless(ctx context.Context, f *findings) error {
+// checkUnroutable looks for changes that had no room.
+func (d *doctor) checkUnroutable(ctx context.Context, f *findings) error {
 	tables, err := d.list(ctx, `select count(*) || ' of ' || coalesce((select s.relation::text from roomcast.sources s where s.id = r.source), '?')
 		from roomcast.roomless r group by r.source order by 1`)
 	if err != nil {

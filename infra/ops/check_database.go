@@ -129,13 +129,13 @@ func (d *doctor) checkTables(ctx context.Context, f *findings) error {
 }
 
 func (s source) check(f *findings) {
-	attach := fmt.Sprintf("select roomcast.attach_%s('%s', room_column => '%s', …); names the columns anew", s.Kind, s.Table, s.Room)
+	attach := fmt.Sprintf("select roomcast.attach_%s('%s', room_column => '%s', …); names the columns again", s.Kind, s.Table, s.Room)
 	switch {
 	case s.Gone:
 		f.fail(fmt.Sprintf("attach the table that took its place, then: update roomcast.sources set detached_at = now() where id = %d;", s.ID),
 			"the attached table with number %s was dropped", s.Table)
 	case len(s.Missing) > 0:
-		f.fail(attach, "%s has lost %s: its events are poorer, or have no room", s.Table, strings.Join(s.Missing, ", "))
+		f.fail(attach, "%s has lost %s: its events are incomplete, or cannot be routed", s.Table, strings.Join(s.Missing, ", "))
 	case s.Capture == "":
 		f.fail(attach, "%s has lost the trigger roomcast_capture: nothing of it is relayed", s.Table)
 	case s.Capture == "D" || s.Capture == "R": // disabled, or fires on replicas only
@@ -185,7 +185,7 @@ func (d *doctor) checkOldWebhooks(ctx context.Context, f *findings) error {
 		return err
 	}
 	if len(names) > 0 {
-		f.warn("if it was the chat's way to Pusher, delete it in Database → Webhooks: Roomcast's own bell is enough",
+		f.warn("if it was the chat's way to Pusher, delete it in Database → Webhooks: Roomcast's own wake-up is enough",
 			"a dashboard webhook still posts every row: %s", strings.Join(names, ", "))
 	} else {
 		f.ok("none on the attached tables")

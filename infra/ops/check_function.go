@@ -32,19 +32,19 @@ type pusherClock struct {
 	skew  time.Duration // Pusher's minus ours
 }
 
-// functionURL is where the function answers: as told, or by the bell's address.
+// functionURL is where the function answers: ROOMCAST_URL, or else the host of the wake-up URL.
 func (d *doctor) functionURL() string {
 	if d.FunctionURL != "" {
 		return strings.TrimSuffix(d.FunctionURL, "/")
 	}
-	return strings.TrimSuffix(d.bell.url, bellPath)
+	return strings.TrimSuffix(d.wakeup.url, webhookPath)
 }
 
 // checkFunction asks the function what it runs.
 func (d *doctor) checkFunction(ctx context.Context, f *findings) error {
 	const fix = "set it among the function's secrets and deploy"
 	if d.functionURL() == "" {
-		f.skip("needs ROOMCAST_URL, or the bell's settings")
+		f.skip("needs ROOMCAST_URL, or the wake-up settings")
 		return nil
 	}
 	resp, err := d.get(ctx, d.functionURL()+"/healthz")
@@ -217,7 +217,7 @@ func (d *doctor) checkEncryption(_ context.Context, f *findings) error {
 	case wanted && d.PusherEncryptionKey == "":
 		f.fail(fresh, "ROOM_CHANNELS asks for encrypted rooms, and PUSHER_ENCRYPTION_KEY is missing")
 	case d.PusherEncryptionKey != "" && !usable:
-		f.fail(fresh+" (browsers must fetch anew what the old one sealed)", "PUSHER_ENCRYPTION_KEY is not the base64 of 32 bytes")
+		f.fail(fresh+" (browsers refetch what was sealed with the old one)", "PUSHER_ENCRYPTION_KEY is not the base64 of 32 bytes")
 	case wanted:
 		f.ok("PUSHER_ENCRYPTION_KEY is a key")
 	default:

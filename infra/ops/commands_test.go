@@ -23,8 +23,8 @@ import (
 // text is in every message these tests write, and in nothing that ops prints.
 const text = "nobody but the room may read this"
 
-// environ is the patient's settings as the environment has them.
-func (p *patient) environ() []string {
+// environ is the settings as the environment has them.
+func (p *installation) environ() []string {
 	return []string{
 		"OWNER_DATABASE_URL=" + p.OwnerURL, "DATABASE_URL=" + p.DatabaseURL, "WEBHOOK_SECRET=" + strings.Join(p.WebhookSecrets, ","),
 		"PUSHER_APP_ID=" + p.PusherAppID, "PUSHER_KEY=" + p.PusherKey, "PUSHER_SECRET=" + p.PusherSecret,
@@ -34,18 +34,18 @@ func (p *patient) environ() []string {
 }
 
 // ops runs a command as the shell does.
-func (p *patient) ops(args ...string) (code int, stdout, stderr string) {
+func (p *installation) ops(args ...string) (code int, stdout, stderr string) {
 	p.Helper()
 	var out, problems bytes.Buffer
 	code = run(p.Context(), args, p.environ(), &out, &problems)
 	if all := out.String() + problems.String(); strings.Contains(all, text) || strings.Contains(all, password) || strings.Contains(all, secret) {
-		p.Errorf("ops %v tells what is nobody's business:\n%s", args, all)
+		p.Errorf("ops %v prints a message's text or a secret:\n%s", args, all)
 	}
 	return code, out.String(), problems.String()
 }
 
 // want runs a command and compares what it prints, times and fences apart.
-func (p *patient) want(wantCode int, want string, args ...string) {
+func (p *installation) want(wantCode int, want string, args ...string) {
 	p.Helper()
 	code, out, problems := p.ops(args...)
 	if code != wantCode {
@@ -76,7 +76,7 @@ func timeless(s string) string {
 }
 
 // write commits n messages, each in a transaction of its own, and returns the last id.
-func (p *patient) write(room string, n int) (id string) {
+func (p *installation) write(room string, n int) (id string) {
 	p.Helper()
 	for range n {
 		id = one[string](p, `insert into messages (room_id, content) values ($1, $2) returning id::text`, room, text)
@@ -85,7 +85,7 @@ func (p *patient) write(room string, n int) (id string) {
 }
 
 // claim takes all that waits, as a relay.
-func (p *patient) claim(name string) map[string]outbox.Room {
+func (p *installation) claim(name string) map[string]outbox.Room {
 	p.Helper()
 	rooms, err := p.outbox().Claim(p.Context(), name, outbox.Limits{Rows: 1000, PerRoom: 1000, Lease: time.Minute})
 	if err != nil {
@@ -98,7 +98,7 @@ func (p *patient) claim(name string) map[string]outbox.Room {
 	return byID
 }
 
-func (p *patient) outbox() *outbox.DB {
+func (p *installation) outbox() *outbox.DB {
 	p.Helper()
 	db, err := outbox.Open(p.OwnerURL, 2)
 	if err != nil {
@@ -108,7 +108,7 @@ func (p *patient) outbox() *outbox.DB {
 	return db
 }
 
-func (p *patient) ack(r outbox.Room, seq int64, wait time.Duration) {
+func (p *installation) ack(r outbox.Room, seq int64, wait time.Duration) {
 	p.Helper()
 	if refused, err := p.outbox().Ack(p.Context(), []outbox.Ack{{Room: r.ID, Fence: r.Fence, Seq: seq, Wait: wait}}); err != nil || len(refused) > 0 {
 		p.Fatalf("ack: %v, %v", refused, err)
@@ -116,7 +116,7 @@ func (p *patient) ack(r outbox.Room, seq int64, wait time.Duration) {
 }
 
 // park writes three messages into room A, of which Pusher refused the second.
-func (p *patient) park() outbox.Room {
+func (p *installation) park() outbox.Room {
 	p.Helper()
 	p.write(roomA, 3)
 	r := p.claim("relay-1")[roomA]
@@ -128,9 +128,9 @@ func (p *patient) park() outbox.Room {
 }
 
 func TestStatus(t *testing.T) {
-	p := newPatient(t)
+	p := newInstallation(t)
 	p.want(exitOK, `
-relay        asleep: the next row rings
+relay        asleep: the next row wakes it
 waiting      nothing
 oldest       -
 in flight    nothing
@@ -165,9 +165,9 @@ kept         SIZE, the oldest TIME old`, "status")
 	}
 }
 
-// With -watch it looks again, and says how many rows were sent meanwhile.
+// With -watch it polls, and says how many rows were sent meanwhile.
 func TestStatusWatch(t *testing.T) {
-	p := newPatient(t)
+	p := newInstallation(t)
 	p.write(roomA, 7)
 	room := p.claim("relay-1")[roomA]
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
@@ -178,15 +178,15 @@ func TestStatusWatch(t *testing.T) {
 		done <- run(ctx, []string{"status", "-watch", "-every", "100ms", "-json"}, p.environ(), writer, io.Discard)
 		writer.Close()
 	}()
-	looks := json.NewDecoder(reader)
+	polls := json.NewDecoder(reader)
 	var first, next statusJSON
-	if err := looks.Decode(&first); err != nil || first.Waiting != 7 || first.SentPerSec != nil {
-		t.Fatalf("the first look: %+v, %v", first, err)
+	if err := polls.Decode(&first); err != nil || first.Waiting != 7 || first.SentPerSec != nil {
+		t.Fatalf("the first poll: %+v, %v", first, err)
 	}
 	p.ack(room, 7, 0)
 	for next.SentPerSec == nil || *next.SentPerSec <= 0 {
-		if err := looks.Decode(&next); err != nil {
-			t.Fatalf("no look saw the rows go: %+v, %v", next, err)
+		if err := polls.Decode(&next); err != nil {
+			t.Fatalf("no poll saw the rows go: %+v, %v", next, err)
 		}
 	}
 	if next.Waiting != 0 {
@@ -200,7 +200,7 @@ func TestStatusWatch(t *testing.T) {
 }
 
 func TestInspect(t *testing.T) {
-	p := newPatient(t)
+	p := newInstallation(t)
 	p.want(exitWarning, "nothing in room "+roomA+" has been numbered yet: no relay has claimed a row of it, or there never was one", "inspect", roomA)
 	p.park()
 	p.write(roomA, 1)
@@ -225,13 +225,13 @@ parked       seq 2: pusher answered 413
 }
 
 func TestWhy(t *testing.T) {
-	p := newPatient(t)
+	p := newInstallation(t)
 	id := p.write(roomA, 1)
 	keys := `{"id": "ID", "room_id": "` + roomA + `"}`
 	p.want(exitOK, `
 not numbered yet (waiting) of room `+roomA+`
 written      DATE UTC: INSERT on messages, `+keys+`, SIZE
-waiting      the relay sleeps; a bell is on its way, or else the next sweep rings`, "why", id)
+waiting      the relay sleeps; a wake-up is on its way; if it is lost, the next sweep sends another`, "why", id)
 
 	p.write(roomA, 2)
 	r := p.claim("relay-1")[roomA]
@@ -259,7 +259,7 @@ kept         for another TIME, for browsers that catch up`, "why", id)
 }
 
 func TestWhyParkedAndDeleted(t *testing.T) {
-	p := newPatient(t)
+	p := newInstallation(t)
 	p.park()
 	p.exec(`delete from roomcast.outbox where id = roomcast.at_seq($1, 1)`, roomA)
 	p.want(exitOK, `
@@ -276,7 +276,7 @@ so           browsers see the gap and fetch it over HTTP; ops redrive `+roomA+` 
 
 // An event that left no trace is explained by the row itself.
 func TestWhyNoTrace(t *testing.T) {
-	p := newPatient(t)
+	p := newInstallation(t)
 	quiet := one[string](p, `insert into messages (content) values ($1) returning id::text`, text)
 	p.exec(`set roomcast.capture = 'off'`)
 	unseen := p.write(roomA, 1)
@@ -292,7 +292,7 @@ func TestWhyNoTrace(t *testing.T) {
 }
 
 func TestRedriveParked(t *testing.T) {
-	p := newPatient(t)
+	p := newInstallation(t)
 	r := p.park()
 	p.want(exitOK, "  "+roomA+"  seq 2  INSERT  parked: pusher answered 413\nwould send 1 event again, under their seq", "redrive", "-parked", "-dry-run")
 	if n := len(p.pusher.Events()); n != 0 {
@@ -321,7 +321,7 @@ func TestRedriveParked(t *testing.T) {
 // A range goes out in order, in batches, and stops before what the relay has still
 // to send for the first time.
 func TestRedriveRange(t *testing.T) {
-	p := newPatient(t)
+	p := newInstallation(t)
 	p.write(roomA, 28)
 	r := p.claim("relay-1")[roomA]
 	p.ack(r, 25, time.Hour)
@@ -348,7 +348,7 @@ func seqOf(t *testing.T, a pushertest.Accepted) int64 {
 // What Pusher refuses stays parked and holds up nothing; a failing Pusher ends the
 // run, which says where to go on.
 func TestRedriveFails(t *testing.T) {
-	p := newPatient(t)
+	p := newInstallation(t)
 	p.park()
 	refusing := p.pusher.Inject(pushertest.Fault{Channel: "private-room-" + roomA, Status: 413})
 	code, out, _ := p.ops("redrive", roomA, "2")
@@ -368,9 +368,9 @@ func TestRedriveFails(t *testing.T) {
 	p.want(exitOK, "sent 2 of 2 events again, under their seq", "redrive", roomA, "1", "2")
 }
 
-// Several channels and a guilty event among good ones.
-func TestRedriveFindsTheGuilty(t *testing.T) {
-	p := newPatient(t)
+// Several channels, and one rejected event among good ones.
+func TestRedriveFindsTheRejected(t *testing.T) {
+	p := newInstallation(t)
 	p.RoomChannels = []string{"private", "presence"}
 	p.write(roomA, 4)
 	p.ack(p.claim("relay-1")[roomA], 4, 0)
@@ -387,7 +387,7 @@ func TestRedriveFindsTheGuilty(t *testing.T) {
 
 // Each room is sent again, and shown, on the channels it has.
 func TestRedrivePackedRooms(t *testing.T) {
-	p := newPatient(t)
+	p := newInstallation(t)
 	p.RoomChannels, p.PackedRooms = []string{"packed"}, []string{roomA}
 	for room, channel := range map[string]string{roomA: "private-packed-room-" + roomA, roomB: "private-room-" + roomB} {
 		p.write(room, 2)
@@ -405,7 +405,7 @@ func TestRedrivePackedRooms(t *testing.T) {
 }
 
 func TestSkipCommand(t *testing.T) {
-	p := newPatient(t)
+	p := newInstallation(t)
 	p.write(roomA, 3)
 	p.claim("relay-1")
 	line := "       1  waiting  INSERT  DATE  SIZE  {\"id\": \"ID\", \"room_id\": \"" + roomA + "\"}\n"
@@ -426,7 +426,7 @@ func TestSkipCommand(t *testing.T) {
 }
 
 func TestMigrate(t *testing.T) {
-	p := &patient{T: t}
+	p := &installation{T: t}
 	p.connect(outboxtest.Database(t))
 	code, out, _ := p.ops("migrate", "-dry-run")
 	if code != exitOK || !strings.Contains(out, "would apply 001_outbox.sql") {
@@ -445,8 +445,8 @@ func TestMigrate(t *testing.T) {
 	p.want(exitFailed, "ops: the database is newer than this program (version 999): use the program that migrated it", "migrate")
 }
 
-func TestDoctorsPapers(t *testing.T) {
-	p := newPatient(t)
+func TestDoctorOutput(t *testing.T) {
+	p := newInstallation(t)
 	code, out, _ := p.ops("doctor")
 	if code != exitOK || !strings.HasSuffix(out, fmt.Sprintf("0 failures, 0 warnings, %d checks good\n", strings.Count(out, "ok  "))) {
 		t.Errorf("doctor of a healthy one: exit %d\n%s", code, out)
@@ -468,7 +468,7 @@ func TestDoctorsPapers(t *testing.T) {
 }
 
 func TestCommandLine(t *testing.T) {
-	p := &patient{T: t}
+	p := &installation{T: t}
 	for _, tc := range []struct {
 		args []string
 		code int
@@ -488,8 +488,7 @@ func TestCommandLine(t *testing.T) {
 	}
 }
 
-// Whoever reads the paper, it is written for them.
-func TestPaper(t *testing.T) {
+func TestPrinter(t *testing.T) {
 	for d, want := range map[time.Duration]string{
 		0: "under 1 ms", 850 * time.Millisecond: "850 ms", -4200 * time.Millisecond: "4.2 s",
 		200 * time.Second: "3 min 20 s", 307 * time.Minute: "5 h 7 min", 72 * time.Hour: "3 days",
@@ -503,7 +502,7 @@ func TestPaper(t *testing.T) {
 			t.Errorf("number(%d) is %q, want %q", n, got, want)
 		}
 	}
-	if got := (&paper{colour: true}).bad("x"); got != "\x1b[1;31mx\x1b[0m" {
+	if got := (&printer{colour: true}).bad("x"); got != "\x1b[1;31mx\x1b[0m" {
 		t.Errorf("bad is %q", got)
 	}
 }

@@ -24,7 +24,7 @@ const (
 	skipped verdict = "skipped" // something it needs is not there
 )
 
-// finding is one thing that was looked at.
+// finding is one result of a check.
 type finding struct {
 	Check   string  `json:"check"`
 	Verdict verdict `json:"verdict"`
@@ -51,11 +51,11 @@ func (f *findings) skip(format string, args ...any) {
 	*f = append(*f, finding{Verdict: skipped, Found: fmt.Sprintf(format, args...)})
 }
 
-// check is one thing the doctor looks at. An error means that it could not look.
+// check is one thing the doctor checks. An error means that it could not be checked.
 type check struct {
 	name  string
 	needs need
-	look  func(*doctor, context.Context, *findings) error
+	run   func(*doctor, context.Context, *findings) error
 }
 
 // need is what a check cannot do without.
@@ -67,7 +67,7 @@ const (
 	schema        // and Roomcast in it, as this program knows it
 )
 
-// checks is the doctor's round, in an order in which each stands on those before.
+// checks lists the checks in order: each may rely on what those before it found.
 func checks() []check {
 	return []check{
 		{"settings", nothing, (*doctor).checkSettings},
@@ -79,8 +79,8 @@ func checks() []check {
 		{"relay's role", schema, (*doctor).checkRole},
 		{"relay's login", schema, (*doctor).checkLogin},
 		{"connection", nothing, (*doctor).checkConnection},
-		{"bell settings", schema, (*doctor).checkBellSettings},
-		{"bell", schema, (*doctor).checkBell},
+		{"wake-up settings", schema, (*doctor).checkWakeupSettings},
+		{"wake-up", schema, (*doctor).checkWakeup},
 		{"pg_net", schema, (*doctor).checkPgNet},
 		{"sweep", schema, (*doctor).checkSweep},
 		{"function", nothing, (*doctor).checkFunction},
@@ -92,8 +92,8 @@ func checks() []check {
 		{"awake lease", schema, (*doctor).checkLease},
 		{"waiting", schema, (*doctor).checkWaiting},
 		{"parked", schema, (*doctor).checkParked},
-		{"cuts", schema, (*doctor).checkCuts},
-		{"roomless", schema, (*doctor).checkRoomless},
+		{"revocations", schema, (*doctor).checkRevocations},
+		{"unroutable", schema, (*doctor).checkUnroutable},
 		{"transactions", schema, (*doctor).checkTransactions},
 		{"retention", schema, (*doctor).checkRetention},
 	}
@@ -109,7 +109,7 @@ type doctor struct {
 	conn   *pgx.Conn       // the owner's; nil if it cannot be had
 	op     outbox.Operator // the same, for what package outbox knows
 	intact bool            // the schema is there, as this program knows it
-	bell   bell            // what the database is told to ring
+	wakeup wakeup          // where the database sends its wake-ups
 	pusher pusherClock
 }
 
@@ -120,7 +120,7 @@ func newDoctor(s settings) *doctor {
 		oldTx:    longTransaction,
 		http: &http.Client{
 			Timeout: 12 * time.Second, // pg_net itself waits 10 s at most
-			// pg_net follows 301 to 303 as an empty GET; a bell must not be redirected.
+			// pg_net follows 301 to 303 as an empty GET; a wake-up must not be redirected.
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
 	}
@@ -165,8 +165,8 @@ func (d *doctor) round(ctx context.Context, say func(finding)) (all []finding) {
 			found.skip("%s", missing)
 		} else {
 			limited, cancel := context.WithTimeout(ctx, d.patience)
-			if err := check.look(d, limited, &found); err != nil {
-				found.fail("mend what the error says, then run doctor again", "could not be looked at: %s", short(err))
+			if err := check.run(d, limited, &found); err != nil {
+				found.fail("fix what the error says, then run doctor again", "could not be checked: %s", short(err))
 			}
 			cancel()
 		}
@@ -219,7 +219,7 @@ type reportJSON struct {
 
 func report(all []finding) reportJSON { return reportJSON{exitOf(all), all} }
 
-func drawFinding(out *paper, f finding) {
+func drawFinding(out *printer, f finding) {
 	mark := map[verdict]string{
 		good: out.good("ok  "), warning: out.worry("WARN"), failure: out.bad("FAIL"), skipped: out.dim("skip"),
 	}[f.Verdict]
@@ -229,7 +229,7 @@ func drawFinding(out *paper, f finding) {
 	}
 }
 
-func drawSummary(out *paper, all []finding) {
+func drawSummary(out *printer, all []finding) {
 	n := map[verdict]int64{}
 	for _, f := range all {
 		n[f.Verdict]++

@@ -15,7 +15,7 @@ import (
 )
 
 func TestHealthyInstallation(t *testing.T) {
-	for _, f := range newPatient(t).examine() {
+	for _, f := range newInstallation(t).examine() {
 		if f.Verdict != good {
 			t.Errorf("of a healthy one the doctor says: %s", f.text())
 		}
@@ -25,22 +25,22 @@ func TestHealthyInstallation(t *testing.T) {
 // fault is one thing wrong with an otherwise healthy installation.
 type fault struct {
 	name   string
-	plant  func(*patient)
+	plant  func(*installation)
 	check  string // which finds it
 	as     verdict
 	found  string // part of what it says
 	remedy string // part of what it says to do
 }
 
-func sql(statements string) func(*patient) {
-	return func(p *patient) { p.Helper(); p.exec(statements) }
+func sql(statements string) func(*installation) {
+	return func(p *installation) { p.Helper(); p.exec(statements) }
 }
 
 func faults() []fault {
 	return []fault{
-		{"a secret is not set", func(p *patient) { p.PusherSecret = "" }, "settings", failure, "PUSHER_SECRET", "set them"},
-		{"no database is named", func(p *patient) { p.OwnerURL, p.DatabaseURL = "", "" }, "database", failure, "no database", "OWNER_DATABASE_URL"},
-		{"the database is away", func(p *patient) { p.OwnerURL = "postgres://nobody@127.0.0.1:1/none" }, "database", failure, "cannot be reached", "host, port and password"},
+		{"a secret is not set", func(p *installation) { p.PusherSecret = "" }, "settings", failure, "PUSHER_SECRET", "set them"},
+		{"no database is named", func(p *installation) { p.OwnerURL, p.DatabaseURL = "", "" }, "database", failure, "no database", "OWNER_DATABASE_URL"},
+		{"the database is away", func(p *installation) { p.OwnerURL = "postgres://nobody@127.0.0.1:1/none" }, "database", failure, "cannot be reached", "host, port and password"},
 
 		{"nothing is installed", sql(`drop schema roomcast cascade`), "schema", failure, "001_outbox.sql", "ops migrate"},
 		{"a function is of another version", sql(`create or replace function roomcast.may_rest() returns boolean language sql as 'select true'`), "schema", failure, "may_rest", "ops migrate"},
@@ -66,32 +66,32 @@ func faults() []fault {
 		{"everybody can read a column of them", sql(`grant select (content) on messages to public`), "relay's role", failure, "can read messages", "revoke select"},
 		{"browsers may use the schema", sql(`do $$ begin create role anon nologin; exception when duplicate_object then null; end $$; grant usage on schema roomcast to anon`),
 			"relay's role", failure, "anon may use the schema", "ops migrate"},
-		{"the login is not the relay's", func(p *patient) { p.login("ops_stranger", ""); p.DatabaseURL = p.as("ops_stranger") }, "relay's login", failure, "may not execute", "grant roomcast_relay to ops_stranger"},
-		{"the login is the owner's", func(p *patient) { p.DatabaseURL = p.OwnerURL }, "relay's login", warning, "can read messages", "create role"},
-		{"the login's password is wrong", func(p *patient) { p.DatabaseURL = strings.Replace(p.DatabaseURL, password, "wrong", 1) }, "relay's login", failure, "does not let in", "password"},
+		{"the login is not the relay's", func(p *installation) { p.login("ops_stranger", ""); p.DatabaseURL = p.as("ops_stranger") }, "relay's login", failure, "may not execute", "grant roomcast_relay to ops_stranger"},
+		{"the login is the owner's", func(p *installation) { p.DatabaseURL = p.OwnerURL }, "relay's login", warning, "can read messages", "create role"},
+		{"the login's password is wrong", func(p *installation) { p.DatabaseURL = strings.Replace(p.DatabaseURL, password, "wrong", 1) }, "relay's login", failure, "does not let in", "password"},
 
-		{"no bell's address", sql(`update roomcast.settings set url = null`), "bell settings", failure, "where to ring", "roomcast.configure(url"},
-		{"the bell's path is wrong", func(p *patient) { p.configure(p.function.URL + "/webhook") }, "bell settings", failure, "does not end in", "roomcast.configure(url"},
-		{"no secret", sql(`update roomcast.settings set secret = null`), "bell settings", failure, "no secret", "roomcast.configure(secret"},
-		{"the secrets differ", sql(`select roomcast.configure(secret => 'another-secret')`), "bell settings", failure, "none of WEBHOOK_SECRET", "roomcast.configure(secret"},
-		{"the function knows another secret", func(p *patient) {
+		{"no wake-up URL", sql(`update roomcast.settings set url = null`), "wake-up settings", failure, "no wake-up URL", "roomcast.configure(url"},
+		{"the wake-up URL's path is wrong", func(p *installation) { p.configure(p.function.URL + "/webhook") }, "wake-up settings", failure, "does not end in", "roomcast.configure(url"},
+		{"no secret", sql(`update roomcast.settings set secret = null`), "wake-up settings", failure, "no secret", "roomcast.configure(secret"},
+		{"the secrets differ", sql(`select roomcast.configure(secret => 'another-secret')`), "wake-up settings", failure, "none of WEBHOOK_SECRET", "roomcast.configure(secret"},
+		{"the function knows another secret", func(p *installation) {
 			p.exec(`select roomcast.configure(secret => 'another-secret')`)
 			p.WebhookSecrets = []string{"another-secret"}
-		}, "bell", failure, "refuses the database's secret (401)", "WEBHOOK_SECRET"},
-		{"pg_net has no patience", sql(`select roomcast.configure(timeout_ms => 1000)`), "bell settings", warning, "gives up after 1.0 s", "timeout_ms => 5000"},
-		{"the start is slow", func(p *patient) {
+		}, "wake-up", failure, "refuses the database's secret (401)", "WEBHOOK_SECRET"},
+		{"pg_net has no patience", sql(`select roomcast.configure(timeout_ms => 1000)`), "wake-up settings", warning, "gives up after 1.0 s", "timeout_ms => 5000"},
+		{"the start is slow", func(p *installation) {
 			p.exec(`select roomcast.configure(timeout_ms => 1000)`)
 			p.function.delay = delays(600*time.Millisecond, 0)
-		}, "bell", warning, "the first answer took", "timeout_ms => 10000"},
-		{"the function answers slowly", func(p *patient) { p.function.delay = delays(0, 1100*time.Millisecond) }, "bell", warning, "an awake function took 1.", "region"},
-		{"the function is not there", func(p *patient) { p.function.Close() }, "bell", failure, "no answer from here", "deployed"},
-		{"the bell's address redirects", answers(http.StatusMovedPermanently), "bell", failure, "redirects (301)", "final https address"},
-		{"there is no bell at the address", answers(http.StatusNotFound), "bell", failure, "no bell at this address (404)", "roomcast.configure(url"},
-		{"the function is ill", answers(http.StatusInternalServerError), "bell", failure, "answers a bell with 500", "log"},
+		}, "wake-up", warning, "the first answer took", "timeout_ms => 10000"},
+		{"the function answers slowly", func(p *installation) { p.function.delay = delays(0, 1100*time.Millisecond) }, "wake-up", warning, "an awake function took 1.", "region"},
+		{"the function is not there", func(p *installation) { p.function.Close() }, "wake-up", failure, "no answer from here", "deployed"},
+		{"the wake-up URL redirects", answers(http.StatusMovedPermanently), "wake-up", failure, "redirects (301)", "final https address"},
+		{"there is no wake-up route at the address", answers(http.StatusNotFound), "wake-up", failure, "no wake-up route at this address (404)", "roomcast.configure(url"},
+		{"the function fails", answers(http.StatusInternalServerError), "wake-up", failure, "answers a wake-up with 500", "log"},
 
 		{"no pg_net", sql(`drop schema net cascade`), "pg_net", failure, "has no pg_net", "create extension pg_net"},
-		{"pg_net's worker is dead", func(p *patient) { p.sender.Stop(); p.patience = 2 * time.Second }, "pg_net", failure, "has not sent its bell", "net.worker_restart()"},
-		{"pg_net gets no answer in time", func(p *patient) {
+		{"pg_net's worker is dead", func(p *installation) { p.sender.Stop(); p.patience = 2 * time.Second }, "pg_net", failure, "has not sent its wake-up", "net.worker_restart()"},
+		{"pg_net gets no answer in time", func(p *installation) {
 			p.exec(`update roomcast.settings set timeout_ms = 1000`)
 			p.function.delay = delays(0, 0, 1500*time.Millisecond)
 		}, "pg_net", failure, "had no answer in 1.0 s", "timeout_ms"},
@@ -101,40 +101,40 @@ func faults() []fault {
 		{"the sweep is switched off", sql(`update cron.job set active = false`), "sweep", failure, "switched off", "cron.alter_job"},
 		{"the sweep is too seldom", sql(`update cron.job set schedule = '* * * * *'`), "sweep", warning, "* * * * *", "roomcast.configure()"},
 		{"the sweep fails", sql(`insert into cron.job_run_details (jobid, status, return_message, start_time) select jobid, 'failed', 'permission denied', now() from cron.job`),
-			"sweep", failure, "permission denied", "mend"},
+			"sweep", failure, "permission denied", "fix"},
 
-		{"the function has lost its database", func(p *patient) { p.function.health = `{"mode":"forward-only","channels":"private"}` }, "function", failure, "without a database", "DATABASE_URL"},
-		{"other channels than we think", func(p *patient) { p.function.health = `{"mode":"outbox","channels":"private,presence"}` }, "function", warning, "private,presence", "ROOM_CHANNELS"},
-		{"something else answers", func(p *patient) { p.function.health = `<html>` }, "function", failure, "not Roomcast", "ROOMCAST_URL"},
+		{"the function has lost its database", func(p *installation) { p.function.health = `{"mode":"forward-only","channels":"private"}` }, "function", failure, "without a database", "DATABASE_URL"},
+		{"other channels than we think", func(p *installation) { p.function.health = `{"mode":"outbox","channels":"private,presence"}` }, "function", warning, "private,presence", "ROOM_CHANNELS"},
+		{"something else answers", func(p *installation) { p.function.health = `<html>` }, "function", failure, "not Roomcast", "ROOMCAST_URL"},
 
-		{"Pusher's secret is wrong", func(p *patient) { p.PusherSecret = "wrong" }, "pusher", failure, "refuses our signature", "PUSHER_SECRET"},
-		{"Pusher's app is another", func(p *patient) { p.PusherAppID = "999" }, "pusher", failure, "pusher answered", "PUSHER_APP_ID"},
-		{"Pusher is over its quota", func(p *patient) { p.emulated(pushertest.Fault{Status: 403}) }, "pusher", failure, "quota", "dashboard"},
-		{"Pusher is away", func(p *patient) { p.pusher.Stop() }, "pusher", failure, "does not answer", "PUSHER_HOST"},
-		{"our clock is far from Pusher's", func(p *patient) { p.PusherHost = pusherAt(p, time.Now().Add(-20*time.Minute), 401) }, "pusher", failure, "our clock is off by 20 min", "clock"},
-		{"our clock is not Pusher's", func(p *patient) { p.PusherHost = pusherAt(p, time.Now().Add(150*time.Second), 200) }, "clocks", failure, "Pusher is 2 min", "clock"},
-		{"the function's clock stood still", func(p *patient) { p.function.date = time.Now().Add(-15 * time.Second) }, "clocks", warning, "the function is 1", "restart"},
+		{"Pusher's secret is wrong", func(p *installation) { p.PusherSecret = "wrong" }, "pusher", failure, "refuses our signature", "PUSHER_SECRET"},
+		{"Pusher's app is another", func(p *installation) { p.PusherAppID = "999" }, "pusher", failure, "pusher answered", "PUSHER_APP_ID"},
+		{"Pusher is over its quota", func(p *installation) { p.emulated(pushertest.Fault{Status: 403}) }, "pusher", failure, "quota", "dashboard"},
+		{"Pusher is away", func(p *installation) { p.pusher.Stop() }, "pusher", failure, "does not answer", "PUSHER_HOST"},
+		{"our clock is far from Pusher's", func(p *installation) { p.PusherHost = pusherAt(p, time.Now().Add(-20*time.Minute), 401) }, "pusher", failure, "our clock is off by 20 min", "clock"},
+		{"our clock is not Pusher's", func(p *installation) { p.PusherHost = pusherAt(p, time.Now().Add(150*time.Second), 200) }, "clocks", failure, "Pusher is 2 min", "clock"},
+		{"the function's clock stood still", func(p *installation) { p.function.date = time.Now().Add(-15 * time.Second) }, "clocks", warning, "the function is 1", "restart"},
 
-		{"no key set", func(p *patient) { p.keys.Fail(500) }, "tokens", failure, "cannot be had", "SUPABASE_URL"},
-		{"an empty key set, and no secret", func(p *patient) { _ = p.keys.Rotate() }, "tokens", failure, "empty", "SUPABASE_JWT_SECRET"},
-		{"tokens of any project", func(p *patient) { p.SupabaseURL, p.JWTSecret = "", strings.Repeat("x", 40) }, "tokens", warning, "which project", "SUPABASE_URL"},
-		{"the encryption key is missing", func(p *patient) { p.RoomChannels = []string{"encrypted"} }, "encryption", failure, "is missing", "openssl rand"},
-		{"the encryption key is short", func(p *patient) { p.PusherEncryptionKey = "c2hvcnQ=" }, "encryption", failure, "not the base64 of 32 bytes", "openssl rand"},
-		{"no origin", func(p *patient) { p.AllowedOrigins = nil }, "origins", warning, "no origin is allowed", "ALLOWED_ORIGINS"},
-		{"an origin with a path", func(p *patient) { p.AllowedOrigins = []string{"https://chat.example/app"} }, "origins", failure, "is no origin", "scheme and host"},
-		{"an origin the function does not know", func(p *patient) { p.AllowedOrigins = []string{"https://new.example"} }, "origins", failure, "does not let pages of https://new.example in", "ALLOWED_ORIGINS"},
+		{"no key set", func(p *installation) { p.keys.Fail(500) }, "tokens", failure, "cannot be had", "SUPABASE_URL"},
+		{"an empty key set, and no secret", func(p *installation) { _ = p.keys.Rotate() }, "tokens", failure, "empty", "SUPABASE_JWT_SECRET"},
+		{"tokens of any project", func(p *installation) { p.SupabaseURL, p.JWTSecret = "", strings.Repeat("x", 40) }, "tokens", warning, "which project", "SUPABASE_URL"},
+		{"the encryption key is missing", func(p *installation) { p.RoomChannels = []string{"encrypted"} }, "encryption", failure, "is missing", "openssl rand"},
+		{"the encryption key is short", func(p *installation) { p.PusherEncryptionKey = "c2hvcnQ=" }, "encryption", failure, "not the base64 of 32 bytes", "openssl rand"},
+		{"no origin", func(p *installation) { p.AllowedOrigins = nil }, "origins", warning, "no origin is allowed", "ALLOWED_ORIGINS"},
+		{"an origin with a path", func(p *installation) { p.AllowedOrigins = []string{"https://chat.example/app"} }, "origins", failure, "is no origin", "scheme and host"},
+		{"an origin the function does not know", func(p *installation) { p.AllowedOrigins = []string{"https://new.example"} }, "origins", failure, "does not let pages of https://new.example in", "ALLOWED_ORIGINS"},
 
-		{"an awake lease was left behind", sql(`update roomcast.awake set until = now() + interval '1 day'`), "awake lease", failure, "nobody rings", "leave_awake()"},
+		{"an awake lease was left behind", sql(`update roomcast.awake set until = now() + interval '1 day'`), "awake lease", failure, "no wake-up is sent", "leave_awake()"},
 		{"a row waits for long", sql(`insert into messages (room_id, content) values ('` + roomA + `', 'x'); update roomcast.outbox set at = now() - interval '10 minutes'`),
 			"waiting", failure, "the oldest for 10 min", "the relay sleeps"},
 		{"a row waits a little too long", sql(`insert into messages (room_id, content) values ('` + roomA + `', 'x'); update roomcast.outbox set at = now() - interval '1 minute'`),
 			"waiting", warning, "the oldest for 1 min", "the relay sleeps"},
 		{"an event is parked", sql(`insert into roomcast.parked values ('` + roomA + `', 7, 1, 'pusher answered 413')`), "parked", warning, "seq 7: pusher answered 413", "ops redrive -parked"},
-		{"a user is not cut off", sql(`insert into roomcast.revocations values ('11111111-0000-4000-8000-000000000001', now() - interval '2 minutes', now(), 7)`),
-			"cuts", failure, "1 user who lost a membership may still listen, after 7 tries", "pusher"},
-		{"a row has no room", sql(`insert into messages (content) values ('x')`), "roomless", warning, "1 of messages", "not null"},
+		{"a user is not disconnected", sql(`insert into roomcast.revocations values ('11111111-0000-4000-8000-000000000001', now() - interval '2 minutes', now(), 7)`),
+			"revocations", failure, "1 user who lost a membership may still listen, after 7 tries", "pusher"},
+		{"a row has no room", sql(`insert into messages (content) values ('x')`), "unroutable", warning, "1 of messages", "not null"},
 		{"a transaction stays open", holdOpen, "transactions", warning, "holds its rows back", "pg_terminate_backend"},
-		{"nothing is cleared away", func(p *patient) {
+		{"nothing is cleared away", func(p *installation) {
 			p.exec(`insert into messages (room_id, content) values ('` + roomA + `', 'x')`)
 			p.exec(`select roomcast.number()`) // in a transaction of its own, to see the row
 			p.exec(`update roomcast.rooms set sent_seq = head_seq; update roomcast.runs set at = now() - interval '3 days'`)
@@ -146,7 +146,7 @@ func TestDoctorFindsEachFault(t *testing.T) {
 	for _, fault := range faults() {
 		t.Run(fault.name, func(t *testing.T) {
 			t.Parallel()
-			p := newPatient(t)
+			p := newInstallation(t)
 			fault.plant(p)
 			all := p.examine()
 			if !slices.ContainsFunc(all, func(f finding) bool {
@@ -172,21 +172,21 @@ func TestDoctorFindsEachFault(t *testing.T) {
 	}
 }
 
-func (p *patient) configure(address string) {
+func (p *installation) configure(address string) {
 	p.Helper()
 	p.exec(`update roomcast.settings set url = $1`, address)
 }
 
-func (p *patient) emulated(f pushertest.Fault) { p.pusher.Inject(f) }
+func (p *installation) emulated(f pushertest.Fault) { p.pusher.Inject(f) }
 
-// delays makes the nth bell wait for the nth time, the last one for all that follow.
+// delays makes the nth wake-up wait for the nth time, the last one for all that follow.
 func delays(times ...time.Duration) func(int64) <-chan time.Time {
 	return func(nth int64) <-chan time.Time { return time.After(times[min(int(nth), len(times))-1]) }
 }
 
-func answers(status int) func(*patient) {
-	return func(p *patient) {
-		p.function.bell = func(w http.ResponseWriter) bool {
+func answers(status int) func(*installation) {
+	return func(p *installation) {
+		p.function.webhook = func(w http.ResponseWriter) bool {
 			w.Header().Set("Location", "https://elsewhere.example/")
 			w.WriteHeader(status)
 			return true
@@ -195,7 +195,7 @@ func answers(status int) func(*patient) {
 }
 
 // pusherAt is a Pusher that believes it is another time.
-func pusherAt(p *patient, at time.Time, status int) string {
+func pusherAt(p *installation, at time.Time, status int) string {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Date", at.UTC().Format(http.TimeFormat))
 		w.WriteHeader(status)
@@ -206,7 +206,7 @@ func pusherAt(p *patient, at time.Time, status int) string {
 }
 
 // holdOpen leaves a transaction open that has written a row.
-func holdOpen(p *patient) {
+func holdOpen(p *installation) {
 	p.Helper()
 	p.oldTx = 0
 	conn, err := pgx.Connect(p.Context(), p.OwnerURL)
@@ -242,9 +242,9 @@ func TestConnection(t *testing.T) {
 	}
 }
 
-func TestBellsAddress(t *testing.T) {
+func TestWakeupAddress(t *testing.T) {
 	d := newDoctor(settings{})
-	d.bell.url = "http://chat.example" + bellPath
+	d.wakeup.url = "http://chat.example" + webhookPath
 	var found findings
 	d.checkURL(&found)
 	if len(found) != 1 || !strings.Contains(found[0].Found, "not https") {

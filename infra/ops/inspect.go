@@ -108,7 +108,7 @@ func leaseText(room outbox.RoomState, awake bool) string {
 }
 
 // drawLifeLine writes an event as one line.
-func drawLifeLine(out *paper, l outbox.Life, room outbox.RoomState) {
+func drawLifeLine(out *printer, l outbox.Life, room outbox.RoomState) {
 	state := out.good("sent   ")
 	switch {
 	case l.Parked != "":

@@ -1,5 +1,5 @@
 // Command ops is the operator's view of a running Roomcast: how it stands, what
-// became of one event, what is wrong, and the few things a person may have to mend.
+// became of one event, what is wrong, and the few things a person may have to fix.
 //
 //	go run ./infra/ops doctor
 //
@@ -49,7 +49,7 @@ type command struct {
 type call struct {
 	settings
 	args []string
-	out  *paper
+	out  *printer
 }
 
 // commands is the index.
@@ -61,7 +61,7 @@ func commands() []command {
 		{"why", "ROOM SEQ | ID", "the life of one event, by its place or its row's primary key", setUpWhy},
 		{"redrive", "ROOM SEQ [LAST] | -parked [ROOM]", "send events again, under the same seq", setUpRedrive},
 		{"skip", "ROOM SEQ", "park the event at which a room is stuck", setUpSkip},
-		{"parity", "[QUERY]", "the dual run's certificate; QUERY as in GET /parity?hours=24", setUpParity},
+		{"parity", "[QUERY]", "the dual run's parity report; QUERY as in GET /parity?hours=24", setUpParity},
 		{"migrate", "", "bring the schema to what this version expects", setUpMigrate},
 	}
 }
@@ -117,7 +117,7 @@ func invoke(ctx context.Context, cmd command, args, environ []string, stdout, st
 	if err != nil {
 		return exitFailed, err
 	}
-	code, err := do(ctx, &call{settings: s, args: rest, out: newPaper(stdout, *asJSON, environ)})
+	code, err := do(ctx, &call{settings: s, args: rest, out: newPrinter(stdout, *asJSON, environ)})
 	if errors.Is(err, errUsage) {
 		flags.Usage()
 	}

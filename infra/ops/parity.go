@@ -10,9 +10,8 @@ import (
 	"roomcast/shared/outbox"
 )
 
-// setUpParity is the certificate of the dual run, made from the database itself: the
-// same as GET /parity, with the same parameters in one argument, and without asking
-// the function. Exit status 1 says that it is not yet safe to cut over.
+// setUpParity prints the parity report of the dual run, read from the database: the same
+// as GET /parity, with the same parameters in one argument, and without the function. Exit status 1 says that it is not yet safe to cut over.
 func setUpParity(*flag.FlagSet) func(context.Context, *call) (int, error) {
 	return func(ctx context.Context, c *call) (int, error) {
 		if len(c.args) > 1 {

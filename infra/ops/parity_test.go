@@ -9,9 +9,9 @@ import (
 	"roomcast/shared/outbox"
 )
 
-// The command says what the certificate says, by its exit status, too.
+// The command reports what the parity report says, also by its exit status.
 func TestParity(t *testing.T) {
-	p := newPatient(t)
+	p := newInstallation(t)
 	const room = "aaaaaaaa-0000-4000-8000-000000000001"
 	p.write(room, 3)
 	note := func(n int64, seen outbox.Seen) {

@@ -15,9 +15,9 @@ import (
 // The function itself, as it is shipped, is as healthy to the doctor as the one that
 // the other tests make up.
 func TestDoctorOfTheRealFunction(t *testing.T) {
-	p := newPatient(t)
+	p := newInstallation(t)
 	address := p.runFunction()
-	p.configure(address + bellPath)
+	p.configure(address + webhookPath)
 	for _, f := range p.examine() {
 		if f.Verdict != good {
 			t.Errorf("of the real function the doctor says: %s", f.text())
@@ -27,7 +27,7 @@ func TestDoctorOfTheRealFunction(t *testing.T) {
 
 // runFunction builds and runs the function until the test ends, and returns its
 // address.
-func (p *patient) runFunction() string {
+func (p *installation) runFunction() string {
 	p.Helper()
 	binary := filepath.Join(p.TempDir(), "roomcast")
 	if out, err := exec.CommandContext(p.Context(), "go", "build", "-tags", "lambda.norpc", "-o", binary, "roomcast/functions").CombinedOutput(); err != nil {

@@ -209,7 +209,7 @@ func (r *redrive) sendSome(ctx context.Context, rows []outbox.Sent) (int, error)
 			r.refuse(rows[0], err)
 			return 1, nil
 		}
-		return r.sendSome(ctx, rows[:n/2]) // the guilty one is found alone
+		return r.sendSome(ctx, rows[:n/2]) // the rejected one is found by halving
 	}
 	return 0, err
 }

@@ -23,7 +23,7 @@ import (
 type settings struct {
 	OwnerURL    string `env:"OWNER_DATABASE_URL"` // the owner of the chat's tables
 	DatabaseURL string `env:"DATABASE_URL"`       // what the function uses
-	FunctionURL string `env:"ROOMCAST_URL"`       // where it answers; by default the bell's address
+	FunctionURL string `env:"ROOMCAST_URL"`       // where it answers; by default the host of the wake-up URL
 
 	WebhookSecrets []string `env:"WEBHOOK_SECRET"`
 

@@ -13,7 +13,7 @@ import (
 // must be given, so that nobody skips an event that another one has taken the place
 // of meanwhile.
 func setUpSkip(flags *flag.FlagSet) func(context.Context, *call) (int, error) {
-	reason := flags.String("reason", "", "why, for whoever finds it parked (required)")
+	reason := flags.String("reason", "", "why, for the operator who finds it parked (required)")
 	dry := flags.Bool("dry-run", false, "only say what would be done")
 	return func(ctx context.Context, c *call) (int, error) {
 		if len(c.args) != 2 || *reason == "" {

@@ -13,7 +13,7 @@ import (
 )
 
 func setUpStatus(flags *flag.FlagSet) func(context.Context, *call) (int, error) {
-	watch := flags.Bool("watch", false, "look again and again, until interrupted")
+	watch := flags.Bool("watch", false, "poll until interrupted")
 	every := flags.Duration("every", time.Second, "with -watch, how often")
 	return func(ctx context.Context, c *call) (int, error) {
 		if len(c.args) > 0 || *every < 100*time.Millisecond {
@@ -31,9 +31,9 @@ func setUpStatus(flags *flag.FlagSet) func(context.Context, *call) (int, error) 
 	}
 }
 
-// showStatus draws once, or with every again and again until ctx ends.
-func showStatus(ctx context.Context, out *paper, op outbox.Operator, every *time.Duration) error {
-	var last look
+// showStatus prints the status once, or every so often until ctx ends.
+func showStatus(ctx context.Context, out *printer, op outbox.Operator, every *time.Duration) error {
+	var last snapshot
 	for {
 		now, err := op.Status(ctx)
 		if err != nil {
@@ -42,7 +42,7 @@ func showStatus(ctx context.Context, out *paper, op outbox.Operator, every *time
 			}
 			return err
 		}
-		next := look{Status: now, at: time.Now()}
+		next := snapshot{Status: now, at: time.Now()}
 		switch {
 		case every != nil && out.colour:
 			fmt.Fprint(out.w, "\x1b[H\x1b[J") // home, and clear what is below (ECMA-48)
@@ -64,15 +64,15 @@ func showStatus(ctx context.Context, out *paper, op outbox.Operator, every *time
 	}
 }
 
-// look is a status and when it was read.
-type look struct {
+// snapshot is a status and when it was read.
+type snapshot struct {
 	outbox.Status
 	at time.Time
 }
 
-// sentSince is how many rows per second were sent since the look before; false for
-// the first look.
-func (l look) sentSince(before look) (float64, bool) {
+// sentSince is how many rows per second were sent since the previous snapshot; false for
+// the first one.
+func (l snapshot) sentSince(before snapshot) (float64, bool) {
 	if before.at.IsZero() {
 		return 0, false
 	}
@@ -92,13 +92,13 @@ type statusJSON struct {
 	Holders       map[string]int64 `json:"holders"`
 	RestingRooms  int64            `json:"resting_rooms"`
 	Parked        int64            `json:"parked"`
-	Roomless      int64            `json:"roomless"`
+	Roomless      int64            `json:"unroutable"`
 	WrittenPerSec float64          `json:"written_per_second"`
 	SentPerSec    *float64         `json:"sent_per_second,omitempty"` // with -watch, from the second on
 	OutboxBytes   int64            `json:"outbox_bytes"`
 }
 
-func drawStatus(out *paper, s, before look) error {
+func drawStatus(out *printer, s, before snapshot) error {
 	sent, known := s.sentSince(before)
 	if out.json {
 		j := statusJSON{
@@ -126,7 +126,7 @@ func drawStatus(out *paper, s, before look) error {
 	}
 	rate := fmt.Sprintf("%.1f rows/s written over the last minute", float64(s.PerMinute)/60)
 	if known {
-		rate += fmt.Sprintf(", %.1f rows/s sent since the last look", sent)
+		rate += fmt.Sprintf(", %.1f rows/s sent since the last poll", sent)
 	}
 	out.field("rate", "%s", rate)
 	out.field("kept", "%s, the oldest %s old", size(s.Bytes), span(s.Kept))
@@ -137,10 +137,10 @@ func relayText(s outbox.Status) string {
 	if s.Awake > 0 {
 		return "awake, for another " + span(s.Awake) + " unless renewed"
 	}
-	return "asleep: the next row rings"
+	return "asleep: the next row wakes it"
 }
 
-func waitingText(out *paper, s outbox.Status) string {
+func waitingText(out *printer, s outbox.Status) string {
 	if s.Waiting == 0 {
 		return out.good("nothing")
 	}
@@ -154,13 +154,13 @@ func waitingText(out *paper, s outbox.Status) string {
 	return text
 }
 
-// Ages at which a person should begin to look.
+// Ages at which a waiting row is reported.
 const (
 	oldWorries = 30 * time.Second
 	oldFails   = 5 * time.Minute
 )
 
-func oldestText(out *paper, s outbox.Status) string {
+func oldestText(out *printer, s outbox.Status) string {
 	switch {
 	case s.Waiting == 0:
 		return "-"
@@ -181,7 +181,7 @@ func flightText(s outbox.Status) string {
 		by = append(by, fmt.Sprintf("%s (%d)", name, s.Holders[name]))
 	}
 	text := count(s.InFlight, "row") + " of " + count(s.Leased, "room")
-	if len(by) > 0 { // none when the lease ended between our two looks
+	if len(by) > 0 { // none when the lease ended between the two queries
 		text += ", held by " + strings.Join(by, ", ")
 	}
 	return text

@@ -48,7 +48,7 @@ func find(ctx context.Context, op outbox.Operator, args []string) ([]outbox.Life
 }
 
 // tell writes the lives, one after the other.
-func tell(ctx context.Context, out *paper, op outbox.Operator, lives []outbox.Life) error {
+func tell(ctx context.Context, out *printer, op outbox.Operator, lives []outbox.Life) error {
 	status, err := op.Status(ctx)
 	if err != nil {
 		return err
@@ -72,7 +72,7 @@ func tell(ctx context.Context, out *paper, op outbox.Operator, lives []outbox.Li
 	return nil
 }
 
-func drawLife(out *paper, l outbox.Life, room outbox.RoomState, awake bool) {
+func drawLife(out *printer, l outbox.Life, room outbox.RoomState, awake bool) {
 	place := "not numbered yet"
 	if l.Seq > 0 {
 		place = fmt.Sprintf("seq %d", l.Seq)
@@ -112,7 +112,7 @@ func verdictOf(l outbox.Life, room outbox.RoomState) string {
 }
 
 // explain says what became of an event and what will: pairs of a name and a text.
-func explain(out *paper, l outbox.Life, room outbox.RoomState, awake bool) (lines [][2]string) {
+func explain(out *printer, l outbox.Life, room outbox.RoomState, awake bool) (lines [][2]string) {
 	add := func(name, format string, args ...any) {
 		lines = append(lines, [2]string{name, fmt.Sprintf(format, args...)})
 	}
@@ -131,7 +131,7 @@ func explain(out *paper, l outbox.Life, room outbox.RoomState, awake bool) (line
 		if l.Seq == 0 && awake {
 			add("waiting", "the relay is awake and numbers it with its next claim; if it does not, ask ops doctor")
 		} else if l.Seq == 0 {
-			add("waiting", "the relay sleeps; a bell is on its way, or else the next sweep rings")
+			add("waiting", "the relay sleeps; a wake-up is on its way; if it is lost, the next sweep sends another")
 		} else {
 			add("waiting", "the room is %s", leaseText(room, awake))
 		}
@@ -164,7 +164,7 @@ func explainAbsence(ctx context.Context, c *call, op outbox.Operator) (int, erro
 			continue
 		}
 		c.out.line("%s has the row, and the outbox keeps nothing of it: it was written before the table was attached,", table)
-		c.out.line("with roomcast.capture off or a disabled trigger (ops doctor looks), or was sent longer ago than the retention")
+		c.out.line("with roomcast.capture off or a disabled trigger (ops doctor checks), or was sent longer ago than the retention")
 	}
 	return exitWarning, nil
 }

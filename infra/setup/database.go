@@ -19,7 +19,7 @@ type database struct {
 	conn          *pgx.Conn
 	all           []table
 	kinds         []string // of the sources that are attached
-	url           string   // where bells ring
+	url           string   // where wake-ups go
 	relayCanLogin bool
 }
 
@@ -104,12 +104,12 @@ func (db *database) attached(kind string) bool {
 	return false
 }
 
-// functionURL is the address that the database rings already.
+// functionURL is the address that the database already calls.
 func (db *database) functionURL() string {
 	if db == nil {
 		return ""
 	}
-	return strings.TrimSuffix(db.url, bellPath)
+	return strings.TrimSuffix(db.url, webhookPath)
 }
 
 // apply does it all. Each step can be done again.
@@ -131,9 +131,9 @@ func (db *database) apply(ctx context.Context, want wanted, out io.Writer) error
 		}
 		say("attached", t.name+": "+t.room+", "+t.user)
 	}
-	if _, err := db.conn.Exec(ctx, `select roomcast.configure(url => $1, secret => $2)`, want.functionURL+bellPath, first(want.secrets["WEBHOOK_SECRET"])); err != nil {
+	if _, err := db.conn.Exec(ctx, `select roomcast.configure(url => $1, secret => $2)`, want.functionURL+webhookPath, first(want.secrets["WEBHOOK_SECRET"])); err != nil {
 		return fmt.Errorf("configure: %w", err)
 	}
-	say("rings", want.functionURL+bellPath)
+	say("calls", want.functionURL+webhookPath)
 	return db.letIn(ctx, want, say)
 }

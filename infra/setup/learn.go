@@ -23,8 +23,8 @@ type wanted struct {
 // errStopped: Ctrl-C, while questions were asked.
 var errStopped = errors.New("stopped; nothing was changed")
 
-// bellPath is the route that the database rings; see functions/routes.go.
-const bellPath = "/webhooks/supabase"
+// webhookPath is the route that the database calls; see functions/routes.go.
+const webhookPath = "/webhooks/supabase"
 
 // learn asks for everything, and looks into the database for what to offer. It
 // changes nothing. The database, if it was reached, is the caller's to close.
@@ -55,7 +55,7 @@ func askSettings(ctx context.Context, a *asker, db *database, want *wanted) erro
 	if err != nil {
 		return err
 	}
-	want.functionURL = strings.TrimSuffix(strings.TrimRight(want.functionURL, "/"), bellPath)
+	want.functionURL = strings.TrimSuffix(strings.TrimRight(want.functionURL, "/"), webhookPath)
 	made := make([]byte, 32)
 	_, _ = rand.Read(made) // never fails (crypto/rand)
 	questions := []question{
@@ -93,7 +93,7 @@ func (w *wanted) keep(name, value string) {
 // fresh is the answer that asks for a new password.
 const fresh = "new"
 
-// askLogin settles how the function logs in. A password that is in use and not known
+// askLogin asks how the function logs in. A password that is in use and not known
 // here is replaced only if somebody says so.
 func askLogin(ctx context.Context, a *asker, db *database, want *wanted) error {
 	q := question{name: "DATABASE_URL", hint: "the function's own; \"" + fresh + "\": role roomcast_relay with a new password", secret: true,

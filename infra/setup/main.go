@@ -3,7 +3,7 @@
 //	go run ./infra/setup
 //
 // It asks for what it cannot find in the environment or in the secrets file, and then
-// installs the schema, attaches the chat's tables, tells the database where to ring,
+// installs the schema, attaches the chat's tables, tells the database where to send its wake-ups,
 // gives the relay's role a password, writes the secrets file that infra/deploy reads,
 // and ends with the doctor of infra/ops. Nothing is touched before all is known, a
 // second run changes only what is answered differently, and no secret is printed.
@@ -116,7 +116,7 @@ func known(kept secretsFile, environ []string) map[string]string {
 	return values
 }
 
-// first is the secret that bells carry, while two are accepted.
+// first is the secret of the wake-up, while two are accepted.
 func first(secrets string) string {
 	one, _, _ := strings.Cut(secrets, ",")
 	return cmp.Or(strings.TrimSpace(one), secrets)

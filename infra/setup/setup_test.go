@@ -117,11 +117,11 @@ func (w *world) check() {
 	if info, err := os.Stat(w.path); err != nil || info.Mode().Perm() != 0o600 {
 		w.Errorf("the secrets file: %v, %v", info.Mode(), err)
 	}
-	if rings := one[string](w, `select url from roomcast.settings`); rings != "http://127.0.0.1:1/webhooks/supabase" {
-		w.Errorf("rings at %s", rings)
+	if url := one[string](w, `select url from roomcast.settings`); url != "http://127.0.0.1:1/webhooks/supabase" {
+		w.Errorf("the wake-up URL is %s", url)
 	}
 	if secret := one[string](w, `select secret from roomcast.settings`); secret != first(got["WEBHOOK_SECRET"]) || len(secret) < 8 {
-		w.Error("the database rings with another secret than the function expects")
+		w.Error("the database sends another secret than the function expects")
 	}
 	u, _ := url.Parse(got["DATABASE_URL"])
 	password, _ := u.User.Password()

@@ -74,7 +74,7 @@ func ranked(tables []table, telling ...string) []table {
 // none says that there is no table of members: a team's own can_read decides.
 const none = "none"
 
-// askTables settles what is relayed. What is attached already is not asked again.
+// askTables asks what is relayed. What is attached already is not asked again.
 func askTables(ctx context.Context, a *asker, db *database, want *wanted) error {
 	if a.known["MESSAGES_TABLE"] != "" || !db.attached("messages") {
 		t, err := a.table(ctx, db, question{name: "MESSAGES_TABLE", hint: "the chat's messages"}, likeMessages)

@@ -1,7 +1,7 @@
 // Package flytest is Fly as far as a deploy sees it: the Machines API, the image
 // registry, the log API and the proxy in front of the machines, as real HTTP servers
 // on 127.0.0.1. A machine runs the program of its image as a process of this
-// computer, so that health checks, bells and exits are real.
+// computer, so that health checks, wake-ups and exits are real.
 //
 // Every request and answer of the Machines API is held against a description of it
 // (openapi.yaml); a test in which the two disagree fails.
@@ -35,7 +35,7 @@ type Server struct {
 	running  sync.WaitGroup // goroutines of machines
 
 	mu       sync.Mutex
-	changed  chan struct{} // closed, and made anew, when anything of the following changes
+	changed  chan struct{} // closed and replaced when anything of the following changes
 	closed   bool
 	count    int // for names and versions
 	apps     map[string]*app

@@ -30,9 +30,9 @@ const (
 	origin   = "https://chat.example"
 )
 
-// patient is a healthy installation, to be made ill: a chat in a real Postgres with
-// what a Supabase project has, a function's outside, an emulated Pusher, a key set.
-type patient struct {
+// installation is a healthy installation in which tests plant faults: a chat in a real
+// Postgres with what a Supabase project has, a fake function, an emulated Pusher, a key set.
+type installation struct {
 	*testing.T
 	settings
 	conn     *pgx.Conn
@@ -44,9 +44,9 @@ type patient struct {
 	oldTx    time.Duration
 }
 
-func newPatient(t *testing.T) *patient {
+func newInstallation(t *testing.T) *installation {
 	t.Helper()
-	p := &patient{T: t, patience: 15 * time.Second, oldTx: longTransaction}
+	p := &installation{T: t, patience: 15 * time.Second, oldTx: longTransaction}
 	admin := outboxtest.Chat(t)
 	if err := pgcron.Install(t.Context(), admin); err != nil {
 		t.Fatal(err)
@@ -54,7 +54,7 @@ func newPatient(t *testing.T) *patient {
 	p.connect(admin)
 	p.login("ops_relay", "in role roomcast_relay")
 	p.function = newFakeFunction(t)
-	p.exec(`select roomcast.configure(url => $1, secret => $2)`, p.function.URL+bellPath, secret)
+	p.exec(`select roomcast.configure(url => $1, secret => $2)`, p.function.URL+webhookPath, secret)
 	p.emulate()
 
 	signer, err := tokentest.ES256("key-1")
@@ -80,7 +80,7 @@ func newPatient(t *testing.T) *patient {
 	return p
 }
 
-func (p *patient) connect(admin string) {
+func (p *installation) connect(admin string) {
 	p.Helper()
 	conn, err := pgx.Connect(p.Context(), admin)
 	if err != nil {
@@ -90,7 +90,7 @@ func (p *patient) connect(admin string) {
 	p.Cleanup(func() { _ = conn.Close(context.Background()) })
 }
 
-func (p *patient) emulate() {
+func (p *installation) emulate() {
 	p.Helper()
 	server, err := pushertest.New(pushertest.Options{})
 	if err != nil {
@@ -101,13 +101,13 @@ func (p *patient) emulate() {
 }
 
 // login makes a role that can log in. Roles are the cluster's, shared by all tests.
-func (p *patient) login(name, how string) {
+func (p *installation) login(name, how string) {
 	p.Helper()
 	p.exec(`do $$ begin create role ` + name + ` login password '` + password + `' ` + how + `; exception when duplicate_object then null; end $$`)
 }
 
 // as is the database's URL with another user.
-func (p *patient) as(user string) string {
+func (p *installation) as(user string) string {
 	p.Helper()
 	u, err := url.Parse(p.OwnerURL)
 	if err != nil {
@@ -117,14 +117,14 @@ func (p *patient) as(user string) string {
 	return u.String()
 }
 
-func (p *patient) exec(sql string, args ...any) {
+func (p *installation) exec(sql string, args ...any) {
 	p.Helper()
 	if _, err := p.conn.Exec(p.Context(), sql, args...); err != nil {
 		p.Fatalf("%s: %v", sql, err)
 	}
 }
 
-func one[T any](p *patient, sql string, args ...any) (v T) {
+func one[T any](p *installation, sql string, args ...any) (v T) {
 	p.Helper()
 	if err := p.conn.QueryRow(p.Context(), sql, args...).Scan(&v); err != nil {
 		p.Fatalf("%s: %v", sql, err)
@@ -133,7 +133,7 @@ func one[T any](p *patient, sql string, args ...any) (v T) {
 }
 
 // examine makes a whole round.
-func (p *patient) examine() []finding {
+func (p *installation) examine() []finding {
 	p.Helper()
 	d := newDoctor(p.settings)
 	defer d.close()
@@ -141,29 +141,29 @@ func (p *patient) examine() []finding {
 	return d.round(p.Context(), func(finding) {})
 }
 
-// fakeFunction is the function's outside: the real bell, and answers to set.
+// fakeFunction stands in for the deployed function: the real webhook handler, and answers that tests set.
 type fakeFunction struct {
 	*httptest.Server
 	health  string
 	origins []string
 	date    time.Time                        // what it believes the time to be; zero: it is right
-	bell    func(http.ResponseWriter) bool   // answers instead of the bell, if it returns true
-	delay   func(nth int64) <-chan time.Time // what the nth bell waits for, if set
-	bells   atomic.Int64
+	webhook func(http.ResponseWriter) bool   // answers instead of the webhook handler, if it returns true
+	delay   func(nth int64) <-chan time.Time // what the nth wake-up waits for, if set
+	wakeups atomic.Int64
 }
 
 func newFakeFunction(t *testing.T) *fakeFunction {
 	t.Helper()
 	f := &fakeFunction{origins: []string{origin}, health: `{"status":"ok","mode":"outbox","channels":"private","version":"abc"}`}
 	log := slog.New(slog.DiscardHandler)
-	bell := web.Handle(log, "bell", (&relay.Bell{Secrets: []string{secret}, Log: log, Ring: func() {}}).ServeHTTP)
+	webhook := web.Handle(log, "wake-up", (&relay.Bell{Secrets: []string{secret}, Log: log, Ring: func() {}}).ServeHTTP)
 	mux := http.NewServeMux()
-	mux.HandleFunc("POST "+bellPath, func(w http.ResponseWriter, r *http.Request) {
-		if nth := f.bells.Add(1); f.delay != nil {
+	mux.HandleFunc("POST "+webhookPath, func(w http.ResponseWriter, r *http.Request) {
+		if nth := f.wakeups.Add(1); f.delay != nil {
 			<-f.delay(nth)
 		}
-		if f.bell == nil || !f.bell(w) {
-			bell.ServeHTTP(w, r)
+		if f.webhook == nil || !f.webhook(w) {
+			webhook.ServeHTTP(w, r)
 		}
 	})
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {

@@ -13,81 +13,81 @@ import (
 )
 
 const (
-	bellPath = "/webhooks/supabase"
-	bellBody = `{"type":"BELL","schema":"roomcast","table":"outbox","record":null,"old_record":null}`
+	webhookPath = "/webhooks/supabase"
+	wakeupBody  = `{"type":"BELL","schema":"roomcast","table":"outbox","record":null,"old_record":null}`
 
-	coldStart = 2 * time.Second // what a stopped machine may take to answer, and some more
-	slowBell  = time.Second     // an awake function answers in milliseconds
+	coldStart  = 2 * time.Second // what a stopped machine may take to answer, and some more
+	slowWakeup = time.Second     // an awake function answers in milliseconds
 )
 
-// bell is what the database is told to ring.
-type bell struct {
+// wakeup is where the database sends its wake-up webhook.
+type wakeup struct {
 	url, secret string
 	timeout     time.Duration // pg_net's patience
 	pgNet       bool
 }
 
-// checkBellSettings reads what configure() was told.
-func (d *doctor) checkBellSettings(ctx context.Context, f *findings) error {
+// checkWakeupSettings reads what configure() was told.
+func (d *doctor) checkWakeupSettings(ctx context.Context, f *findings) error {
 	var ms int64
 	err := d.conn.QueryRow(ctx, `select coalesce(url, ''), coalesce(roomcast.bell_secret(), ''), timeout_ms, roomcast.has_pg_net() from roomcast.settings`).
-		Scan(&d.bell.url, &d.bell.secret, &ms, &d.bell.pgNet)
+		Scan(&d.wakeup.url, &d.wakeup.secret, &ms, &d.wakeup.pgNet)
 	if err != nil {
 		return err
 	}
-	d.bell.timeout = time.Duration(ms) * time.Millisecond
+	d.wakeup.timeout = time.Duration(ms) * time.Millisecond
 	before := len(*f)
-	if d.bell.url == "" {
-		f.fail("select roomcast.configure(url => 'https://<app>.fly.dev"+bellPath+"', secret => '<WEBHOOK_SECRET>');", "the database does not know where to ring")
+	if d.wakeup.url == "" {
+		f.fail("select roomcast.configure(url => 'https://<app>.fly.dev"+webhookPath+"', secret => '<WEBHOOK_SECRET>');", "the database has no wake-up URL")
 	} else {
 		d.checkURL(f)
 	}
 	switch {
-	case d.bell.secret == "":
-		f.fail("select roomcast.configure(secret => '<WEBHOOK_SECRET>');", "the database has no secret to ring with")
-	case len(d.WebhookSecrets) > 0 && !slices.Contains(d.WebhookSecrets, d.bell.secret):
+	case d.wakeup.secret == "":
+		f.fail("select roomcast.configure(secret => '<WEBHOOK_SECRET>');", "the database has no secret to send with the wake-up")
+	case len(d.WebhookSecrets) > 0 && !slices.Contains(d.WebhookSecrets, d.wakeup.secret):
 		f.fail("select roomcast.configure(secret => '<one of WEBHOOK_SECRET>'); or add the database's to WEBHOOK_SECRET", "the database's secret is none of WEBHOOK_SECRET")
 	}
-	if d.bell.timeout < coldStart {
-		f.warn("select roomcast.configure(timeout_ms => 5000);", "pg_net gives up after %s, before a stopped machine has started", span(d.bell.timeout))
+	if d.wakeup.timeout < coldStart {
+		f.warn("select roomcast.configure(timeout_ms => 5000);", "pg_net gives up after %s, before a stopped machine has started", span(d.wakeup.timeout))
 	}
 	if len(*f) == before {
-		f.ok("rings %s, waits %s", d.bell.url, span(d.bell.timeout))
+		f.ok("calls %s, waits up to %s", d.wakeup.url, span(d.wakeup.timeout))
 	}
 	return nil
 }
 
 func (d *doctor) checkURL(f *findings) {
-	u, err := url.Parse(d.bell.url)
+	u, err := url.Parse(d.wakeup.url)
 	switch {
-	case err != nil || u.Path != bellPath:
-		f.fail("select roomcast.configure(url => 'https://<app>.fly.dev"+bellPath+"');", "the bell's address does not end in %s", bellPath)
+	case err != nil || u.Path != webhookPath:
+		f.fail("select roomcast.configure(url => 'https://<app>.fly.dev"+webhookPath+"');", "the wake-up URL does not end in %s", webhookPath)
 	case u.Scheme != "https" && !isLocal(u.Hostname()):
-		f.fail("select roomcast.configure(url => 'https://…');", "the bell's address is not https: its secret travels in clear, and a redirect would lose the bell")
+		f.fail("select roomcast.configure(url => 'https://…');", "the wake-up URL is not https: its secret travels in clear, and a redirect would lose the wake-up")
 	}
 }
 
-// checkBell rings from here, twice: the first may have to start a machine.
-func (d *doctor) checkBell(ctx context.Context, f *findings) error {
-	if d.bell.url == "" || d.bell.secret == "" {
-		f.skip("needs the bell's settings")
+// checkWakeup sends the wake-up webhook from here, twice: the first may have to start a machine.
+func (d *doctor) checkWakeup(ctx context.Context, f *findings) error {
+	if d.wakeup.url == "" || d.wakeup.secret == "" {
+		f.skip("needs the wake-up settings")
 		return nil
 	}
-	first, took, err := d.ring(ctx)
+	first, took, err := d.wake(ctx)
 	if err != nil {
 		f.fail("is the function deployed, and its address right? Its log says why it does not start", "no answer from here: %s", short(withoutURL(err)))
 		return nil
 	}
-	if !bellAnswer(f, first) {
+	if !wakeupAnswer(f, first) {
 		return nil
 	}
-	if took > d.bell.timeout/2 {
-		f.warn("select roomcast.configure(timeout_ms => 10000);", "the first answer took %s: near to pg_net's patience of %s, or past it", span(took), span(d.bell.timeout))
+	if took > d.wakeup.timeout/2 {
+		f.warn("select roomcast.configure(timeout_ms => 10000);", "the first answer took %s: near to pg_net's patience of %s, or past it", span(took), span(d.wakeup.timeout))
 	}
-	if _, took, err = d.ring(ctx); err != nil {
+	if _, took, err = d.wake(ctx); err != nil {
 		return withoutURL(err)
 	}
-	if took > slowBell {
+	if took > slowWakeup {
 		f.warn("look at the function's processor and region: it should be next to the database, and answers before it works", "an awake function took %s to answer", span(took))
 	} else {
 		f.ok("answers in %s", span(took))
@@ -95,13 +95,13 @@ func (d *doctor) checkBell(ctx context.Context, f *findings) error {
 	return nil
 }
 
-func (d *doctor) ring(ctx context.Context) (status int, took time.Duration, err error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, d.bell.url, bytes.NewBufferString(bellBody))
+func (d *doctor) wake(ctx context.Context) (status int, took time.Duration, err error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, d.wakeup.url, bytes.NewBufferString(wakeupBody))
 	if err != nil {
 		return 0, 0, err
 	}
 	req.Header.Set("Content-Type", "application/json")
-	req.Header.Set("Authorization", "Bearer "+d.bell.secret)
+	req.Header.Set("Authorization", "Bearer "+d.wakeup.secret)
 	start := time.Now()
 	resp, err := d.http.Do(req)
 	if err != nil {
@@ -112,19 +112,19 @@ func (d *doctor) ring(ctx context.Context) (status int, took time.Duration, err 
 	return resp.StatusCode, time.Since(start), nil
 }
 
-// bellAnswer reports whether a bell was heard, and else says what the answer means.
-func bellAnswer(f *findings, status int) bool {
+// wakeupAnswer reports whether a wake-up was accepted, and otherwise says what the answer means.
+func wakeupAnswer(f *findings, status int) bool {
 	switch {
 	case status/100 == 2:
 		return true
 	case status == http.StatusUnauthorized || status == http.StatusForbidden:
 		f.fail("give both sides one secret: WEBHOOK_SECRET of the function, and select roomcast.configure(secret => '…');", "the function refuses the database's secret (%d)", status)
 	case status/100 == 3:
-		f.fail("select roomcast.configure(url => '<the final https address>');", "the bell's address redirects (%d): pg_net would ring there with an empty GET", status)
+		f.fail("select roomcast.configure(url => '<the final https address>');", "the wake-up URL redirects (%d): pg_net would follow with an empty GET", status)
 	case status == http.StatusNotFound || status == http.StatusMethodNotAllowed:
-		f.fail("select roomcast.configure(url => 'https://<app>.fly.dev"+bellPath+"');", "there is no bell at this address (%d)", status)
+		f.fail("select roomcast.configure(url => 'https://<app>.fly.dev"+webhookPath+"');", "there is no wake-up route at this address (%d)", status)
 	default:
-		f.fail("look at the function's log", "the function answers a bell with %d", status)
+		f.fail("read the function's log", "the function answers a wake-up with %d", status)
 	}
 	return false
 }
@@ -137,21 +137,21 @@ func withoutURL(err error) error {
 	return err
 }
 
-// checkPgNet has the database itself ring: its network, its worker and its patience
-// are others than ours.
+// checkPgNet has the database itself send a wake-up: its network, its worker and its
+// timeout differ from ours.
 func (d *doctor) checkPgNet(ctx context.Context, f *findings) error {
 	switch {
-	case !d.bell.pgNet:
-		f.fail("create extension pg_net; (Supabase: Database → Extensions)", "the database has no pg_net: nothing rings")
+	case !d.wakeup.pgNet:
+		f.fail("create extension pg_net; (Supabase: Database → Extensions)", "the database has no pg_net: no wake-up is sent")
 		return nil
-	case d.bell.url == "" || d.bell.secret == "":
-		f.skip("needs the bell's settings")
+	case d.wakeup.url == "" || d.wakeup.secret == "":
+		f.skip("needs the wake-up settings")
 		return nil
 	}
 	var id int64
 	err := d.conn.QueryRow(ctx, `select net.http_post(url => $1, body => $2::jsonb, headers => jsonb_build_object(
 		'Content-Type', 'application/json', 'Authorization', 'Bearer ' || $3::text), timeout_milliseconds => $4::int)`,
-		d.bell.url, bellBody, d.bell.secret, d.bell.timeout.Milliseconds()).Scan(&id)
+		d.wakeup.url, wakeupBody, d.wakeup.secret, d.wakeup.timeout.Milliseconds()).Scan(&id)
 	if err != nil {
 		return err
 	}
@@ -162,13 +162,13 @@ func (d *doctor) checkPgNet(ctx context.Context, f *findings) error {
 		return err
 	case answer == nil:
 		f.fail("select net.worker_restart(); and see that pg_net is among shared_preload_libraries",
-			"the database has not sent its bell within %s: pg_net's worker does not run, or is held up by other webhooks", span(time.Since(start)))
+			"the database has not sent its wake-up within %s: pg_net's worker does not run, or is held up by other webhooks", span(time.Since(start)))
 	case answer.timedOut:
-		f.fail("select roomcast.configure(timeout_ms => 10000); and see why the function takes so long", "the database's bell had no answer in %s", span(d.bell.timeout))
+		f.fail("select roomcast.configure(timeout_ms => 10000); and see why the function takes so long", "the database's wake-up had no answer in %s", span(d.wakeup.timeout))
 	case answer.status == 0:
-		f.fail("the database must be able to reach the function: check the address, its certificate and firewalls", "the database's bell did not get through: %s", answer.problem)
-	case bellAnswer(f, answer.status):
-		f.ok("the database's own bell was answered within %s", span(time.Since(start)))
+		f.fail("the database must be able to reach the function: check the address, its certificate and firewalls", "the database's wake-up did not get through: %s", answer.problem)
+	case wakeupAnswer(f, answer.status):
+		f.ok("the database's own wake-up was answered within %s", span(time.Since(start)))
 	}
 	return nil
 }
@@ -180,19 +180,19 @@ type netAnswer struct {
 	problem  string
 }
 
-// awaitAnswer looks for pg_net's answer until it must have given up itself; nil if
-// there is none by then.
+// awaitAnswer polls for pg_net's answer until pg_net itself must have given up. It returns
+// nil if there is none by then.
 func (d *doctor) awaitAnswer(ctx context.Context, id int64) (*netAnswer, error) {
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	// A busy worker sleeps up to a second between two batches (FACTS.md, pg_net).
-	deadline := time.After(min(d.bell.timeout+2*time.Second, d.patience*3/4))
+	deadline := time.After(min(d.wakeup.timeout+2*time.Second, d.patience*3/4))
 	for {
 		var a netAnswer
 		err := d.conn.QueryRow(ctx, `select coalesce(status_code, 0), coalesce(timed_out, false), coalesce(error_msg, '') from net._http_response where id = $1`, id).
 			Scan(&a.status, &a.timedOut, &a.problem)
 		if err == nil {
-			a.problem = strings.ReplaceAll(a.problem, d.bell.secret, "***")
+			a.problem = strings.ReplaceAll(a.problem, d.wakeup.secret, "***")
 			return &a, nil
 		}
 		if !notYet(err) {
@@ -208,7 +208,7 @@ func (d *doctor) awaitAnswer(ctx context.Context, id int64) (*netAnswer, error) 
 	}
 }
 
-// checkSweep looks at the job that rings when a bell was lost.
+// checkSweep checks the pg_cron job that sends a wake-up when one was lost.
 func (d *doctor) checkSweep(ctx context.Context, f *findings) error {
 	const again = "select roomcast.configure(); schedules it"
 	var cron bool
@@ -216,7 +216,7 @@ func (d *doctor) checkSweep(ctx context.Context, f *findings) error {
 		return err
 	}
 	if !cron {
-		f.warn("create extension pg_cron; (Supabase: Database → Extensions), then "+again, "the database has no pg_cron: what a lost bell left waits for the next bell or browser")
+		f.warn("create extension pg_cron; (Supabase: Database → Extensions), then "+again, "the database has no pg_cron: after a lost wake-up, rows wait for the next one or for a browser")
 		return nil
 	}
 	var schedule, want string
@@ -251,7 +251,7 @@ func (d *doctor) checkSweepRuns(ctx context.Context, f *findings, schedule strin
 	case err != nil && !notYet(err):
 		return err
 	case status == "failed":
-		f.fail(fmt.Sprintf("mend what it says; then %s", runMigrate), "the last sweep failed: %s", strings.Join(strings.Fields(message), " "))
+		f.fail(fmt.Sprintf("fix what it says; then %s", runMigrate), "the last sweep failed: %s", strings.Join(strings.Fields(message), " "))
 	default:
 		f.ok("runs at %q", schedule)
 	}

@@ -10,20 +10,20 @@ import (
 	"time"
 )
 
-// paper is where a command writes: lines for people, or JSON for machines.
-type paper struct {
+// printer is where a command writes: lines for people, or JSON for machines.
+type printer struct {
 	w      io.Writer
 	json   bool
 	colour bool // a terminal reads it
 }
 
-// newPaper writes colours only to a terminal, and not where NO_COLOR is set
+// newPrinter writes colours only to a terminal, and not where NO_COLOR is set
 // (no-color.org) or the terminal is a dumb one.
-func newPaper(w io.Writer, asJSON bool, environ []string) *paper {
+func newPrinter(w io.Writer, asJSON bool, environ []string) *printer {
 	plain := slices.ContainsFunc(environ, func(pair string) bool {
 		return pair == "TERM=dumb" || strings.HasPrefix(pair, "NO_COLOR=") && pair != "NO_COLOR="
 	})
-	return &paper{w: w, json: asJSON, colour: !asJSON && !plain && isTerminal(w)}
+	return &printer{w: w, json: asJSON, colour: !asJSON && !plain && isTerminal(w)}
 }
 
 func isTerminal(w io.Writer) bool {
@@ -36,24 +36,24 @@ func isTerminal(w io.Writer) bool {
 }
 
 // line writes one line for people.
-func (p *paper) line(format string, args ...any) { fmt.Fprintf(p.w, format+"\n", args...) }
+func (p *printer) line(format string, args ...any) { fmt.Fprintf(p.w, format+"\n", args...) }
 
 // field writes one "name  value" line.
-func (p *paper) field(name, format string, args ...any) {
+func (p *printer) field(name, format string, args ...any) {
 	p.line("%s  %s", p.dim(fmt.Sprintf("%-11s", name)), fmt.Sprintf(format, args...))
 }
 
 // encode writes one JSON document on a line.
-func (p *paper) encode(v any) error { return json.NewEncoder(p.w).Encode(v) }
+func (p *printer) encode(v any) error { return json.NewEncoder(p.w).Encode(v) }
 
 // The colours, by what they say (ECMA-48, Select Graphic Rendition).
-func (p *paper) good(s string) string  { return p.paint("32", s) }
-func (p *paper) worry(s string) string { return p.paint("33", s) }
-func (p *paper) bad(s string) string   { return p.paint("1;31", s) }
-func (p *paper) dim(s string) string   { return p.paint("2", s) }
-func (p *paper) bold(s string) string  { return p.paint("1", s) }
+func (p *printer) good(s string) string  { return p.paint("32", s) }
+func (p *printer) worry(s string) string { return p.paint("33", s) }
+func (p *printer) bad(s string) string   { return p.paint("1;31", s) }
+func (p *printer) dim(s string) string   { return p.paint("2", s) }
+func (p *printer) bold(s string) string  { return p.paint("1", s) }
 
-func (p *paper) paint(code, s string) string {
+func (p *printer) paint(code, s string) string {
 	if !p.colour {
 		return s
 	}
