@@ -5,7 +5,7 @@ import (
 	"sync"
 	"time"
 
-	"roomcast/shared/outbox"
+	"roomcast/shared/admin"
 )
 
 const (
@@ -15,17 +15,17 @@ const (
 
 // backlogGauge looks at the backlog for those who scrape, seldom.
 type backlogGauge struct {
-	look func(context.Context) (outbox.Backlog, error)
+	look func(context.Context) (admin.Backlog, error)
 
 	mu   sync.Mutex
 	at   time.Time
-	last outbox.Backlog
+	last admin.Backlog
 	err  error
 }
 
 // read returns the last look, or a new one if that is no longer fresh. It reports
 // false when the database did not answer, and does not ask again at once.
-func (g *backlogGauge) read() (outbox.Backlog, bool) {
+func (g *backlogGauge) read() (admin.Backlog, bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.at.IsZero() || time.Since(g.at) > backlogFresh {

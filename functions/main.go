@@ -22,6 +22,9 @@ import (
 	"roomcast/functions/members"
 	"roomcast/functions/parity"
 	"roomcast/functions/relay"
+	"roomcast/shared/access"
+	"roomcast/shared/admin"
+	"roomcast/shared/audit"
 	"roomcast/shared/event"
 	"roomcast/shared/outbox"
 	"roomcast/shared/pusher"
@@ -121,15 +124,15 @@ func assemble(cfg Config, log *slog.Logger, freezes bool) (*parts, error) {
 		SupabaseURL: cfg.SupabaseURL, JWTSecret: string(cfg.SupabaseJWTSecret),
 		AllowAnonymous: cfg.AllowAnonymous, Leeway: token.DefaultLeeway, Log: log,
 	})
-	access, accessErr := p.openAccess()
+	readers, accessErr := p.openAccess()
 	if err := errors.Join(err, tokenErr, accessErr); err != nil {
 		return nil, fmt.Errorf("configuration:\n%w", err)
 	}
-	p.guard(tokens, access, push)
+	p.guard(tokens, readers, push)
 	p.history = &history.Handler{Gate: p.authorize, Log: log}
 	receipts := parity.Config{Reader: p.authorize, Secrets: cfg.webhookSecrets()}
 	if p.db != nil {
-		p.history.Store, receipts.Store = p.front, p.front
+		p.history.Store, receipts.Store = p.front, audit.Store{DB: p.front}
 	}
 	p.parity = parity.New(receipts)
 	p.bell = &relay.Bell{Secrets: cfg.webhookSecrets(), Log: log}
@@ -158,13 +161,13 @@ func (p *parts) openAccess() (authorize.Access, error) {
 		return nil, fmt.Errorf("DATABASE_URL: %w", err)
 	}
 	p.db, p.front = db, front
-	return front, nil
+	return access.Store{DB: front}, nil
 }
 
 // guard puts the gate before whoever says who may read. Without a database nobody
 // queues the end of an access, so there a yes is not remembered.
-func (p *parts) guard(tokens *token.Verifier, access authorize.Access, push *pusher.Client) {
-	gate := authorize.GateConfig{Access: access, Slots: frontConns - 2} // the others are for history and member info
+func (p *parts) guard(tokens *token.Verifier, readers authorize.Access, push *pusher.Client) {
+	gate := authorize.GateConfig{Access: readers, Slots: frontConns - 2} // the others are for history and member info
 	if p.db != nil {
 		gate.Remember = relay.CutGrace * 3 / 4 // the rest is for what is on its way
 	}
@@ -174,7 +177,7 @@ func (p *parts) guard(tokens *token.Verifier, access authorize.Access, push *pus
 		Observe: p.metrics.authorized,
 	}
 	if p.front != nil {
-		cfg.Info = p.gate.Info(p.front)
+		cfg.Info = p.gate.Info(access.Store{DB: p.front})
 	}
 	p.authorize = authorize.New(cfg)
 	p.limit = web.NewLimiter(p.cfg.ClientRate, p.cfg.ClientRate*burstSeconds, time.Now)
@@ -188,15 +191,15 @@ func (nobody) CanRead(context.Context, string, string, []byte) (bool, error) { r
 
 func (p *parts) relayFrom(push *pusher.Client) {
 	p.relay = relay.New(relay.Config{
-		Name: relayName(), Outbox: p.db, Publisher: push, Channels: p.cfg.kinds, PackedRooms: p.cfg.PackedRooms,
+		Name: relayName(), Outbox: access.Store{DB: p.db}, Publisher: push, Channels: p.cfg.kinds, PackedRooms: p.cfg.PackedRooms,
 		Observer: p.metrics, Log: p.log,
 		Claim: outbox.Limits{Lease: p.cfg.ClaimLease}, Linger: p.cfg.Linger,
 		Cuts: relay.Cuts{Terminator: push, Forget: p.gate.Forget, Observe: p.metrics.cut},
 	})
 	p.members = &members.Handler{
-		Verifier: push, Store: p.front, Announce: p.cfg.PresenceEvents, Ring: p.relay.Ring, Clock: time.Now,
+		Verifier: push, Store: access.Store{DB: p.front}, Announce: p.cfg.PresenceEvents, Ring: p.relay.Ring, Clock: time.Now,
 	}
-	p.metrics.watch(p.relay.Busy, &backlogGauge{look: p.db.Backlog})
+	p.metrics.watch(p.relay.Busy, &backlogGauge{look: admin.Operator{DB: p.db}.Backlog})
 	p.bell.Ring = p.relay.Ring
 	if p.freezes {
 		p.bell.Empty = p.relay.Empty

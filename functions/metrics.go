@@ -6,8 +6,8 @@ import (
 
 	"roomcast/functions/authorize"
 	"roomcast/functions/relay"
+	"roomcast/shared/admin"
 	"roomcast/shared/metrics"
-	"roomcast/shared/outbox"
 	"roomcast/shared/pusher"
 )
 
@@ -105,7 +105,7 @@ func (o *observations) watch(busy func() bool, look *backlogGauge) {
 		}
 		return 0, true
 	})
-	gauge := func(name, help string, value func(b outbox.Backlog) float64) {
+	gauge := func(name, help string, value func(b admin.Backlog) float64) {
 		o.Gauge(name, help, func() (float64, bool) {
 			if !busy() {
 				return 0, true
@@ -115,13 +115,13 @@ func (o *observations) watch(busy func() bool, look *backlogGauge) {
 		})
 	}
 	gauge("roomcast_rows_waiting", "Rows that Pusher has not accepted yet; 0 asleep; absent while the database does not answer.",
-		func(b outbox.Backlog) float64 { return float64(b.Waiting) })
+		func(b admin.Backlog) float64 { return float64(b.Waiting) })
 	gauge("roomcast_oldest_waiting_seconds", "Age of the oldest of them.",
-		func(b outbox.Backlog) float64 { return b.Oldest.Seconds() })
+		func(b admin.Backlog) float64 { return b.Oldest.Seconds() })
 	gauge("roomcast_rows_in_flight", "Rows of rooms that a relay holds at this moment.",
-		func(b outbox.Backlog) float64 { return float64(b.InFlight) })
+		func(b admin.Backlog) float64 { return float64(b.InFlight) })
 	gauge("roomcast_parked_events", "Events given up and still kept, for an operator to look at.",
-		func(b outbox.Backlog) float64 { return float64(b.Parked) })
+		func(b admin.Backlog) float64 { return float64(b.Parked) })
 }
 
 func (o *observations) request(route string, status int, took time.Duration) {

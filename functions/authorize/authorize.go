@@ -23,7 +23,7 @@ type Verifier interface {
 	Verify(ctx context.Context, token string) (token.Claims, error)
 }
 
-// Access says whether a user may read a room; *outbox.DB is one, and [REST].
+// Access says whether a user may read a room; access.Store is one, and [REST].
 // false covers every way of not being allowed, a room that does not exist
 // included. claims is the token's claims object as JSON.
 type Access interface {

@@ -19,7 +19,7 @@ import (
 var ErrBusy = errors.New("too many questions at once")
 
 // BatchAccess is an Access that answers many questions in one call, in their order;
-// *outbox.DB is one. An error is about the call: the questions are then asked one by
+// access.Store is one. An error is about the call: the questions are then asked one by
 // one, so that one that fails does not fail the others.
 type BatchAccess interface {
 	Access
@@ -270,7 +270,7 @@ func newQuestion(room, userID string, claims []byte) question {
 	return question(h.Sum(nil))
 }
 
-// InfoStore knows what a presence channel shows of a user; *outbox.DB is one. known
+// InfoStore knows what a presence channel shows of a user; access.Store is one. known
 // is false where the team has no function for it.
 type InfoStore interface {
 	MemberInfo(ctx context.Context, room, userID string, claims []byte) (info map[string]any, known bool, err error)

@@ -13,15 +13,15 @@ import (
 	"time"
 
 	"roomcast/functions/authorize"
+	"roomcast/shared/access"
 	"roomcast/shared/event"
-	"roomcast/shared/outbox"
 	"roomcast/shared/pusher"
 	"roomcast/shared/token"
 	"roomcast/shared/token/tokentest"
 	"roomcast/shared/web"
 )
 
-var _ authorize.Access = (*outbox.DB)(nil)
+var _ authorize.Access = access.Store{}
 
 const (
 	project = "https://ref.supabase.co"

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"roomcast/functions/authorize"
+	"roomcast/shared/access"
 	"roomcast/shared/event"
 	"roomcast/shared/outbox"
 	"roomcast/shared/outbox/outboxtest"
@@ -67,20 +68,20 @@ type storm struct {
 
 // counted counts what gets through to the database.
 type counted struct {
-	*outbox.DB
+	access.Store
 	asked, calls atomic.Int64
 }
 
 func (c *counted) CanRead(ctx context.Context, room, userID string, claims []byte) (bool, error) {
 	c.asked.Add(1)
 	c.calls.Add(1)
-	return c.DB.CanRead(ctx, room, userID, claims)
+	return c.Store.CanRead(ctx, room, userID, claims)
 }
 
 func (c *counted) CanReadAll(ctx context.Context, rooms, userIDs []string, claims [][]byte) ([]bool, error) {
 	c.asked.Add(int64(len(rooms)))
 	c.calls.Add(1)
-	return c.DB.CanReadAll(ctx, rooms, userIDs, claims)
+	return c.Store.CanReadAll(ctx, rooms, userIDs, claims)
 }
 
 func newStorm(b *testing.B) *storm {
@@ -99,7 +100,7 @@ func newStorm(b *testing.B) *storm {
 		b.Fatal(err)
 	}
 	b.Cleanup(db.Close)
-	s := &storm{access: &counted{DB: db}, client: &http.Client{
+	s := &storm{access: &counted{Store: access.Store{DB: db}}, client: &http.Client{
 		Timeout:   time.Minute,
 		Transport: &http.Transport{MaxConnsPerHost: stormConns, MaxIdleConnsPerHost: stormConns},
 	}}

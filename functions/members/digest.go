@@ -4,8 +4,8 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"roomcast/shared/access"
 	"roomcast/shared/event"
-	"roomcast/shared/outbox"
 	"roomcast/shared/pusher"
 )
 
@@ -20,10 +20,10 @@ const (
 // digest reduces one webhook's events, which are in order, to the last word on each
 // user of each room. Of a room that was vacated nobody is left but those who came
 // back afterwards; the empty user stands for all whom only the store knows.
-func digest(events []pusher.WebhookEvent) []outbox.Presence {
+func digest(events []pusher.WebhookEvent) []access.Presence {
 	type place struct{ room, user string }
 	at := make(map[place]int)
-	var said []outbox.Presence
+	var said []access.Presence
 	say := func(room, user string, online bool) {
 		p := place{room, user}
 		if i, ok := at[p]; ok {
@@ -31,7 +31,7 @@ func digest(events []pusher.WebhookEvent) []outbox.Presence {
 			return
 		}
 		at[p] = len(said)
-		said = append(said, outbox.Presence{Room: room, UserID: user, Online: online})
+		said = append(said, access.Presence{Room: room, UserID: user, Online: online})
 	}
 	for _, e := range events {
 		kind, room, err := event.ParseChannel(e.Channel)

@@ -14,7 +14,7 @@ import (
 	"net/http"
 	"time"
 
-	"roomcast/shared/outbox"
+	"roomcast/shared/access"
 	"roomcast/shared/pusher"
 	"roomcast/shared/web"
 )
@@ -38,14 +38,14 @@ type Verifier interface {
 	Webhook(header http.Header, body []byte) (*pusher.Webhook, error)
 }
 
-// Store keeps who is online; *outbox.DB is one.
+// Store keeps who is online; access.Store is one.
 type Store interface {
-	NotePresence(ctx context.Context, said []outbox.Presence, at time.Time, announce bool) (changed []outbox.Presence, err error)
+	NotePresence(ctx context.Context, said []access.Presence, at time.Time, announce bool) (changed []access.Presence, err error)
 }
 
 var (
 	_ Verifier = (*pusher.Client)(nil)
-	_ Store    = (*outbox.DB)(nil)
+	_ Store    = access.Store{}
 )
 
 // Handler answers Pusher's presence webhooks.
@@ -86,7 +86,7 @@ func (h *Handler) Presence(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-func (h *Handler) note(ctx context.Context, said []outbox.Presence, at time.Time) error {
+func (h *Handler) note(ctx context.Context, said []access.Presence, at time.Time) error {
 	ctx, cancel := context.WithTimeout(ctx, noteTimeout)
 	defer cancel()
 	changed, err := h.Store.NotePresence(ctx, said, at, h.Announce)

@@ -17,7 +17,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"roomcast/functions/members"
-	"roomcast/shared/outbox"
+	"roomcast/shared/access"
 	"roomcast/shared/pusher"
 	"roomcast/shared/web"
 )
@@ -32,7 +32,7 @@ var now = time.Date(2026, 11, 22, 20, 0, 0, 0, time.UTC)
 // desk is a Handler with a store that is made up.
 type desk struct {
 	route http.Handler
-	said  []outbox.Presence
+	said  []access.Presence
 	at    time.Time
 	err   error
 	rings int
@@ -50,7 +50,7 @@ func newDesk(t testing.TB) *desk {
 	return d
 }
 
-func (d *desk) NotePresence(_ context.Context, said []outbox.Presence, at time.Time, announce bool) ([]outbox.Presence, error) {
+func (d *desk) NotePresence(_ context.Context, said []access.Presence, at time.Time, announce bool) ([]access.Presence, error) {
 	if !announce {
 		return nil, errors.New("not announced")
 	}
@@ -86,20 +86,20 @@ func ev(name, channel, user string) string {
 }
 
 func TestDigest(t *testing.T) {
-	in := func(room, user string) outbox.Presence {
-		return outbox.Presence{Room: room, UserID: user, Online: true}
+	in := func(room, user string) access.Presence {
+		return access.Presence{Room: room, UserID: user, Online: true}
 	}
-	out := func(room, user string) outbox.Presence { return outbox.Presence{Room: room, UserID: user} }
+	out := func(room, user string) access.Presence { return access.Presence{Room: room, UserID: user} }
 	const a, b = "presence-room-a", "presence-room-=C3=A9"
 	for _, tc := range []struct {
 		name   string
 		events []string
-		want   []outbox.Presence
+		want   []access.Presence
 	}{
-		{"in and out", []string{ev("member_added", a, "u"), ev("member_removed", b, "v")}, []outbox.Presence{in("a", "u"), out("é", "v")}},
-		{"the last word counts", []string{ev("member_added", a, "u"), ev("member_removed", a, "u"), ev("member_added", a, "u")}, []outbox.Presence{in("a", "u")}},
+		{"in and out", []string{ev("member_added", a, "u"), ev("member_removed", b, "v")}, []access.Presence{in("a", "u"), out("é", "v")}},
+		{"the last word counts", []string{ev("member_added", a, "u"), ev("member_removed", a, "u"), ev("member_added", a, "u")}, []access.Presence{in("a", "u")}},
 		{"vacated", []string{ev("member_added", a, "u"), ev("channel_vacated", a, ""), ev("member_added", a, "v")},
-			[]outbox.Presence{out("a", "u"), out("a", ""), in("a", "v")}},
+			[]access.Presence{out("a", "u"), out("a", ""), in("a", "v")}},
 		{"others' channels", []string{ev("member_added", "presence-foobar", "u"), ev("channel_vacated", "private-room-a", ""), ev("member_added", "presence-room-=61", "u"),
 			ev("member_added", "presence-room-=00", "u"), ev("member_added", "presence-room-=FF", "u")}, nil},
 		{"others' events", []string{ev("channel_occupied", a, ""), ev("client_event", a, "u"), ev("subscription_count", a, "")}, nil},

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"roomcast/functions/parity"
+	"roomcast/shared/audit"
 	"roomcast/shared/outbox"
 	"roomcast/shared/outbox/outboxtest"
 	"roomcast/shared/web"
@@ -36,7 +37,7 @@ func TestFromReceiptToCertificate(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(db.Close)
-	h := parity.New(parity.Config{Reader: reader{}, Store: db, Secrets: []string{secret}})
+	h := parity.New(parity.Config{Reader: reader{}, Store: audit.Store{DB: db}, Secrets: []string{secret}})
 	mux := http.NewServeMux()
 	log := slog.New(slog.NewTextHandler(t.Output(), nil))
 	mux.Handle("POST /parity", web.Handle(log, "POST /parity", h.Receive))

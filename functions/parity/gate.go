@@ -5,7 +5,7 @@ import (
 	"strings"
 	"time"
 
-	"roomcast/shared/outbox"
+	"roomcast/shared/audit"
 )
 
 // Limits are what must be shown before cutting over is called safe.
@@ -139,7 +139,7 @@ func judgeAudit(r *Report) Check {
 }
 
 // remedy says what to do about each of the audit's problems.
-func remedy(f outbox.Finding) string {
+func remedy(f audit.Finding) string {
 	if f.Count == nil {
 		return f.Note // says why, and what would change it
 	}

@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"roomcast/functions/parity"
-	"roomcast/shared/outbox"
+	"roomcast/shared/audit"
 	"roomcast/shared/web"
 )
 
@@ -28,16 +28,16 @@ type fake struct {
 	mu       sync.Mutex
 	outcome  string
 	err      error
-	noted    []outbox.Receipt
-	parity   outbox.Parity
+	noted    []audit.Receipt
+	parity   audit.Report
 	since    time.Time
-	findings []outbox.Finding
+	findings []audit.Finding
 	auditErr error
 	entered  chan struct{} // if set, NoteReceipt says that it is there, and waits
 	leave    chan struct{}
 }
 
-func (f *fake) NoteReceipt(_ context.Context, r outbox.Receipt) (string, error) {
+func (f *fake) NoteReceipt(_ context.Context, r audit.Receipt) (string, error) {
 	if f.entered != nil {
 		f.entered <- struct{}{}
 		<-f.leave
@@ -48,12 +48,12 @@ func (f *fake) NoteReceipt(_ context.Context, r outbox.Receipt) (string, error) 
 	return f.outcome, f.err
 }
 
-func (f *fake) Parity(_ context.Context, since time.Time, _ int) (outbox.Parity, error) {
+func (f *fake) Parity(_ context.Context, since time.Time, _ int) (audit.Report, error) {
 	f.since = since
 	return f.parity, f.err
 }
 
-func (f *fake) Audit(context.Context, time.Duration) ([]outbox.Finding, error) {
+func (f *fake) Audit(context.Context, time.Duration) ([]audit.Finding, error) {
 	return f.findings, f.auditErr
 }
 
@@ -97,27 +97,27 @@ func bell(n, middle, spread float64) []int64 {
 	return out
 }
 
-func zero(problem, table string) outbox.Finding { return count(problem, table, 0) }
+func zero(problem, table string) audit.Finding { return count(problem, table, 0) }
 
-func count(problem, table string, n int64) outbox.Finding {
-	return outbox.Finding{Problem: problem, Table: table, Count: &n}
+func count(problem, table string, n int64) audit.Finding {
+	return audit.Finding{Problem: problem, Table: table, Count: &n}
 }
 
-func clean() []outbox.Finding {
-	return []outbox.Finding{zero("missing", "public.messages"), zero("unnumbered", ""), zero("waiting", ""),
+func clean() []audit.Finding {
+	return []audit.Finding{zero("missing", "public.messages"), zero("unnumbered", ""), zero("waiting", ""),
 		zero("holes", ""), zero("parked", ""), zero("roomless", "")}
 }
 
 // week is the evidence of a good week: Supabase loses what its cuts cost, Roomcast
 // nothing.
 func week() *fake {
-	f := &fake{outcome: outbox.ReceiptNoted, findings: clean()}
-	f.parity = outbox.Parity{At: now, RoomsActive: 14, RoomsWatched: 12}
+	f := &fake{outcome: audit.ReceiptNoted, findings: clean()}
+	f.parity = audit.Report{At: now, RoomsActive: 14, RoomsWatched: 12}
 	for i := range 168 {
 		hour := now.Truncate(time.Hour).Add(time.Duration(i-167) * time.Hour)
 		day := math.Max(0.04, math.Sin((float64(hour.Hour())-6)/24*2*math.Pi)) * (1 + 0.3*math.Sin(float64(i)))
 		seen := int64(620 * day)
-		c := outbox.ParityCell{Hour: hour, Receipts: 1 + seen/9, Pages: 2 + seen/60, Committed: seen / 5, Seen: outbox.Seen{
+		c := audit.Cell{Hour: hour, Receipts: 1 + seen/9, Pages: 2 + seen/60, Committed: seen / 5, Seen: audit.Seen{
 			Both: seen, PusherDelays: bell(float64(seen), 34, 1.6), SupabaseDelays: bell(float64(seen), 190, 2.1),
 			Flips: seen / 400, PusherRepeats: seen / 300, Fetched: seen / 250,
 		}}
@@ -128,7 +128,7 @@ func week() *fake {
 	}
 	for i, room := range []string{"5ea51de0-0000-4000-8000-000000000010", "11647400-0000-4000-8000-000000000011", "release <party> & friends", "general", "support-de", "lounge"} {
 		n := int64(9000 / (i + 1))
-		f.parity.Rooms = append(f.parity.Rooms, outbox.ParityCell{Room: room, Hour: now, Receipts: n / 9, Committed: n / 5, Seen: outbox.Seen{
+		f.parity.Rooms = append(f.parity.Rooms, audit.Cell{Room: room, Hour: now, Receipts: n / 9, Committed: n / 5, Seen: audit.Seen{
 			Both: n, OnlyPusher: int64(max(0, 90-30*i)), Flips: n / 500, PusherRepeats: n / 700,
 			PusherDelays: bell(float64(n), 34, 1.6), SupabaseDelays: bell(float64(n), 190, 2.1)}})
 	}
@@ -141,7 +141,7 @@ func badWeek() *fake {
 	f.parity.Hours[40].OnlySupabase, f.parity.Hours[41].OnlySupabase = 12, 5
 	f.parity.Rooms[0].OnlySupabase = 17
 	f.findings[0], f.findings[2], f.findings[4] = count("missing", "public.messages", 3), count("waiting", "", 41), count("parked", "", 2)
-	f.findings = append(f.findings, outbox.Finding{Problem: "missing", Table: "public.notes",
+	f.findings = append(f.findings, audit.Finding{Problem: "missing", Table: "public.notes",
 		Note: "not judged: no column tells when a row was written; name one with roomcast.auditing()"})
 	f.parity.Repaired = 4
 	return f

@@ -12,7 +12,7 @@ import (
 	"net/http"
 	"time"
 
-	"roomcast/shared/outbox"
+	"roomcast/shared/audit"
 	"roomcast/shared/web"
 )
 
@@ -32,19 +32,19 @@ type Reader interface {
 	Reader(r *http.Request, room string) (userID string, err error)
 }
 
-// Store keeps receipts and knows the outbox; *outbox.DB is one.
+// Store keeps receipts and knows the outbox; audit.Store is one.
 type Store interface {
-	NoteReceipt(ctx context.Context, r outbox.Receipt) (outcome string, err error)
+	NoteReceipt(ctx context.Context, r audit.Receipt) (outcome string, err error)
 	Evidence
 }
 
-// Evidence is what a report is made of; *outbox.DB has it.
+// Evidence is what a report is made of; audit.Store has it.
 type Evidence interface {
-	Parity(ctx context.Context, since time.Time, maxRooms int) (outbox.Parity, error)
-	Audit(ctx context.Context, since time.Duration) ([]outbox.Finding, error)
+	Parity(ctx context.Context, since time.Time, maxRooms int) (audit.Report, error)
+	Audit(ctx context.Context, since time.Duration) ([]audit.Finding, error)
 }
 
-var _ Store = (*outbox.DB)(nil)
+var _ Store = audit.Store{}
 
 // Config is what a Handler is made of.
 type Config struct {
@@ -104,7 +104,7 @@ func (h *Handler) Receive(w http.ResponseWriter, r *http.Request) error {
 	ctx, cancel := context.WithTimeout(r.Context(), noteTimeout)
 	defer cancel()
 	now := h.now()
-	outcome, err := h.store.NoteReceipt(ctx, outbox.Receipt{
+	outcome, err := h.store.NoteReceipt(ctx, audit.Receipt{
 		UserID: user, Page: receipt.Page, Room: receipt.Room, N: receipt.N, Seen: receipt.seen(now),
 	})
 	switch {
@@ -112,12 +112,12 @@ func (h *Handler) Receive(w http.ResponseWriter, r *http.Request) error {
 		return r.Context().Err() // the page is gone, and what it counted noted or not
 	case err != nil:
 		return web.Unavailable("receipts cannot be kept right now", busyRetry, err)
-	case outcome == outbox.ReceiptEarly:
+	case outcome == audit.ReceiptEarly:
 		return &web.Error{Status: http.StatusTooManyRequests, Field: "n", Reason: "grows faster than once in five seconds", RetryAfter: minEvery}
-	case outcome == outbox.ReceiptMany:
+	case outcome == audit.ReceiptMany:
 		return &web.Error{Status: http.StatusTooManyRequests, Field: "page", Reason: "this user has opened too many", RetryAfter: maxEvery}
 	}
 	return web.WriteJSON(w, http.StatusOK, Answer{
-		Every: int(h.load.arrived(now).Seconds()), Repeat: outcome == outbox.ReceiptRepeat,
+		Every: int(h.load.arrived(now).Seconds()), Repeat: outcome == audit.ReceiptRepeat,
 	})
 }

@@ -7,8 +7,8 @@ import (
 	"strings"
 	"time"
 
+	"roomcast/shared/audit"
 	"roomcast/shared/event"
-	"roomcast/shared/outbox"
 	"roomcast/shared/web"
 )
 
@@ -147,8 +147,8 @@ func checkHistogram(field string, h []int64) error {
 
 // seen is the receipt as the outbox keeps it. Both histograms go when the clock is
 // off: half of a comparison is worse than none.
-func (r *Receipt) seen(now time.Time) outbox.Seen {
-	s := outbox.Seen{
+func (r *Receipt) seen(now time.Time) audit.Seen {
+	s := audit.Seen{
 		Both: r.Both, OnlyPusher: r.Pusher, OnlySupabase: r.Supabase, Fetched: r.Fetched,
 		PusherRepeats: r.PusherRepeats, SupabaseRepeats: r.SupabaseRepeats, Flips: r.Flips,
 	}

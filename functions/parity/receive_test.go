@@ -16,7 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"roomcast/functions/parity"
-	"roomcast/shared/outbox"
+	"roomcast/shared/audit"
 )
 
 func post(t *testing.T, address, bearer, body string) (int, http.Header, string) {
@@ -72,18 +72,18 @@ func example(t *testing.T, sentAt time.Time) string {
 }
 
 func TestReceiptIsNoted(t *testing.T) {
-	store := &fake{outcome: outbox.ReceiptNoted}
+	store := &fake{outcome: audit.ReceiptNoted}
 	status, header, body := post(t, serve(t, store), "member", example(t, now.Add(-time.Second)))
 	if status != 200 || body != `{"every":60}`+"\n" || header.Get("Cache-Control") != "no-store" {
 		t.Errorf("%d %v %s", status, header, body)
 	}
-	want := []outbox.Receipt{{UserID: user, Page: page, N: 3, Room: "5ea51de0-0000-4000-8000-000000000010", Seen: outbox.Seen{
+	want := []audit.Receipt{{UserID: user, Page: page, N: 3, Room: "5ea51de0-0000-4000-8000-000000000010", Seen: audit.Seen{
 		Both: 40, OnlyPusher: 1, Fetched: 1, Flips: 1,
 		PusherDelays: []int64{0, 0, 0, 0, 0, 0, 2, 9, 21, 8}, SupabaseDelays: []int64{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 4, 17, 15, 3}}}}
 	if diff := cmp.Diff(want, store.noted); diff != "" {
 		t.Errorf("noted (-want +got):\n%s", diff)
 	}
-	store.outcome = outbox.ReceiptRepeat
+	store.outcome = audit.ReceiptRepeat
 	if _, _, body := post(t, serve(t, store), "member", example(t, now)); !strings.Contains(body, `"repeat":true`) {
 		t.Errorf("a repeat is answered %s", body)
 	}
@@ -92,7 +92,7 @@ func TestReceiptIsNoted(t *testing.T) {
 // Counts are believed, delays by a clock that is off are not.
 func TestClockThatIsOff(t *testing.T) {
 	for _, off := range []time.Duration{-3 * time.Second, 3 * time.Second, -1e6 * time.Hour} {
-		store := &fake{outcome: outbox.ReceiptNoted}
+		store := &fake{outcome: audit.ReceiptNoted}
 		post(t, serve(t, store), "member", example(t, now.Add(off)))
 		if got := store.noted[0].Seen; got.Skewed != 1 || got.PusherDelays != nil || got.SupabaseDelays != nil || got.Both != 40 {
 			t.Errorf("%v off: %+v", off, got)
@@ -136,8 +136,8 @@ func TestReceiptIsRefused(t *testing.T) {
 		"half an object":   {"member", good[:20], &fake{}, 400, "body"},
 		"a list":           {"member", "[]", &fake{}, 400, "body"},
 		"5 kB":             {"member", with("x", strings.Repeat("x", 5000)), &fake{}, 413, "body"},
-		"too soon":         {"member", good, &fake{outcome: outbox.ReceiptEarly}, 429, "n"},
-		"too many pages":   {"member", good, &fake{outcome: outbox.ReceiptMany}, 429, "page"},
+		"too soon":         {"member", good, &fake{outcome: audit.ReceiptEarly}, 429, "n"},
+		"too many pages":   {"member", good, &fake{outcome: audit.ReceiptMany}, 429, "page"},
 		"database away":    {"member", good, &fake{err: errors.New("down")}, 503, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -168,7 +168,7 @@ func TestForwardOnlyHasNoParity(t *testing.T) {
 
 // Receipts may not use up the connections that users wait for.
 func TestReceiptsAtOnceAreFew(t *testing.T) {
-	store := &fake{outcome: outbox.ReceiptNoted, entered: make(chan struct{}), leave: make(chan struct{})}
+	store := &fake{outcome: audit.ReceiptNoted, entered: make(chan struct{}), leave: make(chan struct{})}
 	address := serve(t, store)
 	var others sync.WaitGroup
 	for range 3 {

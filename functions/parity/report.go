@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"time"
 
-	"roomcast/shared/outbox"
+	"roomcast/shared/audit"
 )
 
 const (
@@ -45,8 +45,8 @@ type Report struct {
 	ByHour []Hour `json:"by_hour"` // every hour of the window, empty ones too
 	Rooms  []Room `json:"rooms"`   // those with most trouble first
 
-	Audit    []outbox.Finding `json:"audit"` // null: it did not end in time
-	Repaired int64            `json:"repaired"`
+	Audit    []audit.Finding `json:"audit"` // null: it did not end in time
+	Repaired int64           `json:"repaired"`
 
 	Limits Limits `json:"limits"`
 	Gate   Gate   `json:"gate"`
@@ -76,7 +76,7 @@ type Room struct {
 }
 
 // Compile makes the report that ask wants, at now. Its errors are those of from; an
-// audit that takes too long is part of the report.
+// runAudit that takes too long is part of the report.
 func Compile(ctx context.Context, from Evidence, ask Ask, now time.Time) (*Report, error) {
 	since := now.UTC().Truncate(time.Hour).Add(-time.Duration(ask.Hours-1) * time.Hour)
 	found, err := read(ctx, from, since, ask.Rooms)
@@ -91,29 +91,29 @@ func Compile(ctx context.Context, from Evidence, ask Ask, now time.Time) (*Repor
 	for _, cell := range found.Rooms {
 		r.Rooms = append(r.Rooms, roomOf(cell))
 	}
-	if r.Audit, err = audit(ctx, from, now.Sub(since)); err != nil {
+	if r.Audit, err = runAudit(ctx, from, now.Sub(since)); err != nil {
 		return nil, err
 	}
 	r.Gate = judge(r)
 	return r, nil
 }
 
-func read(ctx context.Context, from Evidence, since time.Time, rooms int) (outbox.Parity, error) {
+func read(ctx context.Context, from Evidence, since time.Time, rooms int) (audit.Report, error) {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
 	found, err := from.Parity(ctx, since, rooms)
 	if err != nil {
-		return outbox.Parity{}, fmt.Errorf("evidence: %w", err)
+		return audit.Report{}, fmt.Errorf("evidence: %w", err)
 	}
 	return found, nil
 }
 
-func audit(ctx context.Context, from Evidence, since time.Duration) ([]outbox.Finding, error) {
+func runAudit(ctx context.Context, from Evidence, since time.Duration) ([]audit.Finding, error) {
 	limited, cancel := context.WithTimeout(ctx, auditTimeout)
 	defer cancel()
 	found, err := from.Audit(limited, since)
 	switch {
-	case errors.Is(err, outbox.ErrAuditTooLong) && ctx.Err() == nil:
+	case errors.Is(err, audit.ErrTooLong) && ctx.Err() == nil:
 		return nil, nil
 	case err != nil:
 		return nil, fmt.Errorf("evidence: %w", err)
@@ -122,7 +122,7 @@ func audit(ctx context.Context, from Evidence, since time.Duration) ([]outbox.Fi
 }
 
 // addHours sums the hours up and lays them out, with those between that had nothing.
-func (r *Report) addHours(cells []outbox.ParityCell) {
+func (r *Report) addHours(cells []audit.Cell) {
 	r.ByHour = make([]Hour, r.Hours)
 	for i := range r.ByHour {
 		r.ByHour[i].Start = r.From.Add(time.Duration(i) * time.Hour)
@@ -154,9 +154,9 @@ func (r *Report) addHours(cells []outbox.ParityCell) {
 	r.Pusher, r.Supabase = newDelays(pusher), newDelays(supabase)
 }
 
-func compared(c outbox.ParityCell) int64 { return c.Both + c.OnlyPusher + c.OnlySupabase }
+func compared(c audit.Cell) int64 { return c.Both + c.OnlyPusher + c.OnlySupabase }
 
-func roomOf(c outbox.ParityCell) Room {
+func roomOf(c audit.Cell) Room {
 	return Room{
 		Room: c.Room, Messages: c.Committed, Compared: compared(c),
 		OnlyPusher: c.OnlyPusher, OnlySupabase: c.OnlySupabase,

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"roomcast/functions/parity"
-	"roomcast/shared/outbox"
+	"roomcast/shared/audit"
 )
 
 func TestOnlyTheOperatorReads(t *testing.T) {
@@ -129,18 +129,18 @@ func TestGate(t *testing.T) {
 	}{
 		"short": {func(f *fake) {
 			f.parity.Hours = f.parity.Hours[148:]
-			each(f, func(c *outbox.ParityCell) { c.Committed = 100 })
+			each(f, func(c *audit.Cell) { c.Committed = 100 })
 		}, "Time", "min_hours=20"},
-		"few messages":   {func(f *fake) { each(f, func(c *outbox.ParityCell) { c.Committed = 1 }) }, "Messages", "min_messages=168"},
-		"few pages":      {func(f *fake) { each(f, func(c *outbox.ParityCell) { c.Pages = 0 }) }, "Pages", "min_page_hours=0"},
+		"few messages":   {func(f *fake) { each(f, func(c *audit.Cell) { c.Committed = 1 }) }, "Messages", "min_messages=168"},
+		"few pages":      {func(f *fake) { each(f, func(c *audit.Cell) { c.Pages = 0 }) }, "Pages", "min_page_hours=0"},
 		"one lost":       {func(f *fake) { f.parity.Hours[3].OnlySupabase = 1 }, "Losses", "max_lost=1"},
-		"slower":         {func(f *fake) { each(f, func(c *outbox.ParityCell) { c.PusherDelays = bell(500, 900, 1.6) }) }, "Delay", "p95_factor=6"},
-		"not timed":      {func(f *fake) { each(f, func(c *outbox.ParityCell) { c.SupabaseDelays = nil }) }, "Delay", ""},
+		"slower":         {func(f *fake) { each(f, func(c *audit.Cell) { c.PusherDelays = bell(500, 900, 1.6) }) }, "Delay", "p95_factor=6"},
+		"not timed":      {func(f *fake) { each(f, func(c *audit.Cell) { c.SupabaseDelays = nil }) }, "Delay", ""},
 		"missing":        {func(f *fake) { f.findings[0] = count("missing", "public.messages", 2) }, "Audit", "max_missing=2"},
 		"waiting":        {func(f *fake) { f.findings[2] = count("waiting", "", 1) }, "Audit", "max_missing=1"},
 		"parked is fine": {func(f *fake) { f.findings[4] = count("parked", "", 9) }, "", ""},
 		"not judged":     {func(f *fake) { f.findings[0].Count = nil }, "Audit", "max_unjudged=1"},
-		"audit too long": {func(f *fake) { f.findings, f.auditErr = nil, outbox.ErrAuditTooLong }, "Audit", ""},
+		"audit too long": {func(f *fake) { f.findings, f.auditErr = nil, audit.ErrTooLong }, "Audit", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			store := week()
@@ -158,7 +158,7 @@ func TestGate(t *testing.T) {
 	}
 }
 
-func each(f *fake, change func(*outbox.ParityCell)) {
+func each(f *fake, change func(*audit.Cell)) {
 	for i := range f.parity.Hours {
 		change(&f.parity.Hours[i])
 	}

@@ -6,8 +6,8 @@ import (
 	"sync"
 	"time"
 
+	"roomcast/shared/access"
 	"roomcast/shared/event"
-	"roomcast/shared/outbox"
 	"roomcast/shared/pusher"
 )
 
@@ -61,15 +61,15 @@ func departs(c event.Change) bool { return c.Kind == event.Members && c.Op == ev
 // A user is queued before the room is acked, so that a relay that dies between
 // the two repeats both; and once queued, no failure of Pusher's holds up the room.
 type cutter struct {
-	gone    []outbox.Departure // accepted, not yet queued
+	gone    []access.Departure // accepted, not yet queued
 	dueAt   time.Time          // when what was queued last may be cut
 	lookAt  time.Time          // when the next claim is due
 	calling bool               // a batch is under way
-	done    chan []outbox.SettledCut
-	settled []outbox.SettledCut // not yet told to the database
+	done    chan []access.Confirmation
+	settled []access.Confirmation // not yet told to the database
 }
 
-func newCutter() cutter { return cutter{done: make(chan []outbox.SettledCut, 1)} }
+func newCutter() cutter { return cutter{done: make(chan []access.Confirmation, 1)} }
 
 // queueCuts makes departures durable. It reports false when the database does not
 // answer: the rooms must not be acked then.
@@ -79,7 +79,7 @@ func (l *loop) queueCuts(ctx context.Context) bool {
 		return true
 	}
 	return l.call(ctx, "queue cuts", func(ctx context.Context) error {
-		users, err := l.Outbox.QueueCuts(ctx, l.cuts.gone, CutGrace)
+		users, err := l.Outbox.QueueRevocations(ctx, l.cuts.gone, CutGrace)
 		if err != nil {
 			return err
 		}
@@ -116,7 +116,7 @@ func (l *loop) cut(ctx context.Context) {
 	}
 }
 
-func (l *loop) cutsDone(settled []outbox.SettledCut) {
+func (l *loop) cutsDone(settled []access.Confirmation) {
 	l.cuts.calling = false
 	l.cuts.settled = append(l.cuts.settled, settled...)
 	for _, s := range settled {
@@ -129,7 +129,7 @@ func (l *loop) settleCuts(ctx context.Context) bool {
 		return true
 	}
 	return l.call(ctx, "settle cuts", func(ctx context.Context) error {
-		if err := l.Outbox.SettleCuts(ctx, l.cuts.settled); err != nil {
+		if err := l.Outbox.ConfirmRevocations(ctx, l.cuts.settled); err != nil {
 			return err
 		}
 		l.cuts.settled = nil
@@ -138,9 +138,9 @@ func (l *loop) settleCuts(ctx context.Context) bool {
 }
 
 func (l *loop) claimCuts(ctx context.Context) {
-	var cuts []outbox.Cut
+	var cuts []access.Revocation
 	if !l.call(ctx, "claim cuts", func(ctx context.Context) (err error) {
-		cuts, err = l.Outbox.ClaimCuts(ctx, cutBatch, cutLease)
+		cuts, err = l.Outbox.ClaimRevocations(ctx, cutBatch, cutLease)
 		return err
 	}) {
 		return
@@ -157,14 +157,14 @@ func (l *loop) claimCuts(ctx context.Context) {
 }
 
 // callAll makes the calls of one batch, a few at a time.
-func (r *Relay) callAll(ctx context.Context, cuts []outbox.Cut) []outbox.SettledCut {
-	settled := make([]outbox.SettledCut, len(cuts))
+func (r *Relay) callAll(ctx context.Context, cuts []access.Revocation) []access.Confirmation {
+	settled := make([]access.Confirmation, len(cuts))
 	slots := make(chan struct{}, cutLanes)
 	var wg sync.WaitGroup
 	for i, c := range cuts {
 		slots <- struct{}{}
 		wg.Go(func() {
-			settled[i] = outbox.SettledCut{Cut: c, Wait: r.terminate(ctx, c)}
+			settled[i] = access.Confirmation{Revocation: c, Wait: r.terminate(ctx, c)}
 			<-slots
 		})
 	}
@@ -174,7 +174,7 @@ func (r *Relay) callAll(ctx context.Context, cuts []outbox.Cut) []outbox.Settled
 
 // terminate makes one call and returns how long to wait for the next, zero for
 // none.
-func (r *Relay) terminate(ctx context.Context, c outbox.Cut) time.Duration {
+func (r *Relay) terminate(ctx context.Context, c access.Revocation) time.Duration {
 	ctx, cancel := context.WithTimeout(ctx, cutLimit)
 	defer cancel()
 	err := r.Cuts.Terminator.TerminateUser(ctx, c.UserID)

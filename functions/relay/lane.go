@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"time"
 
+	"roomcast/shared/access"
 	"roomcast/shared/outbox"
 	"roomcast/shared/pusher"
 )
@@ -13,7 +14,7 @@ import (
 type outcome struct {
 	rows int
 	acks []outbox.Ack
-	gone []outbox.Departure
+	gone []access.Departure
 }
 
 // lane carries one load: batch after batch, so that within a room no event is
@@ -23,7 +24,7 @@ type lane struct {
 	load
 	progress []progress // of each room
 	first    int        // rooms before this one are done
-	gone     []outbox.Departure
+	gone     []access.Departure
 	items    []item // the batch being built, its memory reused
 	events   []pusher.Event
 }
@@ -192,7 +193,7 @@ func (l *lane) settle(batch []item) {
 			l.Observer.Delivered(it.age + since)
 		}
 		if it.left {
-			l.gone = append(l.gone, outbox.Departure{Room: l.rooms[it.room].ID, Seq: it.seq})
+			l.gone = append(l.gone, access.Departure{Room: l.rooms[it.room].ID, Seq: it.seq})
 		}
 	}
 }

@@ -73,7 +73,7 @@ func (l *loop) stayAwake(ctx context.Context) {
 		}
 		switch {
 		case !woken:
-			woken = l.call(ctx, "wake", func(ctx context.Context) error { return l.Outbox.Wake(ctx, l.AwakeLease) })
+			woken = l.call(ctx, "wake", func(ctx context.Context) error { return l.Outbox.StartAwake(ctx, l.AwakeLease) })
 			l.renewAt = time.Now().Add(l.AwakeLease / 3)
 		case l.lingering():
 			l.renew(ctx)
@@ -111,7 +111,7 @@ func (l *loop) mayRest(ctx context.Context) bool {
 	}
 	rest := false
 	l.call(ctx, "may rest", func(ctx context.Context) (err error) {
-		rest, err = l.Outbox.MayRest(ctx)
+		rest, err = l.Outbox.MaySleep(ctx)
 		return err
 	})
 	l.renewAt = time.Now().Add(l.AwakeLease / 4) // do not ask at every poll

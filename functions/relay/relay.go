@@ -23,6 +23,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"roomcast/shared/access"
 	"roomcast/shared/event"
 	"roomcast/shared/outbox"
 	"roomcast/shared/pusher"
@@ -30,19 +31,19 @@ import (
 
 // Outbox is the database as the relay sees it.
 type Outbox interface {
-	Wake(ctx context.Context, lease time.Duration) error
+	StartAwake(ctx context.Context, lease time.Duration) error
 	StayAwake(ctx context.Context, lease time.Duration) error
 	LeaveAwake(ctx context.Context) error
-	MayRest(ctx context.Context) (bool, error)
+	MaySleep(ctx context.Context) (bool, error)
 	HasWaiting(ctx context.Context) (bool, error)
 	Await(ctx context.Context, patience, every time.Duration) (bool, error)
 	Claim(ctx context.Context, relay string, l outbox.Limits) ([]outbox.Room, error)
 	Ack(ctx context.Context, acks []outbox.Ack) (refused []string, err error)
 	Park(ctx context.Context, room string, fence, seq int64, reason string) (bool, error)
 	Clean(ctx context.Context, maxRuns int) (int64, error)
-	QueueCuts(ctx context.Context, gone []outbox.Departure, grace time.Duration) (users []string, err error)
-	ClaimCuts(ctx context.Context, most int, lease time.Duration) ([]outbox.Cut, error)
-	SettleCuts(ctx context.Context, settled []outbox.SettledCut) error
+	QueueRevocations(ctx context.Context, gone []access.Departure, grace time.Duration) (users []string, err error)
+	ClaimRevocations(ctx context.Context, most int, lease time.Duration) ([]access.Revocation, error)
+	ConfirmRevocations(ctx context.Context, settled []access.Confirmation) error
 }
 
 // Publisher is Pusher as the relay sees it. Its errors are sorted by
@@ -52,7 +53,7 @@ type Publisher interface {
 }
 
 var (
-	_ Outbox    = (*outbox.DB)(nil)
+	_ Outbox    = access.Store{}
 	_ Publisher = (*pusher.Client)(nil)
 )
 

@@ -9,7 +9,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"roomcast/shared/outbox"
+	"roomcast/shared/admin"
 	"roomcast/shared/outbox/outboxtest"
 	"roomcast/shared/outbox/outboxtest/pgcron"
 	"roomcast/shared/outbox/outboxtest/pgnet"
@@ -56,11 +56,11 @@ func (s *stack) urlAs(role string) (string, error) {
 // installChat makes the tables and installs Roomcast as a team would, without a
 // superuser's rights.
 func (s *stack) installChat(ctx context.Context, frontURL string) error {
-	admin := s.postgres.URL("chat")
-	if err := errors.Join(pgnet.Install(ctx, admin), pgcron.Install(ctx, admin)); err != nil {
+	super := s.postgres.URL("chat")
+	if err := errors.Join(pgnet.Install(ctx, super), pgcron.Install(ctx, super)); err != nil {
 		return err
 	}
-	if err := outboxtest.Exec(ctx, admin, `
+	if err := outboxtest.Exec(ctx, super, `
 		grant usage on schema net, cron to `+chatOwner+`;
 		grant all on all tables in schema net, cron to `+chatOwner+`;
 		grant all on all sequences in schema net, cron to `+chatOwner); err != nil {
@@ -72,7 +72,7 @@ func (s *stack) installChat(ctx context.Context, frontURL string) error {
 			created_at timestamptz not null default now())`); err != nil {
 		return fmt.Errorf("chat's tables: %w", err)
 	}
-	if err := outbox.Migrate(ctx, s.ownerURL); err != nil {
+	if err := admin.Migrate(ctx, s.ownerURL); err != nil {
 		return err
 	}
 	if err := outboxtest.Exec(ctx, s.ownerURL, fmt.Sprintf(`
@@ -82,7 +82,7 @@ func (s *stack) installChat(ctx context.Context, frontURL string) error {
 		frontURL, bellSecret, s.timing.sweep/time.Second)); err != nil {
 		return fmt.Errorf("install: %w", err)
 	}
-	return outboxtest.Exec(ctx, admin, "create role "+relayLogin+" login password '"+bellSecret+"' in role roomcast_relay")
+	return outboxtest.Exec(ctx, super, "create role "+relayLogin+" login password '"+bellSecret+"' in role roomcast_relay")
 }
 
 // startStandIns starts what sends the bells and what runs the sweep. They outlive

@@ -10,6 +10,7 @@ import (
 
 	"roomcast/functions/relay"
 	"roomcast/infra/load/peers/least"
+	"roomcast/shared/access"
 	"roomcast/shared/event"
 	"roomcast/shared/outbox"
 	"roomcast/shared/pusher"
@@ -95,7 +96,7 @@ func (l *lab) countRelay(ctx context.Context, db *database, rows int) (_ float64
 	}
 	c := newCounter(rows)
 	r := relay.New(relay.Config{
-		Name: "load", Outbox: box, Publisher: c, Channels: []event.ChannelKind{event.Private}, Log: slog.New(slog.DiscardHandler),
+		Name: "load", Outbox: access.Store{DB: box}, Publisher: c, Channels: []event.ChannelKind{event.Private}, Log: slog.New(slog.DiscardHandler),
 	})
 	stop, err := l.profileHere("counting")
 	if err != nil {

@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"roomcast/infra/load/peers/least"
-	"roomcast/shared/outbox"
+	"roomcast/shared/admin"
 	"roomcast/shared/outbox/outboxtest"
 	"roomcast/shared/outbox/outboxtest/pgnet"
 )
@@ -36,12 +36,12 @@ type database struct {
 
 // makeTemplate installs a chat and Roomcast once; scenarios get copies.
 func (l *lab) makeTemplate(ctx context.Context) error {
-	admin, chat := l.postgres.URL("postgres"), l.postgres.URL("chat")
+	super, chat := l.postgres.URL("postgres"), l.postgres.URL("chat")
 	for _, step := range []func() error{
-		func() error { return outboxtest.Exec(ctx, admin, `create database chat`) },
+		func() error { return outboxtest.Exec(ctx, super, `create database chat`) },
 		func() error { return pgnet.Install(ctx, chat) },
 		func() error { return outboxtest.Exec(ctx, chat, chatSQL) },
-		func() error { return outbox.Migrate(ctx, chat) },
+		func() error { return admin.Migrate(ctx, chat) },
 		func() error {
 			return outboxtest.Exec(ctx, chat, `
 				select roomcast.attach_messages('public.messages', room_column => 'room_id', columns => '{id,room_id,user_id,content,created_at}');

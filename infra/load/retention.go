@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"roomcast/functions/relay"
+	"roomcast/shared/access"
 	"roomcast/shared/event"
 	"roomcast/shared/outbox"
 )
@@ -58,7 +59,7 @@ func (db *database) keep(ctx context.Context, box *outbox.DB, rows int) error {
 			return err
 		}
 		r := relay.New(relay.Config{
-			Name: "load", Outbox: box, Publisher: newCounter(keptAtOnce), Channels: []event.ChannelKind{event.Private}, Log: slog.New(slog.DiscardHandler),
+			Name: "load", Outbox: access.Store{DB: box}, Publisher: newCounter(keptAtOnce), Channels: []event.ChannelKind{event.Private}, Log: slog.New(slog.DiscardHandler),
 		})
 		if err := r.Empty(ctx); err != nil {
 			return err

@@ -9,7 +9,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"roomcast/shared/outbox"
+	"roomcast/shared/admin"
 	"roomcast/shared/outbox/outboxtest"
 	"roomcast/shared/outbox/outboxtest/pgcron"
 	"roomcast/shared/outbox/outboxtest/pgnet"
@@ -141,7 +141,7 @@ func (s *stack) standIns(ctx context.Context, admin string) error {
 // of the chat's tables, and makes a login for the function that can do nothing else.
 func (s *stack) roomcast(ctx context.Context, db database, env *environment) error {
 	return s.step("install roomcast", func() error {
-		if err := outbox.Migrate(ctx, db.owner); err != nil {
+		if err := admin.Migrate(ctx, db.owner); err != nil {
 			return err
 		}
 		err := execute(ctx, db.owner, "select roomcast.configure(url => $1, secret => $2)",

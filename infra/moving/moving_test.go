@@ -17,9 +17,9 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"roomcast/functions/parity"
+	"roomcast/shared/admin"
 	"roomcast/shared/browser"
 	"roomcast/shared/event"
-	"roomcast/shared/outbox"
 	"roomcast/shared/outbox/outboxtest"
 	"roomcast/shared/outbox/outboxtest/pgcron"
 )
@@ -67,7 +67,7 @@ func TestSQL(t *testing.T) {
 	}
 	exec(project)
 	before := shape(t, database)
-	if err := outbox.Migrate(t.Context(), database); err != nil {
+	if err := admin.Migrate(t.Context(), database); err != nil {
 		t.Fatal(err)
 	}
 	for _, sql := range blocks(t, "sql") {

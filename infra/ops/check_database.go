@@ -8,7 +8,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"roomcast/shared/outbox"
+	"roomcast/shared/admin"
 )
 
 const (
@@ -66,7 +66,7 @@ func (d *doctor) checkDatabase(ctx context.Context, f *findings) error {
 
 // checkSchema compares the schema with what this program brings along.
 func (d *doctor) checkSchema(ctx context.Context, f *findings) error {
-	drift, err := outbox.Compare(ctx, d.conn)
+	drift, err := admin.Compare(ctx, d.conn)
 	if err != nil {
 		return fmt.Errorf("%w (is this the role that owns the schema? %s)", err, ownerMissed)
 	}

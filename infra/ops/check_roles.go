@@ -8,7 +8,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"roomcast/shared/outbox"
+	"roomcast/shared/admin"
 )
 
 // checkRole looks at what roomcast_relay may do, and what it must not.
@@ -52,7 +52,7 @@ func (d *doctor) checkRole(ctx context.Context, f *findings) error {
 
 // lacking lists the relay's functions that a role may not execute.
 func (d *doctor) lacking(ctx context.Context, role string) ([]string, error) {
-	functions, err := outbox.RelayFunctions()
+	functions, err := admin.RelayFunctions()
 	if err != nil {
 		return nil, err
 	}

@@ -11,7 +11,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"roomcast/shared/outbox"
+	"roomcast/shared/admin"
 )
 
 // verdict is how a check came out.
@@ -106,10 +106,10 @@ type doctor struct {
 	patience time.Duration // for one check, and for pg_net to send
 	oldTx    time.Duration // a transaction that wrote rows is a worry from this age on
 
-	conn   *pgx.Conn       // the owner's; nil if it cannot be had
-	op     outbox.Operator // the same, for what package outbox knows
-	intact bool            // the schema is there, as this program knows it
-	wakeup wakeup          // where the database sends its wake-ups
+	conn   *pgx.Conn      // the owner's; nil if it cannot be had
+	op     admin.Operator // the same, for what package outbox knows
+	intact bool           // the schema is there, as this program knows it
+	wakeup wakeup         // where the database sends its wake-ups
 	pusher pusherClock
 }
 

@@ -7,8 +7,8 @@ import (
 	"fmt"
 	"time"
 
+	"roomcast/shared/admin"
 	"roomcast/shared/event"
-	"roomcast/shared/outbox"
 )
 
 // How much of a room is shown.
@@ -32,9 +32,9 @@ func setUpInspect(*flag.FlagSet) func(context.Context, *call) (int, error) {
 	}
 }
 
-func inspect(ctx context.Context, c *call, op outbox.Operator, id string) (int, error) {
+func inspect(ctx context.Context, c *call, op admin.Operator, id string) (int, error) {
 	room, err := op.Room(ctx, id)
-	if errors.Is(err, outbox.ErrUnknown) {
+	if errors.Is(err, admin.ErrUnknown) {
 		c.out.line("nothing in room %s has been numbered yet: no relay has claimed a row of it, or there never was one", id)
 		return exitWarning, nil
 	}
@@ -70,7 +70,7 @@ func inspect(ctx context.Context, c *call, op outbox.Operator, id string) (int, 
 	return exitOK, nil
 }
 
-func drawRoom(c *call, room outbox.RoomState, awake bool) {
+func drawRoom(c *call, room admin.RoomState, awake bool) {
 	c.out.field("room", "%s", c.out.bold(room.Room))
 	if channels, err := c.channels(); err == nil {
 		for _, kind := range channels.Of(room.Room) {
@@ -91,7 +91,7 @@ func drawRoom(c *call, room outbox.RoomState, awake bool) {
 }
 
 // leaseText says who may send what waits in a room, and when.
-func leaseText(room outbox.RoomState, awake bool) string {
+func leaseText(room admin.RoomState, awake bool) string {
 	switch {
 	case room.Head == room.Sent:
 		return "nobody's: nothing waits"
@@ -108,7 +108,7 @@ func leaseText(room outbox.RoomState, awake bool) string {
 }
 
 // drawLifeLine writes an event as one line.
-func drawLifeLine(out *printer, l outbox.Life, room outbox.RoomState) {
+func drawLifeLine(out *printer, l admin.Life, room admin.RoomState) {
 	state := out.good("sent   ")
 	switch {
 	case l.Parked != "":
@@ -142,7 +142,7 @@ type parkedRow struct {
 	At     time.Time `json:"at"`
 }
 
-func roomJSON(room outbox.RoomState, lives []outbox.Life, parked []outbox.Parked) roomView {
+func roomJSON(room admin.RoomState, lives []admin.Life, parked []admin.Parked) roomView {
 	v := roomView{
 		Room: room.Room, Epoch: room.Epoch, Head: room.Head, Sent: room.Sent, First: room.First, Unnumbered: room.Unnumbered,
 		Fence: room.Fence, Holder: room.Holder, DueSeconds: room.Due.Seconds(), Events: []lifeJSON{}, Parked: []parkedRow{},

@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"strings"
 
-	"roomcast/shared/outbox"
+	"roomcast/shared/admin"
 )
 
 func setUpMigrate(flags *flag.FlagSet) func(context.Context, *call) (int, error) {
@@ -39,7 +39,7 @@ func migrate(ctx context.Context, c *call, dry bool) (int, error) {
 		return exitFailed, fmt.Errorf("the database is newer than this program (version %d): use the program that migrated it", before.Newer[len(before.Newer)-1])
 	}
 	if !dry {
-		if err := outbox.Migrate(ctx, c.ownerURL()); err != nil {
+		if err := admin.Migrate(ctx, c.ownerURL()); err != nil {
 			return exitFailed, err
 		}
 	}
@@ -63,11 +63,11 @@ func migrate(ctx context.Context, c *call, dry bool) (int, error) {
 // emptied is a list that JSON writes as [] when there is nothing in it.
 func emptied(list []string) []string { return append([]string{}, list...) }
 
-func compare(ctx context.Context, databaseURL string) (outbox.Drift, error) {
+func compare(ctx context.Context, databaseURL string) (admin.Drift, error) {
 	conn, err := connect(ctx, databaseURL)
 	if err != nil {
-		return outbox.Drift{}, fmt.Errorf("connect: %w", err)
+		return admin.Drift{}, fmt.Errorf("connect: %w", err)
 	}
 	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
-	return outbox.Compare(ctx, conn)
+	return admin.Compare(ctx, conn)
 }

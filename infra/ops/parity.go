@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"roomcast/functions/parity"
+	"roomcast/shared/audit"
 	"roomcast/shared/outbox"
 )
 
@@ -33,7 +34,7 @@ func setUpParity(*flag.FlagSet) func(context.Context, *call) (int, error) {
 			return exitFailed, errDatabaseURL
 		}
 		defer db.Close()
-		report, err := parity.Compile(ctx, db, ask, time.Now())
+		report, err := parity.Compile(ctx, audit.Store{DB: db}, ask, time.Now())
 		if err != nil {
 			return exitFailed, fmt.Errorf("parity: %w", err)
 		}

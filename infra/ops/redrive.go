@@ -8,8 +8,8 @@ import (
 	"strconv"
 
 	"roomcast/functions/relay"
+	"roomcast/shared/admin"
 	"roomcast/shared/event"
-	"roomcast/shared/outbox"
 	"roomcast/shared/pusher"
 )
 
@@ -49,7 +49,7 @@ func setUpRedrive(flags *flag.FlagSet) func(context.Context, *call) (int, error)
 // redrive is one run of the command.
 type redrive struct {
 	*call
-	op     outbox.Operator
+	op     admin.Operator
 	dry    bool
 	kinds  event.Channels
 	client *pusher.Client
@@ -88,7 +88,7 @@ func (r *redrive) parked(ctx context.Context) (int, error) {
 	if err != nil {
 		return exitFailed, err
 	}
-	var rows []outbox.Sent
+	var rows []admin.Sent
 	for _, p := range list {
 		sent, err := r.op.SentAgain(ctx, p.Room, p.Seq, p.Seq)
 		if err != nil {
@@ -118,7 +118,7 @@ func (r *redrive) span(ctx context.Context) (int, error) {
 
 // run sends rows and reports. What Pusher refuses stays parked, and the rest goes on;
 // whatever else goes wrong ends the run, which can be run again.
-func (r *redrive) run(ctx context.Context, rows []outbox.Sent) (code int, err error) {
+func (r *redrive) run(ctx context.Context, rows []admin.Sent) (code int, err error) {
 	r.done = redriven{DryRun: r.dry, Refused: []refusedRow{}, Events: []placeJSON{}}
 	if len(rows) == 0 {
 		if !r.out.json {
@@ -139,7 +139,7 @@ func (r *redrive) run(ctx context.Context, rows []outbox.Sent) (code int, err er
 	return r.report(rows, err)
 }
 
-func (r *redrive) report(rows []outbox.Sent, failed error) (int, error) {
+func (r *redrive) report(rows []admin.Sent, failed error) (int, error) {
 	for _, row := range rows {
 		r.done.Events = append(r.done.Events, placeJSON{row.Change.Room, row.Seq})
 		if r.dry && !r.out.json {
@@ -169,7 +169,7 @@ func (r *redrive) report(rows []outbox.Sent, failed error) (int, error) {
 }
 
 // sendAll sends rows in order, as many at once as Pusher takes, batches of one room.
-func (r *redrive) sendAll(ctx context.Context, rows []outbox.Sent) error {
+func (r *redrive) sendAll(ctx context.Context, rows []admin.Sent) error {
 	for len(rows) > 0 {
 		n, err := r.sendSome(ctx, rows)
 		if err != nil {
@@ -182,7 +182,7 @@ func (r *redrive) sendAll(ctx context.Context, rows []outbox.Sent) error {
 
 // sendSome sends the longest batch at the beginning of rows, and returns how many
 // rows are dealt with.
-func (r *redrive) sendSome(ctx context.Context, rows []outbox.Sent) (int, error) {
+func (r *redrive) sendSome(ctx context.Context, rows []admin.Sent) (int, error) {
 	var batch []pusher.Event
 	n, kinds := 0, r.kinds.Of(rows[0].Change.Room)
 	for n < len(rows) && rows[n].Change.Room == rows[0].Change.Room {
@@ -214,12 +214,12 @@ func (r *redrive) sendSome(ctx context.Context, rows []outbox.Sent) (int, error)
 	return 0, err
 }
 
-func (r *redrive) refuse(row outbox.Sent, err error) {
+func (r *redrive) refuse(row admin.Sent, err error) {
 	r.done.Refused = append(r.done.Refused, refusedRow{placeJSON{row.Change.Room, row.Seq}, err.Error()})
 }
 
 // accepted counts the rows, and takes them off the list of what was given up.
-func (r *redrive) accepted(ctx context.Context, rows []outbox.Sent) error {
+func (r *redrive) accepted(ctx context.Context, rows []admin.Sent) error {
 	r.done.Sent += len(rows)
 	var parked []int64
 	for _, row := range rows {

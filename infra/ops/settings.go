@@ -12,8 +12,8 @@ import (
 	"github.com/caarlos0/env/v11"
 	"github.com/jackc/pgx/v5"
 
+	"roomcast/shared/admin"
 	"roomcast/shared/event"
-	"roomcast/shared/outbox"
 	"roomcast/shared/pusher"
 )
 
@@ -66,11 +66,11 @@ func (s settings) ownerURL() string { return cmp.Or(s.OwnerURL, s.DatabaseURL) }
 var errNoDatabase = errors.New("OWNER_DATABASE_URL is missing: the database as the owner of the chat's tables sees it")
 
 // operator opens the outbox for an operator. Close it.
-func (s settings) operator() (outbox.Operator, error) {
+func (s settings) operator() (admin.Operator, error) {
 	if s.ownerURL() == "" {
-		return outbox.Operator{}, errNoDatabase
+		return admin.Operator{}, errNoDatabase
 	}
-	return outbox.OpenOperator(s.ownerURL())
+	return admin.OpenOperator(s.ownerURL())
 }
 
 // connect opens one connection. Its error does not repeat the URL, which holds a

@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"strconv"
 
-	"roomcast/shared/outbox"
+	"roomcast/shared/admin"
 )
 
 // setUpSkip: the last resort for a room that cannot get past its first event. SEQ
@@ -38,7 +38,7 @@ type skipReport struct {
 	Event  lifeJSON `json:"event"`
 }
 
-func skip(ctx context.Context, c *call, op outbox.Operator, id string, seq int64, reason string, dry bool) (int, error) {
+func skip(ctx context.Context, c *call, op admin.Operator, id string, seq int64, reason string, dry bool) (int, error) {
 	room, err := op.Room(ctx, id)
 	if err != nil {
 		return exitFailed, err

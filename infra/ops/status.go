@@ -9,7 +9,7 @@ import (
 	"strings"
 	"time"
 
-	"roomcast/shared/outbox"
+	"roomcast/shared/admin"
 )
 
 func setUpStatus(flags *flag.FlagSet) func(context.Context, *call) (int, error) {
@@ -32,7 +32,7 @@ func setUpStatus(flags *flag.FlagSet) func(context.Context, *call) (int, error) 
 }
 
 // showStatus prints the status once, or every so often until ctx ends.
-func showStatus(ctx context.Context, out *printer, op outbox.Operator, every *time.Duration) error {
+func showStatus(ctx context.Context, out *printer, op admin.Operator, every *time.Duration) error {
 	var last snapshot
 	for {
 		now, err := op.Status(ctx)
@@ -66,7 +66,7 @@ func showStatus(ctx context.Context, out *printer, op outbox.Operator, every *ti
 
 // snapshot is a status and when it was read.
 type snapshot struct {
-	outbox.Status
+	admin.Status
 	at time.Time
 }
 
@@ -133,14 +133,14 @@ func drawStatus(out *printer, s, before snapshot) error {
 	return nil
 }
 
-func relayText(s outbox.Status) string {
+func relayText(s admin.Status) string {
 	if s.Awake > 0 {
 		return "awake, for another " + span(s.Awake) + " unless renewed"
 	}
 	return "asleep: the next row wakes it"
 }
 
-func waitingText(out *printer, s outbox.Status) string {
+func waitingText(out *printer, s admin.Status) string {
 	if s.Waiting == 0 {
 		return out.good("nothing")
 	}
@@ -160,7 +160,7 @@ const (
 	oldFails   = 5 * time.Minute
 )
 
-func oldestText(out *printer, s outbox.Status) string {
+func oldestText(out *printer, s admin.Status) string {
 	switch {
 	case s.Waiting == 0:
 		return "-"
@@ -172,7 +172,7 @@ func oldestText(out *printer, s outbox.Status) string {
 	return span(s.Oldest)
 }
 
-func flightText(s outbox.Status) string {
+func flightText(s admin.Status) string {
 	if s.Leased == 0 {
 		return "nothing"
 	}

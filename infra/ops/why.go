@@ -11,7 +11,7 @@ import (
 	"strconv"
 	"time"
 
-	"roomcast/shared/outbox"
+	"roomcast/shared/admin"
 )
 
 func setUpWhy(*flag.FlagSet) func(context.Context, *call) (int, error) {
@@ -36,7 +36,7 @@ func setUpWhy(*flag.FlagSet) func(context.Context, *call) (int, error) {
 }
 
 // find looks for ROOM SEQ, or for everything that became of the row ID.
-func find(ctx context.Context, op outbox.Operator, args []string) ([]outbox.Life, error) {
+func find(ctx context.Context, op admin.Operator, args []string) ([]admin.Life, error) {
 	if len(args) == 1 {
 		return op.LivesOf(ctx, args[0])
 	}
@@ -48,14 +48,14 @@ func find(ctx context.Context, op outbox.Operator, args []string) ([]outbox.Life
 }
 
 // tell writes the lives, one after the other.
-func tell(ctx context.Context, out *printer, op outbox.Operator, lives []outbox.Life) error {
+func tell(ctx context.Context, out *printer, op admin.Operator, lives []admin.Life) error {
 	status, err := op.Status(ctx)
 	if err != nil {
 		return err
 	}
 	for i, l := range lives {
 		room, err := op.Room(ctx, l.Room)
-		if err != nil && !errors.Is(err, outbox.ErrUnknown) { // unknown: none of its rows is numbered
+		if err != nil && !errors.Is(err, admin.ErrUnknown) { // unknown: none of its rows is numbered
 			return err
 		}
 		if out.json {
@@ -72,7 +72,7 @@ func tell(ctx context.Context, out *printer, op outbox.Operator, lives []outbox.
 	return nil
 }
 
-func drawLife(out *printer, l outbox.Life, room outbox.RoomState, awake bool) {
+func drawLife(out *printer, l admin.Life, room admin.RoomState, awake bool) {
 	place := "not numbered yet"
 	if l.Seq > 0 {
 		place = fmt.Sprintf("seq %d", l.Seq)
@@ -99,7 +99,7 @@ const (
 	isDeleted  = "deleted by hand"
 )
 
-func verdictOf(l outbox.Life, room outbox.RoomState) string {
+func verdictOf(l admin.Life, room admin.RoomState) string {
 	switch {
 	case l.Parked != "":
 		return isParked
@@ -112,7 +112,7 @@ func verdictOf(l outbox.Life, room outbox.RoomState) string {
 }
 
 // explain says what became of an event and what will: pairs of a name and a text.
-func explain(out *printer, l outbox.Life, room outbox.RoomState, awake bool) (lines [][2]string) {
+func explain(out *printer, l admin.Life, room admin.RoomState, awake bool) (lines [][2]string) {
 	add := func(name, format string, args ...any) {
 		lines = append(lines, [2]string{name, fmt.Sprintf(format, args...)})
 	}
@@ -143,7 +143,7 @@ func explain(out *printer, l outbox.Life, room outbox.RoomState, awake bool) (li
 }
 
 // explainAbsence says why there may be no trace of an event.
-func explainAbsence(ctx context.Context, c *call, op outbox.Operator) (int, error) {
+func explainAbsence(ctx context.Context, c *call, op admin.Operator) (int, error) {
 	if c.out.json {
 		return exitWarning, nil // no document: nothing was found
 	}
@@ -169,10 +169,10 @@ func explainAbsence(ctx context.Context, c *call, op outbox.Operator) (int, erro
 	return exitWarning, nil
 }
 
-func absentSeq(ctx context.Context, c *call, op outbox.Operator) error {
+func absentSeq(ctx context.Context, c *call, op admin.Operator) error {
 	room, err := op.Room(ctx, c.args[0])
 	switch {
-	case errors.Is(err, outbox.ErrUnknown):
+	case errors.Is(err, admin.ErrUnknown):
 		c.out.line("nothing in room %s has been numbered yet", c.args[0])
 	case err != nil:
 		return err
@@ -198,7 +198,7 @@ type lifeJSON struct {
 	Parked   string          `json:"parked,omitempty"`
 }
 
-func lifeOf(l outbox.Life, room outbox.RoomState) lifeJSON {
+func lifeOf(l admin.Life, room admin.RoomState) lifeJSON {
 	return lifeJSON{
 		Room: l.Room, Seq: l.Seq, OutboxID: l.OutboxID, Verdict: verdictOf(l, room), Table: l.Table, Op: l.Op,
 		Keys: json.RawMessage(l.Keys), Bytes: l.Bytes, Written: known(l.Written), Numbered: known(l.Numbered), Parked: l.Parked,

@@ -10,7 +10,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"roomcast/shared/outbox"
+	"roomcast/shared/admin"
 )
 
 // database is the owner's connection, and what was found there. The methods that
@@ -115,7 +115,7 @@ func (db *database) functionURL() string {
 // apply does it all. Each step can be done again.
 func (db *database) apply(ctx context.Context, want wanted, out io.Writer) error {
 	say := func(did, what string) { fmt.Fprintf(out, "%-9s %s\n", did, what) }
-	if err := outbox.Migrate(ctx, want.ownerURL); err != nil {
+	if err := admin.Migrate(ctx, want.ownerURL); err != nil {
 		return err
 	}
 	say("installed", "the schema roomcast")

@@ -14,6 +14,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"roomcast/shared/admin"
 	"roomcast/shared/outbox"
 	"roomcast/shared/outbox/outboxtest"
 )
@@ -111,7 +112,7 @@ func (w *world) check() {
 		w.Fatal(err)
 	}
 	defer db.Close()
-	if _, err := db.Backlog(w.Context()); err != nil {
+	if _, err := (admin.Operator{DB: db}).Backlog(w.Context()); err != nil {
 		w.Errorf("the relay's login: %v", err)
 	}
 	if info, err := os.Stat(w.path); err != nil || info.Mode().Perm() != 0o600 {

@@ -11,6 +11,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"roomcast/shared/access"
+	"roomcast/shared/admin"
 	"roomcast/shared/outbox"
 	"roomcast/shared/outbox/outboxtest"
 	"roomcast/shared/outbox/outboxtest/supabase"
@@ -78,7 +80,7 @@ func newProject(t *testing.T, examples ...string) *project {
 				t.Fatalf("%s: %v", name, err)
 			}
 		}
-		if err := outbox.Migrate(t.Context(), owner); err != nil {
+		if err := admin.Migrate(t.Context(), owner); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -117,7 +119,7 @@ func prepare(ctx context.Context, super string) error {
 	if err := outboxtest.Exec(ctx, owner, chat); err != nil {
 		return err
 	}
-	if err := outbox.Migrate(ctx, owner); err != nil {
+	if err := admin.Migrate(ctx, owner); err != nil {
 		return err
 	}
 	return outboxtest.Exec(ctx, owner, `select roomcast.attach_messages('messages'), roomcast.attach_members('room_participants')`)
@@ -153,7 +155,7 @@ func (p *project) want(want bool, room, user string, more ...string) {
 	if err != nil {
 		p.Fatal(err)
 	}
-	got, err := p.relay.CanRead(p.Context(), room, user, raw)
+	got, err := access.Store{DB: p.relay}.CanRead(p.Context(), room, user, raw)
 	if err != nil {
 		p.Fatal(err)
 	}
@@ -320,7 +322,7 @@ func TestRowLevelSecurityOpensNothing(t *testing.T) {
 
 func TestMemberInfo(t *testing.T) {
 	p := newProject(t, "member-info.sql")
-	info, known, err := p.relay.MemberInfo(t.Context(), roomA, ada, []byte(`{"user_metadata":{"name":"The Boss"}}`))
+	info, known, err := access.Store{DB: p.relay}.MemberInfo(t.Context(), roomA, ada, []byte(`{"user_metadata":{"name":"The Boss"}}`))
 	if err != nil || !known || fmt.Sprint(info) != "map[name:Ada]" {
 		t.Errorf("info %v, known %v, %v", info, known, err)
 	}

@@ -16,7 +16,7 @@ import (
 	"path/filepath"
 	"time"
 
-	"roomcast/shared/outbox"
+	"roomcast/shared/admin"
 )
 
 const usage = `go run ./infra/supabase DIR
@@ -78,7 +78,7 @@ func run(args []string, now time.Time, stdout, stderr io.Writer) error {
 
 // migration is the file's text.
 func migration() (string, error) {
-	sql, err := outbox.Script()
+	sql, err := admin.Script()
 	if err != nil {
 		return "", err
 	}

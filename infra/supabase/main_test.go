@@ -11,7 +11,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"roomcast/shared/outbox"
+	"roomcast/shared/admin"
 	"roomcast/shared/outbox/outboxtest"
 )
 
@@ -37,7 +37,7 @@ func TestMigrationInstalls(t *testing.T) {
 		if err := outboxtest.Exec(t.Context(), url, string(sql)); err != nil {
 			t.Fatal(err)
 		}
-		if drift, err := outbox.Compare(t.Context(), conn); err != nil || !drift.None() {
+		if drift, err := admin.Compare(t.Context(), conn); err != nil || !drift.None() {
 			t.Fatalf("differs from what Migrate makes: %+v, %v", drift, err)
 		}
 	}

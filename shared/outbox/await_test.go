@@ -5,13 +5,14 @@ import (
 	"time"
 
 	"roomcast/shared/outbox"
+	"roomcast/shared/outbox/outboxtest"
 )
 
 // await asks in the background, patiently.
 func (c *chat) await() <-chan bool {
 	answer := make(chan bool, 1)
 	go func() {
-		waits, err := c.db.Await(c.Context(), time.Minute, time.Millisecond)
+		waits, err := c.DB.Await(c.Context(), time.Minute, time.Millisecond)
 		if err != nil {
 			c.Error(err)
 		}
@@ -22,13 +23,13 @@ func (c *chat) await() <-chan bool {
 
 func TestAwait(t *testing.T) {
 	c := newChat(t)
-	if waits, err := c.db.Await(t.Context(), 3*time.Millisecond, time.Millisecond); err != nil || waits {
+	if waits, err := c.DB.Await(t.Context(), 3*time.Millisecond, time.Millisecond); err != nil || waits {
 		t.Errorf("nothing waits, but the answer is %v, %v", waits, err)
 	}
 
 	// A row committed while it waits; and one whose transaction was open at the last
 	// numbering, and commits behind it.
-	other := connect(t, c.url)
+	other := outboxtest.Connect(t, c.URL)
 	tx, err := other.Begin(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -37,11 +38,11 @@ func TestAwait(t *testing.T) {
 		t.Fatal(err)
 	}
 	answer := c.await()
-	c.exec(insertMessage, roomA, user1, "early")
+	c.Exec(insertMessage, roomA, user1, "early")
 	if !<-answer {
 		t.Error("a committed row was not heard of")
 	}
-	c.ackAll(c.claim("r"))
+	c.AckAll(c.Claim("r"))
 	answer = c.await()
 	if err := tx.Commit(t.Context()); err != nil {
 		t.Fatal(err)
@@ -51,15 +52,15 @@ func TestAwait(t *testing.T) {
 	}
 
 	// A room that is due again counts; one under lease does not.
-	c.claim("r")
-	if waits, err := c.db.Await(t.Context(), 0, time.Millisecond); err != nil || waits {
+	c.Claim("r")
+	if waits, err := c.DB.Await(t.Context(), 0, time.Millisecond); err != nil || waits {
 		t.Errorf("a room under lease: %v, %v", waits, err)
 	}
-	c.exec(`update roomcast.rooms set due = now()`)
-	if waits, err := c.db.Await(t.Context(), 0, time.Millisecond); err != nil || !waits {
+	c.Exec(`update roomcast.rooms set due = now()`)
+	if waits, err := c.DB.Await(t.Context(), 0, time.Millisecond); err != nil || !waits {
 		t.Errorf("a room that is due: %v, %v", waits, err)
 	}
-	if rooms, err := c.db.Claim(t.Context(), "r", outbox.Limits{Rows: 10, PerRoom: 10, Lease: time.Minute}); err != nil || len(rooms) != 1 {
+	if rooms, err := c.DB.Claim(t.Context(), "r", outbox.Limits{Rows: 10, PerRoom: 10, Lease: time.Minute}); err != nil || len(rooms) != 1 {
 		t.Errorf("await leased what it saw: %v, %v", rooms, err)
 	}
 }

@@ -6,30 +6,17 @@ import (
 	"testing"
 	"time"
 
-	"roomcast/shared/outbox"
+	"roomcast/shared/outbox/outboxtest"
 )
-
-// bells counts those on their way.
-func (c *chat) bells() int {
-	c.Helper()
-	return one[int](c, `select count(*) from net.http_request_queue`)
-}
-
-// asleep configures the bell and puts the relay to sleep.
-func (c *chat) asleep() {
-	c.Helper()
-	c.exec(`select roomcast.configure(url => 'http://127.0.0.1:1/webhooks/supabase', secret => 'long-enough')`)
-	c.exec(`select roomcast.leave_awake()`)
-}
 
 // A column of the list that is no longer there makes a poorer event, not a failed INSERT.
 func TestInsertOutlivesItsColumns(t *testing.T) {
 	c := newChat(t)
-	c.exec(`alter table messages rename column content to body`)
-	c.exec(`insert into messages (room_id, body) values ($1, 'renamed')`, roomA)
-	c.exec(`alter table messages drop column user_id`)
-	c.exec(`insert into messages (room_id, body) values ($1, 'dropped')`, roomA)
-	c.wantClaim(c.claim("r")[roomA], "1 INSERT created_at,id,room_id,user_id", "2 INSERT created_at,id,room_id")
+	c.Exec(`alter table messages rename column content to body`)
+	c.Exec(`insert into messages (room_id, body) values ($1, 'renamed')`, roomA)
+	c.Exec(`alter table messages drop column user_id`)
+	c.Exec(`insert into messages (room_id, body) values ($1, 'dropped')`, roomA)
+	c.WantClaim(c.Claim("r")[roomA], "1 INSERT created_at,id,room_id,user_id", "2 INSERT created_at,id,room_id")
 }
 
 // A table may have more columns than a function takes arguments, and names that need
@@ -41,11 +28,11 @@ func TestWideTablesAndOddNames(t *testing.T) {
 		columns = append(columns, fmt.Sprintf(`"c %d'%%s" int default %d`, i, i))
 		names = append(names, fmt.Sprintf(`"c %d'%%s"`, i))
 	}
-	c.exec(`create table "Wide 'one'" ("the room" text, "n'o" int, ` + strings.Join(columns, ", ") + `, primary key ("the room", "n'o"))`)
-	c.exec(`select roomcast.attach_messages('public."Wide ''one''"', room_column => 'the room', columns => $1)`,
+	c.Exec(`create table "Wide 'one'" ("the room" text, "n'o" int, ` + strings.Join(columns, ", ") + `, primary key ("the room", "n'o"))`)
+	c.Exec(`select roomcast.attach_messages('public."Wide ''one''"', room_column => 'the room', columns => $1)`,
 		`{"the room","n'o",`+strings.Join(names, ",")+`}`)
-	c.exec(`insert into "Wide 'one'" values ('r', 7)`)
-	rows := c.claim("r")["r"].Rows
+	c.Exec(`insert into "Wide 'one'" values ('r', 7)`)
+	rows := c.Claim("r")["r"].Rows
 	if len(rows) != 1 {
 		t.Fatalf("%d rows", len(rows))
 	}
@@ -56,7 +43,7 @@ func TestWideTablesAndOddNames(t *testing.T) {
 		}
 	}
 	// A deletion finds the row by the same hash.
-	c.exec(`delete from "Wide 'one'"`)
+	c.Exec(`delete from "Wide 'one'"`)
 	if n := one[int](c, `select count(*) from roomcast.outbox where op = 'INSERT'`); n != 0 {
 		t.Error("the deleted message kept its text")
 	}
@@ -66,45 +53,45 @@ func TestWideTablesAndOddNames(t *testing.T) {
 // it: who writes after that rings anew.
 func TestOneBellForASecond(t *testing.T) {
 	c := newChat(t)
-	c.asleep()
-	c.exec(insertMessage, roomA, user1, "rings")
-	if n := c.bells(); n != 1 {
+	c.FallAsleep()
+	c.Exec(insertMessage, roomA, user1, "rings")
+	if n := c.Wakeups(); n != 1 {
 		t.Fatalf("%d bells, want 1", n)
 	}
-	c.exec(`truncate net.http_request_queue`) // it was sent
-	c.exec(insertMessage, roomA, user1, "relies on it")
-	if n := c.bells(); n != 0 {
+	c.Exec(`truncate net.http_request_queue`) // it was sent
+	c.Exec(insertMessage, roomA, user1, "relies on it")
+	if n := c.Wakeups(); n != 0 {
 		t.Errorf("a second bell right behind the first")
 	}
-	c.exec(`update roomcast.bell set rung = rung - interval '1.1 seconds'`)
-	c.exec(insertMessage, roomA, user1, "does not wait longer")
-	if n := c.bells(); n != 1 {
+	c.Exec(`update roomcast.bell set rung = rung - interval '1.1 seconds'`)
+	c.Exec(insertMessage, roomA, user1, "does not wait longer")
+	if n := c.Wakeups(); n != 1 {
 		t.Errorf("%d bells a second later, want 1", n)
 	}
-	c.exec(`truncate net.http_request_queue`)
+	c.Exec(`truncate net.http_request_queue`)
 	for _, lease := range []time.Duration{time.Minute, 0} { // a relay that stays, one that leaves with its answer
-		if err := c.db.StayAwake(t.Context(), lease); err != nil {
+		if err := c.DB.StayAwake(t.Context(), lease); err != nil {
 			t.Fatal(err)
 		}
-		c.exec(`select roomcast.leave_awake()`)
-		c.exec(insertMessage, roomA, user1, "the relay came and went")
-		if n := c.bells(); n != 1 {
+		c.Exec(`select roomcast.leave_awake()`)
+		c.Exec(insertMessage, roomA, user1, "the relay came and went")
+		if n := c.Wakeups(); n != 1 {
 			t.Errorf("after a lease of %s: %d bells, want 1", lease, n)
 		}
-		c.exec(`truncate net.http_request_queue`)
+		c.Exec(`truncate net.http_request_queue`)
 	}
 }
 
 // A bell that is seen on its way counts like one just rung, however old it is.
 func TestBellOnItsWay(t *testing.T) {
 	c := newChat(t)
-	c.asleep()
-	c.exec(insertMessage, roomA, user1, "rings")
-	c.exec(`update roomcast.bell set rung = '-infinity'`)
-	c.exec(insertMessage, roomA, user1, "looks into the queue")
-	c.exec(`truncate net.http_request_queue`)
-	c.exec(insertMessage, roomA, user1, "relies on what that one saw")
-	if n := c.bells(); n != 0 {
+	c.FallAsleep()
+	c.Exec(insertMessage, roomA, user1, "rings")
+	c.Exec(`update roomcast.bell set rung = '-infinity'`)
+	c.Exec(insertMessage, roomA, user1, "looks into the queue")
+	c.Exec(`truncate net.http_request_queue`)
+	c.Exec(insertMessage, roomA, user1, "relies on what that one saw")
+	if n := c.Wakeups(); n != 0 {
 		t.Errorf("%d bells", n)
 	}
 }
@@ -113,12 +100,12 @@ func TestBellOnItsWay(t *testing.T) {
 // the same.
 func TestBellOfARepeatableRead(t *testing.T) {
 	c := newChat(t)
-	c.asleep()
-	tx, err := c.conn.Begin(t.Context())
+	c.FallAsleep()
+	tx, err := c.Conn.Begin(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	other := connect(t, c.url)
+	other := outboxtest.Connect(t, c.URL)
 	for _, sql := range []string{`set transaction isolation level repeatable read`, `select 1 from messages`} {
 		if _, err := tx.Exec(t.Context(), sql); err != nil {
 			t.Fatal(err)
@@ -133,24 +120,7 @@ func TestBellOfARepeatableRead(t *testing.T) {
 	if err := tx.Commit(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if n := c.bells(); n != 1 {
+	if n := c.Wakeups(); n != 1 {
 		t.Errorf("%d bells, want 1", n)
-	}
-}
-
-// Tables attached before there was one function for each are taken over when the
-// functions are applied again.
-func TestFormerTriggersAreTakenOver(t *testing.T) {
-	c := newChat(t)
-	c.exec(`create function roomcast.capture() returns trigger language plpgsql as 'begin return null; end'`)
-	c.exec(`create or replace trigger roomcast_capture after insert or update or delete on messages for each row execute function roomcast.capture('3')`)
-	c.exec(insertMessage, roomA, user1, "not captured")
-	if err := outbox.Migrate(t.Context(), c.url); err != nil {
-		t.Fatal(err)
-	}
-	c.exec(insertMessage, roomA, user1, "captured")
-	c.wantClaim(c.claim("r")[roomA], "1 INSERT captured")
-	if one[bool](c, `select to_regproc('roomcast.capture') is not null`) {
-		t.Error("the former function is still there")
 	}
 }

@@ -236,5 +236,5 @@ func (db *DB) Ack(ctx context.Context, acks []Ack) (refused []string, err error)
 // Park notes why an event will never be sent; the ack then passes over it. It
 // reports false when the lease was lost.
 func (db *DB) Park(ctx context.Context, room string, fence, seq int64, reason string) (bool, error) {
-	return db.ask(ctx, "park", `select roomcast.park($1, $2::bigint, $3::bigint, $4)`, room, fence, seq, reason)
+	return db.Ask(ctx, "park", `select roomcast.park($1, $2::bigint, $3::bigint, $4)`, room, fence, seq, reason)
 }

@@ -9,6 +9,7 @@ import (
 
 	"roomcast/shared/event"
 	"roomcast/shared/outbox"
+	"roomcast/shared/outbox/outboxtest"
 )
 
 // page writes a page as "epoch-ok head first reset last: seq op content …".
@@ -20,7 +21,7 @@ func (c *chat) page(q outbox.HistoryQuery) string {
 	if q.UserID == "" {
 		q.UserID = user1
 	}
-	h, err := c.db.History(c.Context(), q)
+	h, err := c.DB.History(c.Context(), q)
 	if err != nil {
 		c.Fatal(err)
 	}
@@ -29,7 +30,7 @@ func (c *chat) page(q outbox.HistoryQuery) string {
 		if change.Position.Epoch != h.Epoch || change.Position.At == "" {
 			c.Errorf("position %+v", change.Position)
 		}
-		lines = append(lines, brief(outbox.Room{Rows: []outbox.Row{{Seq: change.Position.Seq, Change: change}}})...)
+		lines = append(lines, outboxtest.Brief(outbox.Room{Rows: []outbox.Row{{Seq: change.Position.Seq, Change: change}}})...)
 	}
 	return fmt.Sprintf("head %d first %d reset %v last %d: %s", h.Head, h.First, h.Reset, h.Last, strings.Join(lines, ", "))
 }
@@ -46,10 +47,10 @@ func TestHistoryPages(t *testing.T) {
 	c.wantPage(outbox.HistoryQuery{Max: 10}, "head 0 first 1 reset false last 0: ")
 	c.wantPage(outbox.HistoryQuery{After: 7, Max: 10}, "head 0 first 1 reset true last 0: ")
 	for i := 1; i <= 5; i++ {
-		c.exec(insertMessage, roomA, user1, fmt.Sprint("m", i))
-		c.exec(insertMessage, roomB, user1, "elsewhere")
+		c.Exec(insertMessage, roomA, user1, fmt.Sprint("m", i))
+		c.Exec(insertMessage, roomB, user1, "elsewhere")
 		if i != 3 { // so that runs of one and of two make up the room
-			c.exec(`select roomcast.number()`)
+			c.Exec(`select roomcast.number()`)
 		}
 	}
 	all := "1 INSERT m1, 2 INSERT m2, 3 INSERT m3, 4 INSERT m4, 5 INSERT m5"
@@ -66,10 +67,10 @@ func TestHistoryPages(t *testing.T) {
 // What a run of a thousand leaves over is found from any place in it.
 func TestHistoryInLongRuns(t *testing.T) {
 	c := newChat(t)
-	c.exec(`insert into messages (room_id, content) select $1, 'm' || i from generate_series(1, 2500) i`, roomA)
-	c.exec(`select roomcast.number()`)
+	c.Exec(`insert into messages (room_id, content) select $1, 'm' || i from generate_series(1, 2500) i`, roomA)
+	c.Exec(`select roomcast.number()`)
 	for _, after := range []int64{0, 499, 998, 999, 1000, 1999, 2498} {
-		h, err := c.db.History(t.Context(), outbox.HistoryQuery{Room: roomA, UserID: user1, After: after, Max: 500})
+		h, err := c.DB.History(t.Context(), outbox.HistoryQuery{Room: roomA, UserID: user1, After: after, Max: 500})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -81,17 +82,17 @@ func TestHistoryInLongRuns(t *testing.T) {
 
 func TestHistoryWindow(t *testing.T) {
 	c := newChat(t)
-	c.exec(insertMessage, roomA, user1, "old")
-	c.ackAll(c.claim("r"))
-	c.exec(`update roomcast.runs set at = at - interval '25 hours'`)
-	c.exec(insertMessage, roomA, user1, "young")
-	c.ackAll(c.claim("r"))
-	if _, err := c.db.Clean(t.Context(), 100); err != nil {
+	c.Exec(insertMessage, roomA, user1, "old")
+	c.AckAll(c.Claim("r"))
+	c.Exec(`update roomcast.runs set at = at - interval '25 hours'`)
+	c.Exec(insertMessage, roomA, user1, "young")
+	c.AckAll(c.Claim("r"))
+	if _, err := c.DB.Clean(t.Context(), 100); err != nil {
 		t.Fatal(err)
 	}
 	c.wantPage(outbox.HistoryQuery{Max: 10}, "head 2 first 2 reset true last 2: 2 INSERT young")
 	c.wantPage(outbox.HistoryQuery{After: 1, Max: 10}, "head 2 first 2 reset false last 2: 2 INSERT young")
-	c.exec(`delete from roomcast.outbox; delete from roomcast.runs`)
+	c.Exec(`delete from roomcast.outbox; delete from roomcast.runs`)
 	c.wantPage(outbox.HistoryQuery{After: 1, Max: 10}, "head 2 first 3 reset true last 2: ")
 	c.wantPage(outbox.HistoryQuery{After: 2, Max: 10}, "head 2 first 3 reset false last 2: ")
 }
@@ -99,12 +100,12 @@ func TestHistoryWindow(t *testing.T) {
 // readable_since hides what listeners heard before it, from that user only.
 func TestHistoryReadableSince(t *testing.T) {
 	c := newChat(t)
-	c.exec(insertMessage, roomA, user1, "before")
-	c.exec(`select roomcast.number()`)
-	c.exec(`update roomcast.runs set at = at - interval '1 hour'`)
-	c.exec(insertMessage, roomA, user1, "since")
-	c.exec(`select roomcast.number()`)
-	c.exec(`create or replace function roomcast.readable_since(room text, user_id uuid) returns timestamptz
+	c.Exec(insertMessage, roomA, user1, "before")
+	c.Exec(`select roomcast.number()`)
+	c.Exec(`update roomcast.runs set at = at - interval '1 hour'`)
+	c.Exec(insertMessage, roomA, user1, "since")
+	c.Exec(`select roomcast.number()`)
+	c.Exec(`create or replace function roomcast.readable_since(room text, user_id uuid) returns timestamptz
 		language sql stable as $$ select case user_id when '` + user2 + `' then now() - interval '1 minute' end $$`)
 	c.wantPage(outbox.HistoryQuery{UserID: user2, Max: 10}, "head 2 first 2 reset true last 2: 2 INSERT since")
 	c.wantPage(outbox.HistoryQuery{UserID: user1, Max: 10}, "head 2 first 1 reset false last 2: 1 INSERT before, 2 INSERT since")
@@ -113,15 +114,15 @@ func TestHistoryReadableSince(t *testing.T) {
 func TestHistoryParkedDeletedAndMissing(t *testing.T) {
 	c := newChat(t)
 	for _, content := range []string{"parked", "regretted", "vanished", "kept"} {
-		c.exec(insertMessage, roomA, user1, content)
+		c.Exec(insertMessage, roomA, user1, content)
 	}
-	room := c.claim("r")[roomA]
-	if held, err := c.db.Park(t.Context(), roomA, room.Fence, 1, "too large"); err != nil || !held {
+	room := c.Claim("r")[roomA]
+	if held, err := c.DB.Park(t.Context(), roomA, room.Fence, 1, "too large"); err != nil || !held {
 		t.Fatal(held, err)
 	}
-	c.exec(`delete from messages where content = 'regretted'`)
-	c.exec(`delete from roomcast.outbox where record->>'content' = 'vanished'`)
-	c.exec(`select roomcast.number()`)
+	c.Exec(`delete from messages where content = 'regretted'`)
+	c.Exec(`delete from roomcast.outbox where record->>'content' = 'vanished'`)
+	c.Exec(`select roomcast.number()`)
 	c.wantPage(outbox.HistoryQuery{Max: 3}, "head 5 first 1 reset false last 3: 1 INSERT parked, 2 DELETE id,room_id")
 	c.wantPage(outbox.HistoryQuery{After: 3, Max: 3}, "head 5 first 1 reset false last 5: 4 INSERT kept, 5 DELETE id,room_id")
 }
@@ -130,13 +131,13 @@ func TestHistoryParkedDeletedAndMissing(t *testing.T) {
 func TestHistoryBytes(t *testing.T) {
 	c := newChat(t)
 	for _, kilobytes := range []int{600, 600, 3000, 1} {
-		c.exec(`insert into messages (room_id, content) select $1, repeat('x', 1000 * $2)`, roomA, kilobytes)
+		c.Exec(`insert into messages (room_id, content) select $1, repeat('x', 1000 * $2)`, roomA, kilobytes)
 	}
-	c.exec(`select roomcast.number()`)
+	c.Exec(`select roomcast.number()`)
 	var after int64
 	var sizes []int
 	for after < 4 {
-		h, err := c.db.History(t.Context(), outbox.HistoryQuery{Room: roomA, UserID: user1, After: after, Max: 100})
+		h, err := c.DB.History(t.Context(), outbox.HistoryQuery{Room: roomA, UserID: user1, After: after, Max: 100})
 		if err != nil || h.Last == after {
 			t.Fatal(h.Last, err)
 		}
@@ -151,11 +152,11 @@ func TestHistoryBytes(t *testing.T) {
 // What is fetched is what was sent, byte for byte.
 func TestHistoryIsWhatWasSent(t *testing.T) {
 	c := newChat(t)
-	c.exec(insertMessage, roomA, user1, "übermorgen 🎈 \"<b>\"")
-	c.exec(`update messages set content = content || '!'`)
-	c.exec(`insert into room_participants (room_id, user_id) values ($1, $2)`, roomA, user1)
-	rows := c.claim("r")[roomA].Rows
-	h, err := c.db.History(t.Context(), outbox.HistoryQuery{Room: roomA, UserID: user1, Max: 10})
+	c.Exec(insertMessage, roomA, user1, "übermorgen 🎈 \"<b>\"")
+	c.Exec(`update messages set content = content || '!'`)
+	c.Exec(`insert into room_participants (room_id, user_id) values ($1, $2)`, roomA, user1)
+	rows := c.Claim("r")[roomA].Rows
+	h, err := c.DB.History(t.Context(), outbox.HistoryQuery{Room: roomA, UserID: user1, Max: 10})
 	if err != nil || len(h.Changes) != 3 || h.Sent != 0 {
 		t.Fatalf("%+v, %v", h, err)
 	}
@@ -174,11 +175,11 @@ func TestHistoryIsWhatWasSent(t *testing.T) {
 // However large the outbox, a page is a few index lookups.
 func TestHistoryScansNothing(t *testing.T) {
 	c := newChat(t)
-	c.exec(`insert into messages (room_id, content) select $1, 'm' from generate_series(1, 20000)`, roomA)
-	c.exec(`select roomcast.number()`)
-	c.exec(`analyze roomcast.outbox`)
-	c.exec(`analyze roomcast.runs`)
-	tx, err := c.conn.Begin(t.Context())
+	c.Exec(`insert into messages (room_id, content) select $1, 'm' from generate_series(1, 20000)`, roomA)
+	c.Exec(`select roomcast.number()`)
+	c.Exec(`analyze roomcast.outbox`)
+	c.Exec(`analyze roomcast.runs`)
+	tx, err := c.Conn.Begin(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -197,17 +198,17 @@ func TestHistoryScansNothing(t *testing.T) {
 // However many runs of a room are kept, a claim and a page read those they need.
 func TestRunsThatAreKeptCostNothing(t *testing.T) {
 	c := newChat(t)
-	c.exec(insertMessage, roomA, user1, "first")
-	c.ackAll(c.claim("r"))
-	c.exec(`insert into roomcast.runs (room, first_seq, last_seq, ids) select $1, i, i, array[-i] from generate_series(2, 5000) i`, roomA)
-	c.exec(`update roomcast.rooms set head_seq = 5000, sent_seq = 5000`)
-	c.exec(insertMessage, roomA, user1, "last")
-	c.exec(`analyze roomcast.runs`)
+	c.Exec(insertMessage, roomA, user1, "first")
+	c.AckAll(c.Claim("r"))
+	c.Exec(`insert into roomcast.runs (room, first_seq, last_seq, ids) select $1, i, i, array[-i] from generate_series(2, 5000) i`, roomA)
+	c.Exec(`update roomcast.rooms set head_seq = 5000, sent_seq = 5000`)
+	c.Exec(insertMessage, roomA, user1, "last")
+	c.Exec(`analyze roomcast.runs`)
 	for what, sql := range map[string]string{
 		"a claim": `select count(*) from roomcast.claim('r', 100, 100, '1 minute') c where $1 <> ''`,
 		"a page":  `select count(*) from roomcast.history($1, 5000, 100, '-infinity')`,
 	} {
-		tx, err := c.conn.Begin(t.Context())
+		tx, err := c.Conn.Begin(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}

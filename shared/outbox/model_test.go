@@ -14,6 +14,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"roomcast/shared/admin"
 	"roomcast/shared/outbox"
 	"roomcast/shared/outbox/outboxtest"
 )
@@ -70,7 +71,7 @@ type hand struct {
 type history struct {
 	*chat
 	rnd      *rand.Rand
-	operator outbox.Operator
+	operator admin.Operator
 	clock    int
 	messages map[string]*message
 	rooms    map[string]*roomModel
@@ -81,14 +82,15 @@ type history struct {
 }
 
 func newHistory(t *testing.T, seed uint64) *history {
-	url := outboxtest.Chat(t)
-	operator, err := outbox.OpenOperator(url)
+	fixture := outboxtest.NewFixture(t)
+	url := fixture.URL
+	operator, err := admin.OpenOperator(url)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(operator.Close)
 	h := &history{
-		chat: &chat{T: t, url: url, conn: connect(t, url), db: open(t, url)},
+		chat: &chat{fixture},
 		rnd:  rand.New(rand.NewPCG(seed, 0)), operator: operator,
 		messages: map[string]*message{}, rooms: map[string]*roomModel{},
 		relays: make([][]*hand, 3),
@@ -96,7 +98,7 @@ func newHistory(t *testing.T, seed uint64) *history {
 	for i := range 3 {
 		room := fmt.Sprintf("00000000-0000-4000-8000-%012d", i)
 		h.rooms[room] = &roomModel{numbers: map[int64]string{}, sent: map[int64]bool{}, parked: map[int64]bool{}}
-		h.writers = append(h.writers, &author{conn: connect(t, url)})
+		h.writers = append(h.writers, &author{conn: outboxtest.Connect(t, url)})
 	}
 	t.Cleanup(func() {
 		if t.Failed() {
@@ -203,7 +205,7 @@ func (a *author) end(h *history, commit bool) {
 // claimSome claims with random limits and holds what comes against the model.
 func (h *history) claimSome(relay int) {
 	limits := outbox.Limits{Rows: 1 + h.rnd.IntN(20), PerRoom: 1 + h.rnd.IntN(6), Lease: time.Hour}
-	rooms, err := h.db.Claim(h.Context(), fmt.Sprint("relay ", relay), limits)
+	rooms, err := h.DB.Claim(h.Context(), fmt.Sprint("relay ", relay), limits)
 	h.must(err)
 	rows := 0
 	for _, room := range rooms {
@@ -276,7 +278,7 @@ func (h *history) park(x *hand) {
 		return
 	}
 	m, seq := h.rooms[x.ID], x.Rows[x.next].Seq
-	held, err := h.db.Park(h.Context(), x.ID, x.Fence, seq, "because")
+	held, err := h.DB.Park(h.Context(), x.ID, x.Fence, seq, "because")
 	h.must(err)
 	if held != (x.Fence == m.fence) {
 		h.Fatalf("room %s: park with fence %d of %d: %v", x.ID, x.Fence, m.fence, held)
@@ -334,7 +336,7 @@ func (h *history) ack(hands []*hand) {
 	if len(acks) == 0 {
 		return
 	}
-	refused, err := h.db.Ack(h.Context(), acks)
+	refused, err := h.DB.Ack(h.Context(), acks)
 	h.must(err)
 	slices.Sort(want)
 	slices.Sort(refused)
@@ -345,7 +347,7 @@ func (h *history) ack(hands []*hand) {
 
 // expire lets the time of a lease or a rest pass.
 func (h *history) expire(room string) {
-	h.exec(`update roomcast.rooms set due = clock_timestamp() where room = $1`, room)
+	h.Exec(`update roomcast.rooms set due = clock_timestamp() where room = $1`, room)
 	h.rooms[room].held = false
 	h.tell("%s is due", room[35:])
 }
@@ -377,12 +379,12 @@ func (h *history) redrive(room string) {
 // skip has an operator skip what stands first, if anything is numbered and waits.
 func (h *history) skip(room string) {
 	m := h.rooms[room]
-	if err := h.operator.Skip(h.Context(), room, m.passed+2, "hurry"); !errors.Is(err, outbox.ErrRefused) {
+	if err := h.operator.Skip(h.Context(), room, m.passed+2, "hurry"); !errors.Is(err, admin.ErrRefused) {
 		h.Fatalf("room %s: skipping the second was not refused: %v", room, err)
 	}
 	waits := one[bool](h.chat, `select exists (select from roomcast.rooms where room = $1 and head_seq > sent_seq)`, room)
 	err := h.operator.Skip(h.Context(), room, m.passed+1, "hurry")
-	if waits != (err == nil) || err != nil && !errors.Is(err, outbox.ErrRefused) {
+	if waits != (err == nil) || err != nil && !errors.Is(err, admin.ErrRefused) {
 		h.Fatalf("room %s: something waits: %v, skip: %v", room, waits, err)
 	}
 	if waits {
@@ -402,7 +404,7 @@ func (h *history) end() {
 	}
 	for h.drainOnce() {
 	}
-	waits, err := h.db.HasWaiting(h.Context())
+	waits, err := h.DB.HasWaiting(h.Context())
 	h.must(err)
 	if waits {
 		h.Error("something still waits")

@@ -16,7 +16,11 @@ package outbox
 
 import (
 	"context"
+	"embed"
+	"errors"
 	"fmt"
+	"io/fs"
+	"regexp"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -34,7 +38,7 @@ type DB struct {
 func Open(databaseURL string, maxConns int32) (*DB, error) {
 	config, err := pgxpool.ParseConfig(databaseURL)
 	if err != nil {
-		return nil, fmt.Errorf("database URL: %w", scrubParse(err))
+		return nil, fmt.Errorf("database URL: %w", ScrubURL(err))
 	}
 	config.MaxConns = maxConns
 	config.MaxConnIdleTime = time.Minute
@@ -50,46 +54,59 @@ func Open(databaseURL string, maxConns int32) (*DB, error) {
 	return &DB{pool: pool}, nil
 }
 
+//go:embed sql/*.sql
+var files embed.FS
+
+// SQL holds the files of the schema, in sql/: numbered tables, then functions. Package
+// admin applies them.
+func SQL() fs.FS { return files }
+
+// ScrubURL takes the connection string, and so the password, out of pgx's parse error,
+// which quotes it.
+func ScrubURL(err error) error {
+	return errors.New(regexp.MustCompile("`[^`]*`").ReplaceAllString(err.Error(), "…"))
+}
+
 // Close waits for the queries under way and ends every connection.
 func (db *DB) Close() { db.pool.Close() }
 
 // Ping reports whether the database answers.
 func (db *DB) Ping(ctx context.Context) error { return db.pool.Ping(ctx) }
 
-// Wake is a relay's first call after start or sleep. It takes the awake lease for
+// StartAwake is a relay's first call after start or sleep. It takes the awake lease for
 // this long, during which writers ring no bell, and notices a restored database.
-func (db *DB) Wake(ctx context.Context, lease time.Duration) error {
-	return db.exec(ctx, "wake", `select roomcast.wake($1::interval)`, lease)
+func (db *DB) StartAwake(ctx context.Context, lease time.Duration) error {
+	return db.Exec(ctx, "wake", `select roomcast.wake($1::interval)`, lease)
 }
 
 // StayAwake moves the awake lease ahead of the database's clock.
 func (db *DB) StayAwake(ctx context.Context, lease time.Duration) error {
-	return db.exec(ctx, "stay awake", `select roomcast.stay_awake($1::interval)`, lease)
+	return db.Exec(ctx, "stay awake", `select roomcast.stay_awake($1::interval)`, lease)
 }
 
 // LeaveAwake ends the awake lease now, for a relay that must stop at once:
 // writers ring again. It ends it for every relay; one that still polls takes it
 // back within a moment, at the price of a needless bell.
 func (db *DB) LeaveAwake(ctx context.Context) error {
-	return db.exec(ctx, "leave awake", `select roomcast.leave_awake()`)
+	return db.Exec(ctx, "leave awake", `select roomcast.leave_awake()`)
 }
 
-// MayRest reports whether a relay that let its lease lapse may stop polling:
+// MaySleep reports whether a relay that let its lease lapse may stop polling:
 // nothing waits, and no transaction is open that wrote while the lease held.
-func (db *DB) MayRest(ctx context.Context) (bool, error) {
-	return db.ask(ctx, "may rest", `select roomcast.may_rest()`)
+func (db *DB) MaySleep(ctx context.Context) (bool, error) {
+	return db.Ask(ctx, "may rest", `select roomcast.may_rest()`)
 }
 
 // Await waits, in the database, until a claim would find something, for as long as
 // patience, and reports whether it would. It looks every so often; the answer can be that
 // late. Nothing is leased: it is the next claim that says what there is.
 func (db *DB) Await(ctx context.Context, patience, every time.Duration) (bool, error) {
-	return db.ask(ctx, "await", `select roomcast.await_rows($1::interval, $2::interval)`, patience, every)
+	return db.Ask(ctx, "await", `select roomcast.await_rows($1::interval, $2::interval)`, patience, every)
 }
 
 // HasWaiting reports whether any row waits to be accepted, due now or later.
 func (db *DB) HasWaiting(ctx context.Context) (bool, error) {
-	return db.ask(ctx, "has waiting", `select roomcast.has_waiting()`)
+	return db.Ask(ctx, "has waiting", `select roomcast.has_waiting()`)
 }
 
 // Clean removes some of the sent rows that are past the retention, at most
@@ -102,14 +119,26 @@ func (db *DB) Clean(ctx context.Context, maxRuns int) (int64, error) {
 	return n, nil
 }
 
-func (db *DB) exec(ctx context.Context, what, sql string, args ...any) error {
+// Query is pgx's, for the packages that ask the same database other questions.
+func (db *DB) Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error) {
+	return db.pool.Query(ctx, sql, args...)
+}
+
+// QueryRow is pgx's.
+func (db *DB) QueryRow(ctx context.Context, sql string, args ...any) pgx.Row {
+	return db.pool.QueryRow(ctx, sql, args...)
+}
+
+// Exec runs one statement; what names it in the error.
+func (db *DB) Exec(ctx context.Context, what, sql string, args ...any) error {
 	if _, err := db.pool.Exec(ctx, sql, args...); err != nil {
 		return fmt.Errorf("%s: %w", what, err)
 	}
 	return nil
 }
 
-func (db *DB) ask(ctx context.Context, what, sql string, args ...any) (bool, error) {
+// Ask runs a query for one boolean; what names it in the error.
+func (db *DB) Ask(ctx context.Context, what, sql string, args ...any) (bool, error) {
 	var yes bool
 	if err := db.pool.QueryRow(ctx, sql, args...).Scan(&yes); err != nil {
 		return false, fmt.Errorf("%s: %w", what, err)

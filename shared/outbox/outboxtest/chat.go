@@ -7,7 +7,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"roomcast/shared/outbox"
+	"roomcast/shared/admin"
 	"roomcast/shared/outbox/outboxtest/pgnet"
 )
 
@@ -48,7 +48,7 @@ func InstallChat(ctx context.Context, url string) error {
 	if err := Exec(ctx, url, chatTables); err != nil {
 		return err
 	}
-	if err := outbox.Migrate(ctx, url); err != nil {
+	if err := admin.Migrate(ctx, url); err != nil {
 		return err
 	}
 	return Exec(ctx, url, `

@@ -1,20 +1,20 @@
-package outbox
+// Package admin is the operator's side of the schema that package outbox owns: install
+// and compare it, see how it stands, and do by hand what the relay does not.
+package admin
 
 import (
 	"context"
-	"embed"
 	"errors"
 	"fmt"
-	"regexp"
+	"io/fs"
 	"strconv"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
-)
 
-//go:embed sql/*.sql
-var files embed.FS
+	"roomcast/shared/outbox"
+)
 
 // Migrate brings the schema to what this program expects: the numbered files not
 // yet applied, in order, then the files of functions. Each is a transaction of its
@@ -23,7 +23,7 @@ var files embed.FS
 func Migrate(ctx context.Context, databaseURL string) error {
 	config, err := pgx.ParseConfig(databaseURL)
 	if err != nil {
-		return fmt.Errorf("database URL: %w", scrubParse(err))
+		return fmt.Errorf("database URL: %w", outbox.ScrubURL(err))
 	}
 	conn, err := pgx.ConnectConfig(ctx, config)
 	if err != nil {
@@ -63,7 +63,7 @@ func reapplied() []string {
 
 // migrations lists the numbered files in order.
 func migrations() ([]string, error) {
-	entries, err := files.ReadDir("sql")
+	entries, err := fs.ReadDir(outbox.SQL(), "sql")
 	if err != nil {
 		return nil, err
 	}
@@ -107,7 +107,7 @@ func applied(ctx context.Context, conn *pgx.Conn) (map[int]bool, error) {
 // apply runs a file as psql -f would: many statements, with their own begin and
 // commit.
 func apply(ctx context.Context, conn *pgx.Conn, name string) error {
-	sql, err := files.ReadFile("sql/" + name)
+	sql, err := fs.ReadFile(outbox.SQL(), "sql/"+name)
 	if err != nil {
 		return err
 	}
@@ -115,10 +115,4 @@ func apply(ctx context.Context, conn *pgx.Conn, name string) error {
 		return fmt.Errorf("%s: %w", name, err)
 	}
 	return nil
-}
-
-// scrubParse takes the connection string, and so the password, out of pgx's
-// parse error, which quotes it.
-func scrubParse(err error) error {
-	return errors.New(regexp.MustCompile("`[^`]*`").ReplaceAllString(err.Error(), "…"))
 }

@@ -1,4 +1,4 @@
-package outbox_test
+package admin_test
 
 import (
 	"encoding/json"
@@ -7,12 +7,13 @@ import (
 	"testing"
 	"time"
 
+	"roomcast/shared/admin"
 	"roomcast/shared/outbox"
 )
 
-func (c *chat) operator() outbox.Operator {
+func (c *chat) operator() admin.Operator {
 	c.Helper()
-	o, err := outbox.OpenOperator(c.url)
+	o, err := admin.OpenOperator(c.URL)
 	if err != nil {
 		c.Fatal(err)
 	}
@@ -20,9 +21,9 @@ func (c *chat) operator() outbox.Operator {
 	return o
 }
 
-func (c *chat) wantBacklog(what string, want outbox.Backlog) {
+func (c *chat) wantBacklog(what string, want admin.Backlog) {
 	c.Helper()
-	got, err := c.db.Backlog(c.Context())
+	got, err := admin.Operator{DB: c.DB}.Backlog(c.Context())
 	if err != nil {
 		c.Fatal(err)
 	}
@@ -34,19 +35,19 @@ func (c *chat) wantBacklog(what string, want outbox.Backlog) {
 
 func TestBacklog(t *testing.T) {
 	c := newChat(t)
-	c.wantBacklog("nothing written", outbox.Backlog{})
-	c.exec(insertMessage, roomA, user1, "one")
-	c.exec(insertMessage, roomA, user1, "two")
-	c.exec(insertMessage, roomB, user1, "three")
-	c.exec(`update roomcast.outbox set at = at - interval '2 hours' where record ->> 'content' = 'two'`)
-	c.wantBacklog("written", outbox.Backlog{Waiting: 3, Unnumbered: 3, Oldest: 2 * time.Hour})
-	rooms := c.claim("r")
+	c.wantBacklog("nothing written", admin.Backlog{})
+	c.Exec(insertMessage, roomA, user1, "one")
+	c.Exec(insertMessage, roomA, user1, "two")
+	c.Exec(insertMessage, roomB, user1, "three")
+	c.Exec(`update roomcast.outbox set at = at - interval '2 hours' where record ->> 'content' = 'two'`)
+	c.wantBacklog("written", admin.Backlog{Waiting: 3, Unnumbered: 3, Oldest: 2 * time.Hour})
+	rooms := c.Claim("r")
 	// The head of room A was written after its second row here; the head counts.
-	c.wantBacklog("claimed", outbox.Backlog{Waiting: 3, Rooms: 2, InFlight: 3, Leased: 2})
-	if _, err := c.db.Ack(t.Context(), []outbox.Ack{{Room: roomA, Fence: rooms[roomA].Fence, Seq: 1, Wait: time.Hour}}); err != nil {
+	c.wantBacklog("claimed", admin.Backlog{Waiting: 3, Rooms: 2, InFlight: 3, Leased: 2})
+	if _, err := c.DB.Ack(t.Context(), []outbox.Ack{{Room: roomA, Fence: rooms[roomA].Fence, Seq: 1, Wait: time.Hour}}); err != nil {
 		t.Fatal(err)
 	}
-	c.wantBacklog("one sent, room A put off", outbox.Backlog{Waiting: 2, Oldest: 2 * time.Hour, Rooms: 2, InFlight: 1, Leased: 1})
+	c.wantBacklog("one sent, room A put off", admin.Backlog{Waiting: 2, Oldest: 2 * time.Hour, Rooms: 2, InFlight: 1, Leased: 1})
 	status, err := c.operator().Status(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -60,24 +61,24 @@ func TestBacklog(t *testing.T) {
 func TestSkip(t *testing.T) {
 	c := newChat(t)
 	o := c.operator()
-	if err := o.Skip(t.Context(), roomA, 1, "why"); !errors.Is(err, outbox.ErrRefused) {
+	if err := o.Skip(t.Context(), roomA, 1, "why"); !errors.Is(err, admin.ErrRefused) {
 		t.Errorf("skip in a room without rows: %v", err)
 	}
 	for _, text := range []string{"stuck", "behind it"} {
-		c.exec(insertMessage, roomA, user1, text)
+		c.Exec(insertMessage, roomA, user1, text)
 	}
-	held := c.claim("old")[roomA]
-	if err := o.Skip(t.Context(), roomA, 2, "why"); !errors.Is(err, outbox.ErrRefused) {
+	held := c.Claim("old")[roomA]
+	if err := o.Skip(t.Context(), roomA, 2, "why"); !errors.Is(err, admin.ErrRefused) {
 		t.Errorf("skip of what is not the head: %v", err)
 	}
 	if err := o.Skip(t.Context(), roomA, 1, "it hangs"); err != nil {
 		t.Fatal(err)
 	}
 	// The relay that was trying it is told so.
-	if refused, err := c.db.Ack(t.Context(), []outbox.Ack{{Room: roomA, Fence: held.Fence, Seq: 2}}); err != nil || !slices.Contains(refused, roomA) {
+	if refused, err := c.DB.Ack(t.Context(), []outbox.Ack{{Room: roomA, Fence: held.Fence, Seq: 2}}); err != nil || !slices.Contains(refused, roomA) {
 		t.Errorf("the late ack was not refused: %v, %v", refused, err)
 	}
-	c.wantClaim(c.claim("new")[roomA], "2 INSERT behind it")
+	c.WantClaim(c.Claim("new")[roomA], "2 INSERT behind it")
 	parked, err := o.ParkedEvents(t.Context(), "", 10)
 	if err != nil || len(parked) != 1 || parked[0].Seq != 1 || parked[0].Reason != "skipped by hand: it hangs" {
 		t.Errorf("parked: %+v, %v", parked, err)
@@ -90,10 +91,10 @@ func TestSkip(t *testing.T) {
 // A skip while the relay sleeps rings for what waited behind.
 func TestSkipRings(t *testing.T) {
 	c := newChat(t)
-	c.exec(insertMessage, roomA, user1, "stuck")
-	c.exec(insertMessage, roomA, user1, "behind it")
-	c.claim("r")
-	c.exec(`select roomcast.configure(url => 'http://127.0.0.1:1/webhooks/supabase', secret => 'long-enough')`)
+	c.Exec(insertMessage, roomA, user1, "stuck")
+	c.Exec(insertMessage, roomA, user1, "behind it")
+	c.Claim("r")
+	c.Exec(`select roomcast.configure(url => 'http://127.0.0.1:1/webhooks/supabase', secret => 'long-enough')`)
 	if err := c.operator().Skip(t.Context(), roomA, 1, "why"); err != nil {
 		t.Fatal(err)
 	}
@@ -106,13 +107,13 @@ func TestSentAgain(t *testing.T) {
 	c := newChat(t)
 	o := c.operator()
 	for _, text := range []string{"one", "two", "three"} {
-		c.exec(insertMessage, roomA, user1, text)
+		c.Exec(insertMessage, roomA, user1, text)
 	}
-	held := c.claim("r")[roomA]
-	if ok, err := c.db.Park(t.Context(), roomA, held.Fence, 2, "refused"); err != nil || !ok {
+	held := c.Claim("r")[roomA]
+	if ok, err := c.DB.Park(t.Context(), roomA, held.Fence, 2, "refused"); err != nil || !ok {
 		t.Fatalf("park: %v, %v", ok, err)
 	}
-	if _, err := c.db.Ack(t.Context(), []outbox.Ack{{Room: roomA, Fence: held.Fence, Seq: 2}}); err != nil {
+	if _, err := c.DB.Ack(t.Context(), []outbox.Ack{{Room: roomA, Fence: held.Fence, Seq: 2}}); err != nil {
 		t.Fatal(err)
 	}
 	sent, err := o.SentAgain(t.Context(), roomA, 1, 100)
@@ -142,8 +143,8 @@ func TestLives(t *testing.T) {
 	c := newChat(t)
 	o := c.operator()
 	id := one[string](c, insertMessage+` returning id::text`, roomA, user1, "a secret plan")
-	c.claim("r")
-	c.exec(`update messages set content = 'another' where id = $1`, id)
+	c.Claim("r")
+	c.Exec(`update messages set content = 'another' where id = $1`, id)
 	lives, err := o.LivesOf(t.Context(), id)
 	if err != nil || len(lives) != 2 {
 		t.Fatalf("lives: %+v, %v", lives, err)
@@ -160,7 +161,7 @@ func TestLives(t *testing.T) {
 	if second.Seq != 0 || !second.Numbered.IsZero() || second.Op != "UPDATE" {
 		t.Errorf("the second change, not numbered yet: %+v", second)
 	}
-	c.claim("r")
+	c.Claim("r")
 	if bySeq, err := o.Lives(t.Context(), roomA, 2, 9); err != nil || len(bySeq) != 1 || bySeq[0].OutboxID != second.OutboxID {
 		t.Errorf("by seq: %+v, %v", bySeq, err)
 	}
@@ -175,10 +176,10 @@ func TestLives(t *testing.T) {
 // Keys that are numbers, or of several columns, are found, too.
 func TestLivesOfOtherKeys(t *testing.T) {
 	c := newChat(t)
-	c.exec(`create table notes (id bigint primary key, room_id text, text text);
+	c.Exec(`create table notes (id bigint primary key, room_id text, text text);
 		select roomcast.attach_messages('notes');
 		insert into notes values (9007199254740993, 'r', 'x')`)
-	c.exec(`create table pairs (a int, b text, room_id text, primary key (a, b));
+	c.Exec(`create table pairs (a int, b text, room_id text, primary key (a, b));
 		select roomcast.attach_messages('pairs');
 		insert into pairs values (1, 'two', 'r')`)
 	for _, id := range []string{"9007199254740993", `{"b":"two", "a": 1}`} {
@@ -191,12 +192,12 @@ func TestLivesOfOtherKeys(t *testing.T) {
 func TestRoomState(t *testing.T) {
 	c := newChat(t)
 	o := c.operator()
-	if _, err := o.Room(t.Context(), roomA); !errors.Is(err, outbox.ErrUnknown) {
+	if _, err := o.Room(t.Context(), roomA); !errors.Is(err, admin.ErrUnknown) {
 		t.Errorf("a room nobody wrote in: %v", err)
 	}
-	c.exec(insertMessage, roomA, user1, "one")
-	c.claim("r")
-	c.exec(insertMessage, roomA, user1, "two")
+	c.Exec(insertMessage, roomA, user1, "one")
+	c.Claim("r")
+	c.Exec(insertMessage, roomA, user1, "two")
 	s, err := o.Room(t.Context(), roomA)
 	if err != nil {
 		t.Fatal(err)
@@ -208,9 +209,9 @@ func TestRoomState(t *testing.T) {
 
 func TestCompare(t *testing.T) {
 	c := newChat(t)
-	drift := func() outbox.Drift {
+	drift := func() admin.Drift {
 		t.Helper()
-		d, err := outbox.Compare(t.Context(), c.conn)
+		d, err := admin.Compare(t.Context(), c.Conn)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -219,14 +220,14 @@ func TestCompare(t *testing.T) {
 	if d := drift(); !d.None() {
 		t.Errorf("just migrated, and yet: %+v", d)
 	}
-	c.exec(`create or replace function roomcast.has_waiting() returns boolean language sql as $$ select true $$;
+	c.Exec(`create or replace function roomcast.has_waiting() returns boolean language sql as $$ select true $$;
 		delete from roomcast.migrations where version = 1;
 		insert into roomcast.migrations values (999)`)
 	d := drift()
 	if !slices.Equal(d.Missing, []string{"001_outbox.sql"}) || !slices.Equal(d.Newer, []int{999}) || !slices.Equal(d.Stale, []string{"has_waiting"}) {
 		t.Errorf("drift is %+v", d)
 	}
-	c.exec(`drop schema roomcast cascade`)
+	c.Exec(`drop schema roomcast cascade`)
 	if d := drift(); len(d.Missing) == 0 || len(d.Stale) < 20 {
 		t.Errorf("without the schema: %d files, %d functions missing", len(d.Missing), len(d.Stale))
 	}
@@ -259,18 +260,18 @@ func TestSweepSchedule(t *testing.T) {
 // Asleep and nothing waiting, a sweep rings no bell and writes nothing.
 func TestSweepAtRest(t *testing.T) {
 	c := newChat(t)
-	c.exec(`select roomcast.configure(url => 'http://127.0.0.1:1/webhooks/supabase', secret => 'long-enough')`)
-	c.exec(insertMessage, roomA, user1, "sent")
-	c.ackAll(c.claim("r"))
-	c.exec(`truncate net.http_request_queue`) // the bell of the insert
+	c.Exec(`select roomcast.configure(url => 'http://127.0.0.1:1/webhooks/supabase', secret => 'long-enough')`)
+	c.Exec(insertMessage, roomA, user1, "sent")
+	c.AckAll(c.Claim("r"))
+	c.Exec(`truncate net.http_request_queue`) // the bell of the insert
 	var rang, wrote bool
-	if err := c.conn.QueryRow(t.Context(), `select roomcast.sweep(), pg_current_xact_id_if_assigned() is not null`).Scan(&rang, &wrote); err != nil {
+	if err := c.Conn.QueryRow(t.Context(), `select roomcast.sweep(), pg_current_xact_id_if_assigned() is not null`).Scan(&rang, &wrote); err != nil {
 		t.Fatal(err)
 	}
 	if n := one[int](c, `select count(*) from net.http_request_queue`); rang || wrote || n != 0 {
 		t.Errorf("at rest the sweep rang: %v, wrote: %v, queued %d bells", rang, wrote, n)
 	}
-	c.exec(`update roomcast.rooms set sent_seq = 0`) // as if it had never been accepted
+	c.Exec(`update roomcast.rooms set sent_seq = 0`) // as if it had never been accepted
 	if !one[bool](c, `select roomcast.sweep()`) {
 		t.Error("the sweep did not ring for what waits")
 	}

@@ -1,12 +1,15 @@
-package outbox
+package admin
 
 import (
 	"context"
 	"fmt"
+	"io/fs"
 	"regexp"
 	"slices"
 
 	"github.com/jackc/pgx/v5"
+
+	"roomcast/shared/outbox"
 )
 
 // Drift is how a database's schema differs from what this program brings along.
@@ -65,7 +68,7 @@ func staleFunctions(ctx context.Context, conn *pgx.Conn) (stale []string, err er
 	}
 	functions := regexp.MustCompile(functionText)
 	for _, file := range reapplied() {
-		text, err := files.ReadFile("sql/" + file)
+		text, err := fs.ReadFile(outbox.SQL(), "sql/"+file)
 		if err != nil {
 			return nil, fmt.Errorf("functions: %w", err)
 		}
@@ -89,7 +92,7 @@ func RelayFunctions() ([]string, error) {
 	var names []string
 	grants, granted := regexp.MustCompile(grantText), regexp.MustCompile(grantedText)
 	for _, file := range reapplied() {
-		text, err := files.ReadFile("sql/" + file)
+		text, err := fs.ReadFile(outbox.SQL(), "sql/"+file)
 		if err != nil {
 			return nil, fmt.Errorf("relay functions: %w", err)
 		}

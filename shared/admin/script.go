@@ -1,8 +1,11 @@
-package outbox
+package admin
 
 import (
 	"fmt"
+	"io/fs"
 	"strings"
+
+	"roomcast/shared/outbox"
 )
 
 // Script is the whole schema as one file of SQL, for tools that install files:
@@ -15,7 +18,7 @@ func Script() (string, error) {
 	}
 	var all strings.Builder
 	for _, name := range append(names, reapplied()...) {
-		sql, err := files.ReadFile("sql/" + name)
+		sql, err := fs.ReadFile(outbox.SQL(), "sql/"+name)
 		if err != nil {
 			return "", fmt.Errorf("script: %w", err)
 		}

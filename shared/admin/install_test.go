@@ -1,4 +1,4 @@
-package outbox_test
+package admin_test
 
 import (
 	"os"
@@ -17,7 +17,7 @@ func TestInstallByPSQL(t *testing.T) {
 	if err != nil {
 		t.Skip("NOT TESTED: psql is not installed")
 	}
-	text, err := os.ReadFile("sql/install.sql")
+	text, err := os.ReadFile("../outbox/sql/install.sql")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -25,7 +25,7 @@ func TestInstallByPSQL(t *testing.T) {
 	for _, m := range regexp.MustCompile(`(?m)^\\ir (\S+)$`).FindAllStringSubmatch(string(text), -1) {
 		named = append(named, m[1])
 	}
-	all, err := filepath.Glob("sql/*.sql")
+	all, err := filepath.Glob("../outbox/sql/*.sql")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -36,7 +36,7 @@ func TestInstallByPSQL(t *testing.T) {
 	}
 	url := outboxtest.Database(t)
 	for range 2 {
-		cmd := exec.CommandContext(t.Context(), psql, "-X", "-q", "-v", "ON_ERROR_STOP=1", "-f", "sql/install.sql", url)
+		cmd := exec.CommandContext(t.Context(), psql, "-X", "-q", "-v", "ON_ERROR_STOP=1", "-f", "../outbox/sql/install.sql", url)
 		if out, err := cmd.CombinedOutput(); err != nil {
 			t.Fatalf("psql: %v\n%s", err, out)
 		}

@@ -1,4 +1,4 @@
-package outbox
+package admin
 
 import (
 	"context"
@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"roomcast/shared/event"
+	"roomcast/shared/outbox"
 )
 
 // ErrRefused is a wish of the operator's that the database would not grant; the
@@ -20,12 +21,12 @@ var ErrRefused = errors.New("refused")
 // Operator is the access of whoever owns the schema: what the relay may do, and
 // what only people may. No method returns a message's text but [Operator.SentAgain],
 // which is there to send it.
-type Operator struct{ *DB }
+type Operator struct{ *outbox.DB }
 
 // OpenOperator reads a database URL and returns an Operator that connects when
 // first used.
 func OpenOperator(databaseURL string) (Operator, error) {
-	db, err := Open(databaseURL, 2)
+	db, err := outbox.Open(databaseURL, 2)
 	return Operator{db}, err
 }
 
@@ -67,7 +68,7 @@ func (o Operator) Status(ctx context.Context) (Status, error) {
 	}
 	var awake, next, kept float64
 	var holders string
-	err = o.pool.QueryRow(ctx, statusSQL).
+	err = o.QueryRow(ctx, statusSQL).
 		Scan(&awake, &s.Resting, &next, &s.PerMinute, &s.Passed, &kept, &s.Bytes, &s.Roomless, &holders)
 	if err == nil {
 		err = json.Unmarshal([]byte(holders), &s.Holders)
@@ -82,7 +83,7 @@ func (o Operator) Status(ctx context.Context) (Status, error) {
 // Skip parks the first event that waits in a room, and moves the room past it.
 // seq must be that event's. It returns [ErrRefused] if it is not.
 func (o Operator) Skip(ctx context.Context, room string, seq int64, reason string) error {
-	return refused("skip", o.exec(ctx, "skip", `select roomcast.skip($1, $2::bigint, $3)`, room, seq, reason))
+	return refused("skip", o.Exec(ctx, "skip", `select roomcast.skip($1, $2::bigint, $3)`, room, seq, reason))
 }
 
 // Parked is an event that was given up.
@@ -96,7 +97,7 @@ type Parked struct {
 // ParkedEvents lists up to limit events that were given up, of one room or, with
 // an empty room, of all.
 func (o Operator) ParkedEvents(ctx context.Context, room string, limit int) ([]Parked, error) {
-	rows, err := o.pool.Query(ctx, `select room, seq, reason, at from roomcast.parked
+	rows, err := o.Query(ctx, `select room, seq, reason, at from roomcast.parked
 	  where $1 = '' or room = $1 order by room, seq limit $2::int`, room, limit)
 	if err != nil {
 		return nil, fmt.Errorf("parked: %w", err)
@@ -110,7 +111,7 @@ func (o Operator) ParkedEvents(ctx context.Context, room string, limit int) ([]P
 
 // Unpark forgets that events were given up: Pusher has taken them after all.
 func (o Operator) Unpark(ctx context.Context, room string, seqs []int64) error {
-	return o.exec(ctx, "unpark", `delete from roomcast.parked where room = $1 and seq = any ($2::bigint[])`, room, seqs)
+	return o.Exec(ctx, "unpark", `delete from roomcast.parked where room = $1 and seq = any ($2::bigint[])`, room, seqs)
 }
 
 // Sent is an event that the relay has passed, accepted or parked.
@@ -124,7 +125,7 @@ type Sent struct {
 // and the database still keeps, to be sent once more under the same seq. What
 // waits is not among them, so that nothing overtakes what stands before it.
 func (o Operator) SentAgain(ctx context.Context, room string, first, last int64) ([]Sent, error) {
-	rows, err := o.pool.Query(ctx, `select seq, epoch, at, kind, op, keys, record, coalesce(parked, '')
+	rows, err := o.Query(ctx, `select seq, epoch, at, kind, op, keys, record, coalesce(parked, '')
 	  from roomcast.sent_again($1, $2::bigint, $3::bigint)`, room, first, last)
 	if err != nil {
 		return nil, fmt.Errorf("sent again: %w", err)

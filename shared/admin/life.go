@@ -1,4 +1,4 @@
-package outbox
+package admin
 
 import (
 	"context"
@@ -39,7 +39,7 @@ select r.room, r.epoch, r.head_seq, r.sent_seq, r.fence, coalesce(r.holder, ''),
 func (o Operator) Room(ctx context.Context, room string) (RoomState, error) {
 	var s RoomState
 	var due float64
-	err := o.pool.QueryRow(ctx, roomSQL, room).
+	err := o.QueryRow(ctx, roomSQL, room).
 		Scan(&s.Room, &s.Epoch, &s.Head, &s.Sent, &s.Fence, &s.Holder, &due, &s.Unnumbered, &s.First)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return RoomState{}, fmt.Errorf("room: %w", ErrUnknown)
@@ -114,7 +114,7 @@ func object(text string) *string {
 }
 
 func (o Operator) lives(ctx context.Context, sql string, args ...any) ([]Life, error) {
-	rows, err := o.pool.Query(ctx, sql, args...)
+	rows, err := o.Query(ctx, sql, args...)
 	if err != nil {
 		return nil, fmt.Errorf("life: %w", err)
 	}
@@ -138,7 +138,7 @@ func (o Operator) lives(ctx context.Context, sql string, args ...any) ([]Life, e
 // Rows says of each attached table with a row of this primary key whether that row
 // has a room: a row that exists but has left no trace was not captured.
 func (o Operator) Rows(ctx context.Context, id string) (map[string]bool, error) {
-	rows, err := o.pool.Query(ctx, `select s.relation::text, s.room_column::text, s.keys[1]
+	rows, err := o.Query(ctx, `select s.relation::text, s.room_column::text, s.keys[1]
 	  from roomcast.sources s join pg_class c on c.oid = s.relation where s.detached_at is null`)
 	if err != nil {
 		return nil, fmt.Errorf("rows: %w", err)
@@ -154,7 +154,7 @@ func (o Operator) Rows(ctx context.Context, id string) (map[string]bool, error) 
 		sql := fmt.Sprintf(`select %s is not null from %s where %s::text = $1 limit 1`,
 			pgx.Identifier{s.Room}.Sanitize(), s.Table, pgx.Identifier{s.Key}.Sanitize())
 		var has bool
-		switch err := o.pool.QueryRow(ctx, sql, id).Scan(&has); {
+		switch err := o.QueryRow(ctx, sql, id).Scan(&has); {
 		case err == nil:
 			found[s.Table] = has
 		case !errors.Is(err, pgx.ErrNoRows):

@@ -1,4 +1,4 @@
-package outbox_test
+package audit_test
 
 import (
 	"context"
@@ -8,23 +8,26 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"roomcast/shared/outbox"
+	"roomcast/shared/audit"
+	"roomcast/shared/outbox/outboxtest"
 )
 
 const page1 = "99999999-0000-4000-8000-000000000001"
 
-func (c *chat) note(r outbox.Receipt) string {
+func (c *chat) store() audit.Store { return audit.Store{DB: c.DB} }
+
+func (c *chat) note(r audit.Receipt) string {
 	c.Helper()
-	outcome, err := c.db.NoteReceipt(c.Context(), r)
+	outcome, err := c.store().NoteReceipt(c.Context(), r)
 	if err != nil {
 		c.Fatal(err)
 	}
 	return outcome
 }
 
-func (c *chat) parity() outbox.Parity {
+func (c *chat) parity() audit.Report {
 	c.Helper()
-	p, err := c.db.Parity(c.Context(), time.Now().Add(-24*time.Hour), 10)
+	p, err := c.store().Parity(c.Context(), time.Now().Add(-24*time.Hour), 10)
 	if err != nil {
 		c.Fatal(err)
 	}
@@ -34,7 +37,7 @@ func (c *chat) parity() outbox.Parity {
 // audit returns the counts by problem; -1 is what cannot be told.
 func (c *chat) audit() map[string]int64 {
 	c.Helper()
-	found, err := c.db.Audit(c.Context(), 24*time.Hour)
+	found, err := c.store().Audit(c.Context(), 24*time.Hour)
 	if err != nil {
 		c.Fatal(err)
 	}
@@ -59,20 +62,20 @@ func (c *chat) wantAudit(want map[string]int64) {
 // longAgo lets the source seem attached long before, so that the audit judges what
 // the test has just written.
 func (c *chat) longAgo() {
-	c.exec(`update roomcast.sources set attached_at = now() - interval '1 day'`)
+	c.Exec(`update roomcast.sources set attached_at = now() - interval '1 day'`)
 }
 
 func TestReceiptsAddUpAndRepeatsDoNot(t *testing.T) {
 	c := newChat(t)
-	c.exec(insertMessage, roomA, user1, "hi")
-	c.exec(insertMessage, roomB, user1, "nobody watches")
-	r := outbox.Receipt{UserID: user1, Page: page1, Room: roomA, N: 1, Seen: outbox.Seen{
+	c.Exec(insertMessage, roomA, user1, "hi")
+	c.Exec(insertMessage, roomB, user1, "nobody watches")
+	r := audit.Receipt{UserID: user1, Page: page1, Room: roomA, N: 1, Seen: audit.Seen{
 		Both: 3, OnlyPusher: 1, Fetched: 1, PusherDelays: []int64{1, 2}, SupabaseDelays: []int64{0, 0, 3}}}
-	if got := []string{c.note(r), c.note(r)}; got[0] != outbox.ReceiptNoted || got[1] != outbox.ReceiptRepeat {
+	if got := []string{c.note(r), c.note(r)}; got[0] != audit.ReceiptNoted || got[1] != audit.ReceiptRepeat {
 		t.Errorf("outcomes %v", got)
 	}
 	r.N = 2
-	r.Seen = outbox.Seen{Both: 2, SupabaseRepeats: 1, PusherDelays: []int64{0, 0, 0, 4}}
+	r.Seen = audit.Seen{Both: 2, SupabaseRepeats: 1, PusherDelays: []int64{0, 0, 0, 4}}
 	c.note(r)
 	r.UserID = user2 // the same page id in other hands is another page
 	c.note(r)
@@ -81,7 +84,7 @@ func TestReceiptsAddUpAndRepeatsDoNot(t *testing.T) {
 	if len(p.Hours) == 0 || p.RoomsActive != 2 || p.RoomsWatched != 1 || len(p.Rooms) != 2 {
 		t.Fatalf("%+v", p)
 	}
-	want := outbox.ParityCell{Room: roomA, Receipts: 3, Pages: 2, Committed: 1, Seen: outbox.Seen{
+	want := audit.Cell{Room: roomA, Receipts: 3, Pages: 2, Committed: 1, Seen: audit.Seen{
 		Both: 7, OnlyPusher: 1, Fetched: 1, SupabaseRepeats: 2,
 		PusherDelays: []int64{1, 2, 0, 8}, SupabaseDelays: []int64{0, 0, 3}}}
 	got := p.Rooms[0]
@@ -96,22 +99,22 @@ func TestReceiptsAddUpAndRepeatsDoNot(t *testing.T) {
 
 func TestReceiptsAreBounded(t *testing.T) {
 	c := newChat(t)
-	r := outbox.Receipt{UserID: user1, Page: page1, Room: roomA, N: 20}
-	if got := c.note(r); got != outbox.ReceiptNoted {
+	r := audit.Receipt{UserID: user1, Page: page1, Room: roomA, N: 20}
+	if got := c.note(r); got != audit.ReceiptNoted {
 		t.Errorf("the first twenty may come at once, got %s", got)
 	}
 	r.N = 22
-	if got := c.note(r); got != outbox.ReceiptEarly {
+	if got := c.note(r); got != audit.ReceiptEarly {
 		t.Errorf("N beyond its time: %s", got)
 	}
-	c.exec(`update roomcast.receipts set first_at = now() - interval '1 minute'`)
-	if got := c.note(r); got != outbox.ReceiptNoted {
+	c.Exec(`update roomcast.receipts set first_at = now() - interval '1 minute'`)
+	if got := c.note(r); got != audit.ReceiptNoted {
 		t.Errorf("N a minute later: %s", got)
 	}
-	c.exec(`insert into roomcast.receipts (user_id, page, room, n, hour)
+	c.Exec(`insert into roomcast.receipts (user_id, page, room, n, hour)
 		select $1, gen_random_uuid(), 'x', 1, now() from generate_series(1, 200)`, user1)
 	r.N, r.Page = 1, "99999999-0000-4000-8000-000000000002"
-	if got := c.note(r); got != outbox.ReceiptMany {
+	if got := c.note(r); got != audit.ReceiptMany {
 		t.Errorf("the 202nd page: %s", got)
 	}
 }
@@ -119,21 +122,21 @@ func TestReceiptsAreBounded(t *testing.T) {
 // What the retention takes is still counted, while there is a dual run.
 func TestCommittedOutlivesTheRetention(t *testing.T) {
 	c := newChat(t)
-	c.note(outbox.Receipt{UserID: user1, Page: page1, Room: roomA, N: 1, Seen: outbox.Seen{Both: 2}})
-	c.exec(insertMessage, roomA, user1, "1")
-	c.exec(insertMessage, roomA, user1, "2")
-	c.exec(`insert into room_participants (room_id, user_id) values ($1, $2)`, roomA, user1) // no message
-	c.ackAll(c.claim("r"))
-	c.exec(`update roomcast.runs set at = now() - interval '2 days'`)
-	c.exec(insertMessage, roomA, user1, "3")
-	if n, err := c.db.Clean(t.Context(), 10); err != nil || n != 3 {
+	c.note(audit.Receipt{UserID: user1, Page: page1, Room: roomA, N: 1, Seen: audit.Seen{Both: 2}})
+	c.Exec(insertMessage, roomA, user1, "1")
+	c.Exec(insertMessage, roomA, user1, "2")
+	c.Exec(`insert into room_participants (room_id, user_id) values ($1, $2)`, roomA, user1) // no message
+	c.AckAll(c.Claim("r"))
+	c.Exec(`update roomcast.runs set at = now() - interval '2 days'`)
+	c.Exec(insertMessage, roomA, user1, "3")
+	if n, err := c.DB.Clean(t.Context(), 10); err != nil || n != 3 {
 		t.Fatalf("cleaned %d, %v", n, err)
 	}
 	if got := c.parity().Rooms[0].Committed; got != 3 {
 		t.Errorf("committed %d, want 3", got)
 	}
-	c.exec(`update roomcast.parity set hour = hour - interval '15 days'`)
-	if _, err := c.db.Clean(t.Context(), 10); err != nil {
+	c.Exec(`update roomcast.parity set hour = hour - interval '15 days'`)
+	if _, err := c.DB.Clean(t.Context(), 10); err != nil {
 		t.Fatal(err)
 	}
 	if n := one[int](c, `select count(*)::int from roomcast.parity`); n != 0 {
@@ -144,50 +147,50 @@ func TestCommittedOutlivesTheRetention(t *testing.T) {
 // The audit's hash and capture's are one, for one key column and for two.
 func TestAuditFindsNothingWhereAllWasCaptured(t *testing.T) {
 	c := newChat(t)
-	c.exec(`create table notes (room text, n bigint generated always as identity, body text, at timestamp not null default now(), primary key (room, n));
+	c.Exec(`create table notes (room text, n bigint generated always as identity, body text, at timestamp not null default now(), primary key (room, n));
 		select roomcast.attach_messages('notes', 'room')`)
 	c.longAgo()
-	c.exec(`insert into notes (room, body) values ('a "b"', 'x'), (E'c\u00e9', 'y')`)
-	c.exec(insertMessage, roomA, user1, "hi")
-	c.exec(`update messages set content = 'edited'`)
+	c.Exec(`insert into notes (room, body) values ('a "b"', 'x'), (E'c\u00e9', 'y')`)
+	c.Exec(insertMessage, roomA, user1, "hi")
+	c.Exec(`update messages set content = 'edited'`)
 	c.wantAudit(map[string]int64{})
-	c.exec(`delete from messages`)
-	c.exec(`delete from roomcast.outbox where source = (select id from roomcast.sources where relation = 'notes'::regclass)`)
+	c.Exec(`delete from messages`)
+	c.Exec(`delete from roomcast.outbox where source = (select id from roomcast.sources where relation = 'notes'::regclass)`)
 	c.wantAudit(map[string]int64{"missing": 2})
 }
 
 func TestAuditSparesWhatIsNoLoss(t *testing.T) {
 	c := newChat(t)
-	c.exec(`insert into messages (room_id, content, created_at) values ($1, 'old', now() - interval '3 days')`, roomA)
-	c.exec(`delete from roomcast.outbox`) // as the retention would
-	c.exec(insertMessage, nil, user1, "without a room")
+	c.Exec(`insert into messages (room_id, content, created_at) values ($1, 'old', now() - interval '3 days')`, roomA)
+	c.Exec(`delete from roomcast.outbox`) // as the retention would
+	c.Exec(insertMessage, nil, user1, "without a room")
 	for _, import_ := range []string{ // one row's xmin is the transaction's, the other's a savepoint's
 		`insert into messages (room_id, content) values ('` + roomA + `', 'import')`,
 		`do $$ begin insert into messages (room_id, content) values ('` + roomA + `', 'import'); exception when division_by_zero then null; end $$`,
 	} {
-		c.exec(`begin; set local roomcast.capture = 'off'; ` + import_ + `; ` + import_ + `; commit`)
+		c.Exec(`begin; set local roomcast.capture = 'off'; ` + import_ + `; ` + import_ + `; commit`)
 	}
 	c.longAgo()
 	c.wantAudit(map[string]int64{"roomless": 1})
 
-	c.exec(`alter table messages disable trigger roomcast_capture`)
-	c.exec(insertMessage, roomA, user1, "lost")
-	c.exec(`alter table messages enable trigger roomcast_capture`)
+	c.Exec(`alter table messages disable trigger roomcast_capture`)
+	c.Exec(insertMessage, roomA, user1, "lost")
+	c.Exec(`alter table messages enable trigger roomcast_capture`)
 	c.wantAudit(map[string]int64{"roomless": 1, "missing": 1})
-	c.exec(`update roomcast.sources set attached_at = now()`)
+	c.Exec(`update roomcast.sources set attached_at = now()`)
 	c.wantAudit(map[string]int64{"roomless": 1})
 }
 
 func TestAuditBySerialKeyOrNotAtAll(t *testing.T) {
 	c := newChat(t)
-	c.exec(`create table plain (id bigserial primary key, room text, body text);
+	c.Exec(`create table plain (id bigserial primary key, room text, body text);
 		create table opaque (id uuid primary key default gen_random_uuid(), room text, at timestamptz, updated_at timestamptz default now());
 		select roomcast.attach_messages('plain', 'room'), roomcast.attach_messages('opaque', 'room')`)
 	c.longAgo()
-	c.exec(`insert into plain (room) values ('a'), ('a'), ('a')`)
-	c.exec(`delete from roomcast.outbox where record ->> 'id' = '2'`)
-	got := map[string]outbox.Finding{}
-	found, err := c.db.Audit(t.Context(), time.Hour)
+	c.Exec(`insert into plain (room) values ('a'), ('a'), ('a')`)
+	c.Exec(`delete from roomcast.outbox where record ->> 'id' = '2'`)
+	got := map[string]audit.Finding{}
+	found, err := c.store().Audit(t.Context(), time.Hour)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -200,9 +203,9 @@ func TestAuditBySerialKeyOrNotAtAll(t *testing.T) {
 	if f := got["public.opaque"]; f.Count != nil || f.Note == "" {
 		t.Errorf("opaque: %+v", f)
 	}
-	c.exec(`select roomcast.auditing('opaque', 'at')`)
-	c.exec(`alter table opaque disable trigger roomcast_capture`)
-	c.exec(`insert into opaque (room, at) values ('a', now())`)
+	c.Exec(`select roomcast.auditing('opaque', 'at')`)
+	c.Exec(`alter table opaque disable trigger roomcast_capture`)
+	c.Exec(`insert into opaque (room, at) values ('a', now())`)
 	if got := c.audit()["missing"]; got != 1 {
 		t.Errorf("missing %d, want the last table's 1", got)
 	}
@@ -211,25 +214,25 @@ func TestAuditBySerialKeyOrNotAtAll(t *testing.T) {
 func TestRepairSendsAgainWhatIsMissing(t *testing.T) {
 	c := newChat(t)
 	c.longAgo()
-	c.exec(`alter table messages disable trigger roomcast_capture`)
-	c.exec(insertMessage, roomA, user1, "first")
-	c.exec(insertMessage, roomA, user1, "second")
-	c.exec(insertMessage, roomA, user1, "taken back")
-	c.exec(`delete from messages where content = 'taken back'`)
-	c.exec(`alter table messages enable trigger roomcast_capture`)
+	c.Exec(`alter table messages disable trigger roomcast_capture`)
+	c.Exec(insertMessage, roomA, user1, "first")
+	c.Exec(insertMessage, roomA, user1, "second")
+	c.Exec(insertMessage, roomA, user1, "taken back")
+	c.Exec(`delete from messages where content = 'taken back'`)
+	c.Exec(`alter table messages enable trigger roomcast_capture`)
 
 	// The hourly audit only notes it, until it is allowed more.
-	c.exec(`select roomcast.tend()`)
+	c.Exec(`select roomcast.tend()`)
 	if n := one[int](c, `select count(*)::int from roomcast.outbox`); n != 0 {
 		t.Fatalf("%d rows enqueued without leave", n)
 	}
 	if n := one[int](c, `select found::int from roomcast.audits where problem = 'missing'`); n != 2 {
 		t.Errorf("noted %d missing", n)
 	}
-	c.exec(`select roomcast.auditing('messages', repairs => true)`)
-	c.exec(`select roomcast.tend()`)
-	c.exec(`select roomcast.repair()`)
-	c.wantClaim(c.claim("r")[roomA], "1 INSERT first", "2 INSERT second")
+	c.Exec(`select roomcast.auditing('messages', repairs => true)`)
+	c.Exec(`select roomcast.tend()`)
+	c.Exec(`select roomcast.repair()`)
+	c.WantClaim(c.Claim("r")[roomA], "1 INSERT first", "2 INSERT second")
 	c.wantAudit(map[string]int64{})
 	if got := c.parity().Repaired; got != 2 {
 		t.Errorf("repaired %d, want 2", got)
@@ -240,10 +243,10 @@ func TestRepairSendsAgainWhatIsMissing(t *testing.T) {
 func TestRepairYieldsToADelete(t *testing.T) {
 	c := newChat(t)
 	c.longAgo()
-	c.exec(`alter table messages disable trigger roomcast_capture`)
-	c.exec(insertMessage, roomA, user1, "secret")
-	c.exec(`alter table messages enable trigger roomcast_capture`)
-	deleter := connect(t, c.url)
+	c.Exec(`alter table messages disable trigger roomcast_capture`)
+	c.Exec(insertMessage, roomA, user1, "secret")
+	c.Exec(`alter table messages enable trigger roomcast_capture`)
+	deleter := outboxtest.Connect(t, c.URL)
 	tx, err := deleter.Begin(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -251,7 +254,7 @@ func TestRepairYieldsToADelete(t *testing.T) {
 	if _, err := tx.Exec(t.Context(), `delete from messages`); err != nil {
 		t.Fatal(err)
 	}
-	c.exec(`select roomcast.repair()`)
+	c.Exec(`select roomcast.repair()`)
 	if err := tx.Commit(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -262,28 +265,28 @@ func TestRepairYieldsToADelete(t *testing.T) {
 
 func TestRepairOfANumberingThatPassedARowOver(t *testing.T) {
 	c := newChat(t)
-	c.exec(insertMessage, roomA, user1, "1")
-	c.ackAll(c.claim("r"))
-	c.exec(`update roomcast.cursor set next_xid = pg_snapshot_xmax(pg_current_snapshot()), open_xids = '{}'`)
-	c.exec(`with passed as (delete from roomcast.runs returning room) update roomcast.rooms set head_seq = 0, sent_seq = 0`)
+	c.Exec(insertMessage, roomA, user1, "1")
+	c.AckAll(c.Claim("r"))
+	c.Exec(`update roomcast.cursor set next_xid = pg_snapshot_xmax(pg_current_snapshot()), open_xids = '{}'`)
+	c.Exec(`with passed as (delete from roomcast.runs returning room) update roomcast.rooms set head_seq = 0, sent_seq = 0`)
 	c.wantAudit(map[string]int64{"unnumbered": 1})
-	c.exec(`select roomcast.repair()`)
-	c.wantClaim(c.claim("r")[roomA], "1 INSERT 1")
+	c.Exec(`select roomcast.repair()`)
+	c.WantClaim(c.Claim("r")[roomA], "1 INSERT 1")
 }
 
 func TestAuditSeesWhatWaitsAndWhatWasDeletedByHand(t *testing.T) {
 	c := newChat(t)
 	c.longAgo()
-	c.exec(insertMessage, roomA, user1, "1")
-	c.exec(insertMessage, roomB, user1, "2")
+	c.Exec(insertMessage, roomA, user1, "1")
+	c.Exec(insertMessage, roomB, user1, "2")
 	c.wantAudit(map[string]int64{}) // a minute has not passed
-	c.exec(`update roomcast.outbox set at = at - interval '2 minutes'`)
+	c.Exec(`update roomcast.outbox set at = at - interval '2 minutes'`)
 	c.wantAudit(map[string]int64{"waiting": 2}) // not even numbered
-	rooms := c.claim("r")
+	rooms := c.Claim("r")
 	c.wantAudit(map[string]int64{"waiting": 2})
 	delete(rooms, roomB)
-	c.ackAll(rooms)
-	c.exec(`delete from roomcast.outbox where room = $1`, roomA)
+	c.AckAll(rooms)
+	c.Exec(`delete from roomcast.outbox where room = $1`, roomA)
 	c.wantAudit(map[string]int64{"waiting": 1, "holes": 1, "missing": 1})
 }
 
@@ -291,7 +294,7 @@ func TestAuditThatTakesTooLong(t *testing.T) {
 	c := newChat(t)
 	ctx, cancel := context.WithDeadline(t.Context(), time.Now().Add(-time.Second))
 	defer cancel()
-	if _, err := c.db.Audit(ctx, time.Hour); !errors.Is(err, outbox.ErrAuditTooLong) {
+	if _, err := c.store().Audit(ctx, time.Hour); !errors.Is(err, audit.ErrTooLong) {
 		t.Errorf("got %v", err)
 	}
 }

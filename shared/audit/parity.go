@@ -1,4 +1,6 @@
-package outbox
+// Package audit compares: what pages saw by way of Pusher with what they saw by way of
+// Supabase Realtime, and the chat's tables with the outbox.
+package audit
 
 import (
 	"context"
@@ -9,6 +11,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"roomcast/shared/outbox"
 )
 
 // Seen is what pages saw of one room while they listened to both Supabase Realtime
@@ -46,8 +50,11 @@ const (
 	ReceiptMany   = "many"   // the user has opened 200 pages within the hour
 )
 
+// Store is the access of a relay's role. It is safe for concurrent use.
+type Store struct{ *outbox.DB }
+
 // NoteReceipt adds a receipt to its room's hour and returns one of the outcomes.
-func (db *DB) NoteReceipt(ctx context.Context, r Receipt) (string, error) {
+func (s Store) NoteReceipt(ctx context.Context, r Receipt) (string, error) {
 	// Null is no empty array to jsonb_populate_record.
 	for _, counts := range []*[]int64{&r.Seen.PusherDelays, &r.Seen.SupabaseDelays} {
 		if *counts == nil {
@@ -59,7 +66,7 @@ func (db *DB) NoteReceipt(ctx context.Context, r Receipt) (string, error) {
 		return "", fmt.Errorf("note receipt: %w", err)
 	}
 	var outcome string
-	err = db.pool.QueryRow(ctx, `select roomcast.note_receipt($1::uuid, $2::uuid, $3, $4::bigint, $5::jsonb)`,
+	err = s.QueryRow(ctx, `select roomcast.note_receipt($1::uuid, $2::uuid, $3, $4::bigint, $5::jsonb)`,
 		r.UserID, r.Page, r.Room, r.N, string(seen)).Scan(&outcome)
 	if err != nil {
 		return "", fmt.Errorf("note receipt: %w", err)
@@ -67,8 +74,8 @@ func (db *DB) NoteReceipt(ctx context.Context, r Receipt) (string, error) {
 	return outcome, nil
 }
 
-// ParityCell is the evidence of one hour, or of one room.
-type ParityCell struct {
+// Cell is what is known of one hour, or of one room.
+type Cell struct {
 	Seen
 	Room      string    `json:"room"`
 	Hour      time.Time `json:"hour"` // a room's: the last hour with a receipt; zero without one
@@ -77,27 +84,27 @@ type ParityCell struct {
 	Committed int64     `json:"committed"` // new messages, by the outbox
 }
 
-// Parity is all that receipts and the outbox tell since some hour, at one moment.
-type Parity struct {
-	At           time.Time    `json:"at"` // the database's clock
-	RoomsActive  int64        `json:"rooms_active"`
-	RoomsWatched int64        `json:"rooms_watched"`
-	Hours        []ParityCell `json:"hours"`    // in order; hours without anything are missing
-	Rooms        []ParityCell `json:"rooms"`    // those with most trouble first
-	Repaired     int64        `json:"repaired"` // rows that the audit enqueued again
+// Report is all that receipts and the outbox tell since some hour, at one moment.
+type Report struct {
+	At           time.Time `json:"at"` // the database's clock
+	RoomsActive  int64     `json:"rooms_active"`
+	RoomsWatched int64     `json:"rooms_watched"`
+	Hours        []Cell    `json:"hours"`    // in order; hours without anything are missing
+	Rooms        []Cell    `json:"rooms"`    // those with most trouble first
+	Repaired     int64     `json:"repaired"` // rows that the audit enqueued again
 }
 
 // Parity reads the evidence since the hour of since, with at most maxRooms rooms.
-func (db *DB) Parity(ctx context.Context, since time.Time, maxRooms int) (Parity, error) {
+func (s Store) Parity(ctx context.Context, since time.Time, maxRooms int) (Report, error) {
 	var text []byte
-	err := db.pool.QueryRow(ctx, `select roomcast.parity_report(date_trunc('hour', $1::timestamptz, 'UTC'), $2::int)`,
+	err := s.QueryRow(ctx, `select roomcast.parity_report(date_trunc('hour', $1::timestamptz, 'UTC'), $2::int)`,
 		since, maxRooms).Scan(&text)
 	if err != nil {
-		return Parity{}, fmt.Errorf("parity: %w", err)
+		return Report{}, fmt.Errorf("parity: %w", err)
 	}
-	var p Parity
+	var p Report
 	if err := json.Unmarshal(text, &p); err != nil {
-		return Parity{}, fmt.Errorf("parity: %w", err)
+		return Report{}, fmt.Errorf("parity: %w", err)
 	}
 	return p, nil
 }
@@ -111,14 +118,14 @@ type Finding struct {
 	Note    string     `json:"note,omitempty"`   // how it was judged, or why not
 }
 
-// ErrAuditTooLong is returned when the audit could not end in time.
-var ErrAuditTooLong = errors.New("the audit took too long")
+// ErrTooLong is returned when the audit could not end in time.
+var ErrTooLong = errors.New("the audit took too long")
 
 // Audit compares the chat's tables with the outbox and the outbox with what was
 // accepted, as far back as since and the retention reach. It changes nothing. When
-// ctx ends first, the error is ErrAuditTooLong.
-func (db *DB) Audit(ctx context.Context, since time.Duration) ([]Finding, error) {
-	rows, err := db.pool.Query(ctx, auditSQL, since)
+// ctx ends first, the error is ErrTooLong.
+func (s Store) Audit(ctx context.Context, since time.Duration) ([]Finding, error) {
+	rows, err := s.Query(ctx, auditSQL, since)
 	if err != nil {
 		return nil, auditError(ctx, err)
 	}
@@ -138,7 +145,7 @@ func auditError(ctx context.Context, err error) error {
 	const queryCanceled = "57014" // by statement_timeout
 	var pg *pgconn.PgError
 	if errors.Is(ctx.Err(), context.DeadlineExceeded) || errors.As(err, &pg) && pg.Code == queryCanceled {
-		return fmt.Errorf("%w: %w", ErrAuditTooLong, err)
+		return fmt.Errorf("%w: %w", ErrTooLong, err)
 	}
 	return fmt.Errorf("audit: %w", err)
 }

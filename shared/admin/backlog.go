@@ -1,4 +1,4 @@
-package outbox
+package admin
 
 import (
 	"context"
@@ -21,10 +21,10 @@ const backlogSQL = `select waiting, unnumbered, coalesce(oldest, 0), rooms, leas
 
 // Backlog counts what waits. It reads one row per waiting room: cheap enough for
 // a scrape or a glance, too dear for every poll.
-func (db *DB) Backlog(ctx context.Context) (Backlog, error) {
+func (o Operator) Backlog(ctx context.Context) (Backlog, error) {
 	var b Backlog
 	var oldest float64
-	err := db.pool.QueryRow(ctx, backlogSQL).
+	err := o.QueryRow(ctx, backlogSQL).
 		Scan(&b.Waiting, &b.Unnumbered, &oldest, &b.Rooms, &b.InFlight, &b.Leased, &b.Parked)
 	if err != nil {
 		return Backlog{}, fmt.Errorf("backlog: %w", err)
