@@ -59,7 +59,12 @@ type Config struct {
 	ClientRate     float64  `env:"CLIENT_RATE" envDefault:"100"` // requests a second of one address; 0: no limit
 	PresenceEvents bool     `env:"PRESENCE_EVENTS"`              // user-online and user-offline are published
 	ClientMode     string   `env:"CLIENT_MODE" envDefault:"pusher"`
-	MembersTables  []string `env:"MEMBERS_TABLES" envDefault:"room_participants,room_members,participants,members"`
+
+	// Forward-only mode. Tables are named as table or schema.table.
+	MessagesTables []string `env:"MESSAGES_TABLES" envDefault:"messages"`
+	MembersTables  []string `env:"MEMBERS_TABLES" envDefault:"room_participants"` // also asked who may read
+	RoomColumn     string   `env:"ROOM_COLUMN" envDefault:"room_id"`
+	UserColumn     string   `env:"USER_COLUMN" envDefault:"user_id"`
 
 	Host            string        `env:"LISTEN_HOST"`
 	Port            uint16        `env:"PORT" envDefault:"8080"`

@@ -18,9 +18,10 @@ import (
 	"time"
 
 	"roomcast/functions/authorize"
+	"roomcast/functions/forward"
 	"roomcast/functions/history"
-	"roomcast/functions/members"
 	"roomcast/functions/parity"
+	"roomcast/functions/presence"
 	"roomcast/functions/relay"
 	"roomcast/shared/access"
 	"roomcast/shared/admin"
@@ -65,35 +66,35 @@ func run(ctx context.Context, environ []string, logTo io.Writer) error {
 		return err
 	}
 	log := slog.New(slog.NewJSONHandler(logTo, &slog.HandlerOptions{Level: cfg.LogLevel}))
-	parts, err := assemble(cfg, log, runtime.Freezes(lookup(environ)))
+	app, err := assemble(cfg, log, runtime.Freezes(lookup(environ)))
 	if err != nil {
 		return err
 	}
-	defer parts.close()
+	defer app.close()
 	log.Info("starting", "version", version(), "config", &cfg)
 
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	rt := runtime.Config{
-		Lambda:          parts.freezes,
+		Lambda:          app.freezes,
 		LambdaStreaming: cfg.LambdaStreaming,
 		Addr:            cfg.address(cfg.Port),
 		MetricsAddr:     cfg.address(cfg.MetricsPort),
-		Metrics:         parts.metrics,
+		Metrics:         app.metrics,
 		IdleExit:        cfg.IdleExit,
 		NotWork:         []string{"/healthz"},
 		Log:             log,
 	}
-	if parts.relay != nil && !parts.freezes {
-		rt.Worker = parts.relay
+	if app.relay != nil && !app.freezes {
+		rt.Worker = app.relay
 		// Not before the port is open: whoever started us waits for that.
-		rt.Ready = func(_, _ net.Addr) { go parts.relay.Run(ctx) } // Drain waits for it
+		rt.Ready = func(_, _ net.Addr) { go app.relay.Run(ctx) } // Drain waits for it
 	}
-	return runtime.Run(ctx, rt, parts.routes())
+	return runtime.Run(ctx, rt, app.routes())
 }
 
-// parts are the handlers and what they stand on.
-type parts struct {
+// app is the handlers and what they stand on.
+type app struct {
 	cfg     Config
 	log     *slog.Logger
 	metrics *observations
@@ -101,20 +102,20 @@ type parts struct {
 
 	db        *outbox.DB // the relay's; nil in forward-only mode
 	front     *outbox.DB // the browsers', so that a storm of them leaves the relay its connections
-	gate      *authorize.Gate
+	coalescer *authorize.Coalescer
 	relay     *relay.Relay // nil in forward-only mode
-	bell      *relay.Bell
+	webhook   web.HandlerFunc
 	authorize *authorize.Handler
 	history   *history.Handler
-	members   *members.Handler // nil in forward-only mode
+	presence  *presence.Handler // nil in forward-only mode
 	parity    *parity.Handler
 	limit     *web.Limiter
 }
 
 // assemble wires everything and connects nothing. Its error names every part
 // that cannot be made.
-func assemble(cfg Config, log *slog.Logger, freezes bool) (*parts, error) {
-	p := &parts{cfg: cfg, log: log, metrics: newObservations(), freezes: freezes}
+func assemble(cfg Config, log *slog.Logger, freezes bool) (*app, error) {
+	a := &app{cfg: cfg, log: log, metrics: newObservations(), freezes: freezes}
 	push, err := pusher.New(pusher.Config{
 		AppID: cfg.PusherAppID, Key: cfg.PusherKey, Secret: string(cfg.PusherSecret),
 		Cluster: cfg.PusherCluster, Host: cfg.PusherHost, TLS: cfg.PusherTLS,
@@ -124,63 +125,65 @@ func assemble(cfg Config, log *slog.Logger, freezes bool) (*parts, error) {
 		SupabaseURL: cfg.SupabaseURL, JWTSecret: string(cfg.SupabaseJWTSecret),
 		AllowAnonymous: cfg.AllowAnonymous, Leeway: token.DefaultLeeway, Log: log,
 	})
-	readers, accessErr := p.openAccess()
+	readers, accessErr := a.openAccess()
 	if err := errors.Join(err, tokenErr, accessErr); err != nil {
 		return nil, fmt.Errorf("configuration:\n%w", err)
 	}
-	p.guard(tokens, readers, push)
-	p.history = &history.Handler{Gate: p.authorize, Log: log}
-	receipts := parity.Config{Reader: p.authorize, Secrets: cfg.webhookSecrets()}
-	if p.db != nil {
-		p.history.Store, receipts.Store = p.front, audit.Store{DB: p.front}
+	a.newAuthorizer(tokens, readers, push)
+	a.history = &history.Handler{Authorizer: a.authorize, Log: log}
+	receipts := parity.Config{Reader: a.authorize, Secrets: cfg.webhookSecrets()}
+	if a.db != nil {
+		a.history.Store, receipts.Store = a.front, audit.Store{DB: a.front}
 	}
-	p.parity = parity.New(receipts)
-	p.bell = &relay.Bell{Secrets: cfg.webhookSecrets(), Log: log}
-	if p.db == nil {
-		p.forward(push)
+	a.parity = parity.New(receipts)
+	if a.db == nil {
+		a.forwardTo(push)
 	} else {
-		p.relayFrom(push)
+		a.relayFrom(push)
 	}
-	return p, nil
+	return a, nil
 }
 
 // openAccess opens the database, or PostgREST in its place.
-func (p *parts) openAccess() (authorize.Access, error) {
-	if p.cfg.forwardOnly() {
-		if p.cfg.SupabaseKey == "" {
+func (a *app) openAccess() (authorize.Access, error) {
+	if a.cfg.forwardOnly() {
+		if a.cfg.SupabaseKey == "" {
 			return nobody{}, nil
 		}
-		return authorize.NewREST(authorize.RESTConfig{SupabaseURL: p.cfg.SupabaseURL, Key: string(p.cfg.SupabaseKey)})
+		return authorize.NewREST(authorize.RESTConfig{
+			SupabaseURL: a.cfg.SupabaseURL, Key: string(a.cfg.SupabaseKey),
+			Tables: a.cfg.MembersTables, RoomColumn: a.cfg.RoomColumn, UserColumn: a.cfg.UserColumn,
+		})
 	}
-	db, err := outbox.Open(string(p.cfg.DatabaseURL), relayConns)
+	db, err := outbox.Open(string(a.cfg.DatabaseURL), relayConns)
 	if err != nil {
 		return nil, fmt.Errorf("DATABASE_URL: %w", err)
 	}
-	front, err := outbox.Open(string(p.cfg.DatabaseURL), frontConns)
+	front, err := outbox.Open(string(a.cfg.DatabaseURL), frontConns)
 	if err != nil {
 		return nil, fmt.Errorf("DATABASE_URL: %w", err)
 	}
-	p.db, p.front = db, front
+	a.db, a.front = db, front
 	return access.Store{DB: front}, nil
 }
 
-// guard puts the gate before whoever says who may read. Without a database nobody
-// queues the end of an access, so there a yes is not remembered.
-func (p *parts) guard(tokens *token.Verifier, readers authorize.Access, push *pusher.Client) {
-	gate := authorize.GateConfig{Access: readers, Slots: frontConns - 2} // the others are for history and member info
-	if p.db != nil {
-		gate.Remember = relay.CutGrace * 3 / 4 // the rest is for what is on its way
+// newAuthorizer wraps the access check in the request coalescer. Without a database
+// nobody announces the end of an access, so there a yes is not remembered.
+func (a *app) newAuthorizer(tokens *token.Verifier, readers authorize.Access, push *pusher.Client) {
+	coalescer := authorize.CoalescerConfig{Access: readers, Slots: frontConns - 2} // the others are for history and member info
+	if a.db != nil {
+		coalescer.Remember = relay.CutGrace * 3 / 4 // the rest is for what is on its way
 	}
-	p.gate = authorize.NewGate(gate)
+	a.coalescer = authorize.NewCoalescer(coalescer)
 	cfg := authorize.Config{
-		Verifier: tokens, Access: p.gate, Signer: push, Kinds: p.cfg.kinds, PackedRooms: p.cfg.PackedRooms,
-		Observe: p.metrics.authorized,
+		Verifier: tokens, Access: a.coalescer, Signer: push, Kinds: a.cfg.kinds, PackedRooms: a.cfg.PackedRooms,
+		Observe: a.metrics.authorized,
 	}
-	if p.front != nil {
-		cfg.Info = p.gate.Info(access.Store{DB: p.front})
+	if a.front != nil {
+		cfg.Info = a.coalescer.Info(access.Store{DB: a.front})
 	}
-	p.authorize = authorize.New(cfg)
-	p.limit = web.NewLimiter(p.cfg.ClientRate, p.cfg.ClientRate*burstSeconds, time.Now)
+	a.authorize = authorize.New(cfg)
+	a.limit = web.NewLimiter(a.cfg.ClientRate, a.cfg.ClientRate*burstSeconds, time.Now)
 }
 
 // nobody may read anything: the access of a function with public channels only.
@@ -189,34 +192,36 @@ type nobody struct{}
 // CanRead is always false.
 func (nobody) CanRead(context.Context, string, string, []byte) (bool, error) { return false, nil }
 
-func (p *parts) relayFrom(push *pusher.Client) {
-	p.relay = relay.New(relay.Config{
-		Name: relayName(), Outbox: access.Store{DB: p.db}, Publisher: push, Channels: p.cfg.kinds, PackedRooms: p.cfg.PackedRooms,
-		Observer: p.metrics, Log: p.log,
-		Claim: outbox.Limits{Lease: p.cfg.ClaimLease}, Linger: p.cfg.Linger,
-		Cuts: relay.Cuts{Terminator: push, Forget: p.gate.Forget, Observe: p.metrics.cut},
+func (a *app) relayFrom(push *pusher.Client) {
+	a.relay = relay.New(relay.Config{
+		Name: relayName(), Outbox: access.Store{DB: a.db}, Publisher: push, Channels: a.cfg.kinds, PackedRooms: a.cfg.PackedRooms,
+		Observer: a.metrics, Log: a.log,
+		Claim: outbox.Limits{Lease: a.cfg.ClaimLease}, Linger: a.cfg.Linger,
+		Cuts: relay.Cuts{Terminator: push, Forget: a.coalescer.Forget, Observe: a.metrics.cut},
 	})
-	p.members = &members.Handler{
-		Verifier: push, Store: access.Store{DB: p.front}, Announce: p.cfg.PresenceEvents, Ring: p.relay.Ring, Clock: time.Now,
+	a.presence = &presence.Handler{
+		Verifier: push, Store: access.Store{DB: a.front}, Announce: a.cfg.PresenceEvents, Wake: a.relay.Wake, Clock: time.Now,
 	}
-	p.metrics.watch(p.relay.Busy, &backlogGauge{look: admin.Operator{DB: p.db}.Backlog})
-	p.bell.Ring = p.relay.Ring
-	if p.freezes {
-		p.bell.Empty = p.relay.Empty
+	a.metrics.watch(a.relay.Busy, &backlogGauge{look: admin.Operator{DB: a.db}.Backlog})
+	webhook := &relay.Webhook{Secrets: a.cfg.webhookSecrets(), Wake: a.relay.Wake}
+	if a.freezes {
+		webhook.Empty = a.relay.Empty
 	}
+	a.webhook = webhook.ServeHTTP
 }
 
-func (p *parts) forward(push *pusher.Client) {
-	p.bell.Forward = (&relay.Forward{
-		Publisher: push, Terminator: push, Channels: event.NewChannels(p.cfg.kinds, p.cfg.PackedRooms), Observer: p.metrics, Log: p.log,
-		Members: p.cfg.MembersTables, RoomColumn: "room_id", UserColumn: "user_id", Limit: forwardLimit,
-	}).Publish
+func (a *app) forwardTo(push *pusher.Client) {
+	a.webhook = (&forward.Handler{
+		Secrets: a.cfg.webhookSecrets(), Pusher: push, Channels: event.NewChannels(a.cfg.kinds, a.cfg.PackedRooms),
+		Messages: a.cfg.MessagesTables, Members: a.cfg.MembersTables, RoomColumn: a.cfg.RoomColumn, UserColumn: a.cfg.UserColumn,
+		Limit: forwardLimit, Observer: a.metrics, Log: a.log,
+	}).ServeHTTP
 }
 
-func (p *parts) close() {
-	if p.db != nil {
-		p.db.Close()
-		p.front.Close()
+func (a *app) close() {
+	if a.db != nil {
+		a.db.Close()
+		a.front.Close()
 	}
 }
 

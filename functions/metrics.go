@@ -133,7 +133,7 @@ func (o *observations) authorized(result string) { o.authorizations.Add(1, resul
 func (o *observations) cut(result string) { o.cuts.Add(1, result) }
 
 // Bell counts a bell received.
-func (o *observations) Bell() { o.bells.Add(1) }
+func (o *observations) WebhookReceived() { o.bells.Add(1) }
 
 // Woke counts the times the hot loop left its sleep.
 func (o *observations) Woke() { o.wakeUps.Add(1) }

@@ -71,7 +71,7 @@ const (
 	ResultBadToken    = "bad_token"   // 401
 	ResultForbidden   = "forbidden"   // 403: the channel, or the room to this user
 	ResultUnavailable = "unavailable" // 503: database or key set
-	ResultBusy        = "busy"        // 503: shed, see Gate
+	ResultBusy        = "busy"        // 503: shed, see Coalescer
 	ResultError       = "error"       // 500
 	ResultGone        = "client_gone" // hung up before the answer
 )

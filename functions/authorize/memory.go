@@ -6,7 +6,7 @@ import (
 	"roomcast/shared/recent"
 )
 
-// memory is what a Gate remembers: which questions were answered yes, and which users
+// memory is what a Coalescer remembers: which questions were answered yes, and which users
 // left since. It is not safe for concurrent use.
 type memory struct {
 	remember time.Duration                    // how long a yes counts

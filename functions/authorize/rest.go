@@ -20,23 +20,31 @@ const maxRestAnswer = 16 << 10
 type RESTConfig struct {
 	SupabaseURL string // such as https://ref.supabase.co
 	Key         string // the publishable (or anon) key; never a secret one
-	Table       string // "" means room_participants; in a schema PostgREST exposes
-	RoomColumn  string // "" means room_id
-	UserColumn  string // "" means user_id
-	HTTPClient  *http.Client
+	// Tables of membership, as table or schema.table in schemas that PostgREST exposes;
+	// a row in any of them is a membership. None means room_participants.
+	Tables     []string
+	RoomColumn string // "" means room_id
+	UserColumn string // "" means user_id
+	HTTPClient *http.Client
 }
 
 // REST is Access without a database connection, for forward-only mode: it asks
 // the project's PostgREST for the user's own membership row with the user's own
 // token. What row level security hides from the user is no membership.
 type REST struct {
-	url                    string
+	tables                 []restTable
 	key                    string
 	roomColumn, userColumn string
 	client                 http.Client
 }
 
 var _ Access = (*REST)(nil)
+
+// restTable is where PostgREST has a table: schemas other than its first are named by
+// the header Accept-Profile (docs.postgrest.org, Schemas).
+type restTable struct{ url, profile string }
+
+var plainName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 
 // NewREST returns a REST, or an error that names every fault of cfg.
 func NewREST(cfg RESTConfig) (*REST, error) {
@@ -45,17 +53,28 @@ func NewREST(cfg RESTConfig) (*REST, error) {
 		if value == "" {
 			return otherwise
 		}
-		if !regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`).MatchString(value) {
+		if !plainName.MatchString(value) {
 			faults = append(faults, fmt.Errorf("%s is not a plain name", what))
 		}
 		return value
 	}
-	table := name("table", cfg.Table, "room_participants")
 	a := &REST{
-		url:        strings.TrimRight(cfg.SupabaseURL, "/") + "/rest/v1/" + table,
 		key:        cfg.Key,
 		roomColumn: name("room column", cfg.RoomColumn, "room_id"),
 		userColumn: name("user column", cfg.UserColumn, "user_id"),
+	}
+	if len(cfg.Tables) == 0 {
+		cfg.Tables = []string{"room_participants"}
+	}
+	for _, table := range cfg.Tables {
+		schema, bare, qualified := strings.Cut(table, ".")
+		if !qualified {
+			schema, bare = "", table
+		}
+		bare = name("table", bare, "")
+		a.tables = append(a.tables, restTable{
+			url: strings.TrimRight(cfg.SupabaseURL, "/") + "/rest/v1/" + bare, profile: name("schema", schema, ""),
+		})
 	}
 	if u, err := url.Parse(cfg.SupabaseURL); err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
 		faults = append(faults, errors.New("the Supabase URL is not of the form https://host"))
@@ -78,20 +97,32 @@ func NewREST(cfg RESTConfig) (*REST, error) {
 }
 
 // CanRead reports whether the bearer of ctx can see a row that makes userID a
-// member of room.
+// member of room. The tables are asked in order until one has such a row.
 func (a *REST) CanRead(ctx context.Context, room, userID string, _ []byte) (bool, error) {
+	for _, table := range a.tables {
+		if ok, err := a.ask(ctx, table, room, userID); ok || err != nil {
+			return ok, err
+		}
+	}
+	return false, nil
+}
+
+func (a *REST) ask(ctx context.Context, table restTable, room, userID string) (bool, error) {
 	query := url.Values{
 		"select":     {a.roomColumn},
 		a.roomColumn: {"eq." + room},
 		a.userColumn: {"eq." + userID},
 		"limit":      {"1"},
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, a.url+"?"+query.Encode(), nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, table.url+"?"+query.Encode(), nil)
 	if err != nil {
 		return false, fmt.Errorf("membership: %w", bare(err))
 	}
 	req.Header.Set("Accept", "application/json")
 	req.Header.Set("apikey", a.key)
+	if table.profile != "" {
+		req.Header.Set("Accept-Profile", table.profile)
+	}
 	req.Header.Set("Authorization", "Bearer "+bearerOf(ctx))
 	res, err := a.client.Do(req)
 	if err != nil {

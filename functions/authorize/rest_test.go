@@ -18,6 +18,8 @@ type postgrest struct {
 	// status and body, if set, are answered instead.
 	status int
 	body   string
+	// onlyPath, if set, is where; elsewhere there is no row.
+	onlyPath string
 }
 
 func newPostgREST(t *testing.T) *postgrest {
@@ -31,6 +33,8 @@ func (p *postgrest) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	p.last = r
 	q := r.URL.Query()
 	switch {
+	case p.onlyPath != "" && r.URL.Path != p.onlyPath:
+		fmt.Fprint(w, `[]`)
 	case p.status != 0:
 		w.Header().Set("Location", "/rest/v1/elsewhere")
 		w.WriteHeader(p.status)
@@ -124,12 +128,14 @@ func TestRESTAnswers(t *testing.T) {
 	})
 	t.Run("numbers and other names", func(t *testing.T) {
 		p := newPostgREST(t)
-		p.status, p.body = 200, `[{"chat":9007199254740993}]`
-		d := p.desk(t, func(c *authorize.RESTConfig) { c.Table, c.RoomColumn, c.UserColumn = "seats", "chat", "member" })
+		p.status, p.body, p.onlyPath = 200, `[{"chat":9007199254740993}]`, "/rest/v1/seats"
+		d := p.desk(t, func(c *authorize.RESTConfig) {
+			c.Tables, c.RoomColumn, c.UserColumn = []string{"gone", "chats.seats"}, "chat", "member"
+		})
 		if w := post(d.channel, bearer(t), formOf(socket, "private-room-9007199254740993")); w.Code != 200 {
 			t.Errorf("%d %s", w.Code, w.Body)
 		}
-		if q := p.last.URL.Query(); p.last.URL.Path != "/rest/v1/seats" || q.Get("chat") != "eq.9007199254740993" || q.Get("member") != "eq."+user {
+		if q := p.last.URL.Query(); p.last.URL.Path != "/rest/v1/seats" || p.last.Header.Get("Accept-Profile") != "chats" || q.Get("chat") != "eq.9007199254740993" || q.Get("member") != "eq."+user {
 			t.Errorf("asked %s", p.last.URL)
 		}
 		d.signer.signed = nil
@@ -139,7 +145,7 @@ func TestRESTAnswers(t *testing.T) {
 
 func TestNewRESTNamesEveryFault(t *testing.T) {
 	_, err := authorize.NewREST(authorize.RESTConfig{
-		SupabaseURL: "ref.supabase.co", Table: "a/b", RoomColumn: "a&b", UserColumn: "a b",
+		SupabaseURL: "ref.supabase.co", Tables: []string{"a/b"}, RoomColumn: "a&b", UserColumn: "a b",
 	})
 	if err == nil {
 		t.Fatal("no error")

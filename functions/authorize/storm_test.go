@@ -105,12 +105,12 @@ func newStorm(b *testing.B) *storm {
 		Transport: &http.Transport{MaxConnsPerHost: stormConns, MaxIdleConnsPerHost: stormConns},
 	}}
 	b.Cleanup(s.client.CloseIdleConnections)
-	s.serve(b, authorize.NewGate(authorize.GateConfig{Access: s.access, Remember: 750 * time.Millisecond, Slots: stormSlots}))
+	s.serve(b, authorize.NewCoalescer(authorize.CoalescerConfig{Access: s.access, Remember: 750 * time.Millisecond, Slots: stormSlots}))
 	return s
 }
 
 // serve makes the tokens and the function's one route.
-func (s *storm) serve(b *testing.B, gate *authorize.Gate) {
+func (s *storm) serve(b *testing.B, gate *authorize.Coalescer) {
 	signer, err := tokentest.ES256("k1")
 	if err != nil {
 		b.Fatal(err)

@@ -33,9 +33,9 @@ const (
 	retryAfter = 2 * time.Second
 )
 
-// Gate decides who may read a room; *authorize.Handler is one. Its errors are
+// Authorizer decides who may read a room; *authorize.Handler is one. Its errors are
 // answers: a *web.Error of 401, 403 or 503.
-type Gate interface {
+type Authorizer interface {
 	Reader(r *http.Request, room string) (userID string, err error)
 }
 
@@ -48,9 +48,9 @@ var _ Store = (*outbox.DB)(nil)
 
 // Handler answers GET /rooms/{room}/events.
 type Handler struct {
-	Gate  Gate
-	Store Store // nil in forward-only mode, which keeps nothing
-	Log   *slog.Logger
+	Authorizer Authorizer
+	Store      Store // nil in forward-only mode, which keeps nothing
+	Log        *slog.Logger
 }
 
 // Page is the answer.
@@ -84,7 +84,7 @@ func (h *Handler) Events(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if q.UserID, err = h.Gate.Reader(r, q.Room); err != nil {
+	if q.UserID, err = h.Authorizer.Reader(r, q.Room); err != nil {
 		return err
 	}
 	if h.Store == nil {

@@ -37,7 +37,7 @@ func (d *desk) History(_ context.Context, q outbox.HistoryQuery) (outbox.History
 
 func (d *desk) get(t *testing.T, path string) *httptest.ResponseRecorder {
 	t.Helper()
-	h := &history.Handler{Gate: d, Store: d, Log: slog.New(slog.DiscardHandler)}
+	h := &history.Handler{Authorizer: d, Store: d, Log: slog.New(slog.DiscardHandler)}
 	mux := http.NewServeMux()
 	mux.Handle("GET /rooms/{room}/events", web.Handle(slog.New(slog.DiscardHandler), "", h.Events))
 	w := httptest.NewRecorder()
@@ -125,7 +125,7 @@ func TestErrors(t *testing.T) {
 }
 
 func TestForwardOnlyHasNoHistory(t *testing.T) {
-	h := &history.Handler{Gate: &desk{}}
+	h := &history.Handler{Authorizer: &desk{}}
 	r := httptest.NewRequest(http.MethodGet, "/rooms/r/events", nil)
 	r.SetPathValue("room", "r")
 	var refusal *web.Error

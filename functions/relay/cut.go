@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"roomcast/shared/access"
-	"roomcast/shared/event"
+	"roomcast/shared/backoff"
 	"roomcast/shared/pusher"
 )
 
@@ -29,7 +29,7 @@ const (
 	cutLimit   = 10 * time.Second // of one call
 )
 
-var cutBackoff = span{500 * time.Millisecond, 15 * time.Minute}
+var cutBackoff = backoff.Span{500 * time.Millisecond, 15 * time.Minute}
 
 // Terminator ends a user's connections; *pusher.Client is one. Only connections
 // that signed in as the user can be found (FACTS.md, Pusher Channels).
@@ -49,9 +49,6 @@ type Cuts struct {
 	// class of the failure.
 	Observe func(result string)
 }
-
-// departs: is this the row of a user who left a room?
-func departs(c event.Change) bool { return c.Kind == event.Members && c.Op == event.Delete }
 
 // cutter is a loop's share of the cutting. Like the loop it belongs to one
 // goroutine; a batch of calls runs beside it and answers through done.
@@ -189,7 +186,7 @@ func (r *Relay) terminate(ctx context.Context, c access.Revocation) time.Duratio
 		r.Log.Error("a user who left a room could not be cut off and may still hear it; given up",
 			slog.Int("attempt", c.Tries), slog.Any("err", err))
 	default:
-		wait = cutBackoff.wait(c.Tries)
+		wait = cutBackoff.Wait(c.Tries)
 		r.Log.Warn("a user who left a room could not be cut off; will try again",
 			slog.Int("attempt", c.Tries), slog.Any("err", err))
 	}

@@ -2,9 +2,7 @@ package relay
 
 import (
 	"context"
-	"net/http"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
@@ -71,7 +69,7 @@ func TestCutBehindUserLeft(t *testing.T) {
 	s := newStack(t)
 	s.join(roomA, user1, user2)
 	c, with := s.cuts()
-	s.relay("r", with).Ring()
+	s.relay("r", with).Wake()
 	s.waitFor(2)
 	s.exec(`delete from room_participants where user_id = $1`, user1)
 	committed := time.Now()
@@ -118,7 +116,7 @@ func TestCutSurvivesTheRelay(t *testing.T) {
 	made := s.relay("first", func(c *Config) {
 		c.Cuts.Terminator = terminatorFunc(func(string) error { return context.DeadlineExceeded })
 	})
-	made.Ring()
+	made.Wake()
 	s.waitFor(1)                                    // it runs, and so can be drained
 	if err := made.Drain(t.Context()); err != nil { // its like is to run under a context of ours
 		t.Fatal(err)
@@ -130,7 +128,7 @@ func TestCutSurvivesTheRelay(t *testing.T) {
 		first.Run(ctx)
 		close(died)
 	}()
-	first.Ring()
+	first.Wake()
 	s.exec(`delete from room_participants`)
 	s.untilSQL("the cut is queued", `select exists (select from roomcast.revocations)`)
 	kill()
@@ -150,7 +148,7 @@ func TestFailingCutHoldsUpNothing(t *testing.T) {
 	s.join(roomA, user1, user2)
 	fault := s.pusher.Inject(pushertest.Fault{Path: "/apps/*/users/*/terminate_connections", Status: 500})
 	c, with := s.cuts()
-	s.relay("r", with).Ring()
+	s.relay("r", with).Wake()
 	s.exec(`delete from room_participants where user_id = $1`, user1)
 	for range 2 {
 		next(t, c.called)
@@ -196,7 +194,7 @@ func TestCutBeforeLeaving(t *testing.T) {
 			s.join(roomA, user1)
 			c, with := s.cuts()
 			r := s.relay("r", with)
-			r.Ring()
+			r.Wake()
 			s.waitFor(1)
 			if name == "empty" { // the loop is not what this is about
 				if err := r.Drain(t.Context()); err != nil {
@@ -214,31 +212,6 @@ func TestCutBeforeLeaving(t *testing.T) {
 				t.Error("the revocation was left behind")
 			}
 		})
-	}
-}
-
-// Without a database the cut is part of the request that says who left.
-func TestForwardOnlyCuts(t *testing.T) {
-	f := newForwarder(t)
-	var called []string
-	f.forward.Terminator = terminatorFunc(func(user string) error {
-		called = append(called, user)
-		return nil
-	})
-	body := captured(t, "room_members_delete.json")
-	if w := f.post(body, hookSecret, "application/json"); w.Code != http.StatusAccepted {
-		t.Fatalf("answered %d: %s", w.Code, w.Body)
-	}
-	if len(called) != 1 || !strings.Contains(body, called[0]) {
-		t.Errorf("cut %v", called)
-	}
-	if w := f.post(captured(t, "room_members_insert.json"), hookSecret, "application/json"); w.Code != http.StatusAccepted || len(called) != 1 {
-		t.Errorf("answered %d; cut %v who joined", w.Code, called)
-	}
-	f.forward.Limit = 200 * time.Millisecond
-	f.forward.Terminator = terminatorFunc(func(string) error { return context.DeadlineExceeded })
-	if w := f.post(body, hookSecret, "application/json"); w.Code != http.StatusServiceUnavailable {
-		t.Errorf("answered %d though the user was not cut, want 503", w.Code)
 	}
 }
 

@@ -31,7 +31,7 @@ func TestTryAgain(t *testing.T) {
 			for i := range 25 {
 				s.insert([]string{roomA, roomB, roomC}[i%3], fmt.Sprint(i))
 			}
-			s.relay("r").Ring()
+			s.relay("r").Wake()
 			wantInOrder(t, s.waitFor(25))
 			if injected.Hits() < fault.Times {
 				t.Errorf("the fault hit %d times, want %d", injected.Hits(), fault.Times)
@@ -47,7 +47,7 @@ func TestOneSickRoom(t *testing.T) {
 	for i := range 60 {
 		s.insert([]string{roomA, roomB, roomC}[i%3], fmt.Sprint(i))
 	}
-	s.relay("r").Ring()
+	s.relay("r").Wake()
 	for _, a := range s.waitFor(40) {
 		if a.Channel == "private-room-"+roomA {
 			t.Fatal("the sick room got through")
@@ -68,7 +68,7 @@ func TestOnlyTheGuiltyEventIsParked(t *testing.T) {
 				s.insert([]string{roomA, roomC}[i%2], fmt.Sprint(i))
 			}
 			s.insert(roomB, "poison")
-			s.relay("r").Ring()
+			s.relay("r").Wake()
 			all := s.waitFor(30)
 			wantInOrder(t, all)
 			s.until("the poison is parked", func() bool {
@@ -107,7 +107,7 @@ func TestWhatPusherCannotCarry(t *testing.T) {
 	s.insert(long, "no channel has room for this")
 	s.insert(roomA, strings.Repeat("large ", 3000))
 	s.insert(roomA, "after it")
-	s.relay("r").Ring()
+	s.relay("r").Wake()
 	all := s.waitFor(2)
 	wantInOrder(t, all)
 	stub := parse(t, all[0])
@@ -127,7 +127,7 @@ func TestRefusals(t *testing.T) {
 			s.pusher.Inject(pushertest.Fault{Status: status})
 			lines := make(chan string, 100)
 			s.insert(roomA, "secret text of a message")
-			s.relay("r", func(c *Config) { c.Log = slog.New(slog.NewJSONHandler(channelWriter(lines), nil)) }).Ring()
+			s.relay("r", func(c *Config) { c.Log = slog.New(slog.NewJSONHandler(channelWriter(lines), nil)) }).Wake()
 			for {
 				select {
 				case line := <-lines:
@@ -171,7 +171,7 @@ func TestDeadPusherCostsFewClaims(t *testing.T) {
 		counted = &countingOutbox{Outbox: c.Outbox}
 		c.Outbox = counted
 	})
-	r.Ring()
+	r.Wake()
 	s.until("three pauses", func() bool { _, step := r.health.next(); return step >= 3 })
 	if n := counted.claims.Load(); n > 12 {
 		t.Errorf("%d claims in three backoff steps", n)
@@ -199,7 +199,7 @@ func TestSeveralChannels(t *testing.T) {
 	}
 	s.relay("r", func(c *Config) {
 		c.Channels = []event.ChannelKind{event.Private, event.Presence, event.Public}
-	}).Ring()
+	}).Wake()
 	all := s.waitFor(60)
 	wantInOrder(t, all)
 	got := map[string]int{}

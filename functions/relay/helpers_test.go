@@ -93,7 +93,7 @@ func (s *stack) relay(name string, change ...func(*Config)) *Relay {
 // bells starts the stand-in for pg_net and a server that answers its bells with r.
 func (s *stack) bells(r *Relay) *pgnet.Sender {
 	s.Helper()
-	bell := &Bell{Secrets: []string{outboxtest.BellSecret}, Log: r.Log, Ring: r.Ring}
+	bell := &Webhook{Secrets: []string{outboxtest.BellSecret}, Wake: r.Wake}
 	server := httptest.NewServer(web.Handle(r.Log, "bell", bell.ServeHTTP))
 	s.Cleanup(server.Close)
 	s.exec(`select roomcast.configure(url => $1, secret => $2)`, server.URL+"/webhooks/supabase", outboxtest.BellSecret)

@@ -9,7 +9,7 @@ import (
 // finish leaves in order: writers ring from now on, lanes finish, what was
 // committed before writers knew is sent, too.
 func (l *loop) finish(ctx context.Context) {
-	l.database.reset() // one try at each, whatever came before
+	l.database.Reset() // one try at each, whatever came before
 	l.call(ctx, "leave awake", l.Outbox.LeaveAwake)
 	l.settle(ctx)
 	l.pollAt = time.Time{}

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"time"
 
+	"roomcast/shared/backoff"
 	"roomcast/shared/outbox"
 )
 
@@ -35,12 +36,12 @@ type loop struct {
 	rows     int          // rows in them
 	acks     []outbox.Ack // not yet told to the database
 
-	dry      bool      // the last claim found nothing
-	lastRow  time.Time // when the last row was claimed, or the loop began
-	renewAt  time.Time // when the awake lease is to be moved ahead
-	pollAt   time.Time // when the next claim is due
-	database backoff   // while the database does not answer
-	failed   error     // its last error, until it answers again
+	dry      bool          // the last claim found nothing
+	lastRow  time.Time     // when the last row was claimed, or the loop began
+	renewAt  time.Time     // when the awake lease is to be moved ahead
+	pollAt   time.Time     // when the next claim is due
+	database backoff.Timer // while the database does not answer
+	failed   error         // its last error, until it answers again
 	cleanAt  time.Time
 	cuts     cutter
 	putOff   bool // some room was given back, to be tried later
@@ -54,7 +55,7 @@ func newLoop(r *Relay) *loop {
 	return &loop{
 		Relay:   r,
 		results: make(chan outcome),
-		slots:   make(chan struct{}, r.Lanes),
+		slots:   make(chan struct{}, r.Workers),
 		lastRow: now,
 		cleanAt: now.Add(cleanEvery),
 		cuts:    newCutter(),
@@ -158,7 +159,7 @@ func (l *loop) await(ctx context.Context) bool {
 // ack tells the database what lanes have done. What it cannot tell now it keeps
 // and tells later: the fence says whether that still counts.
 func (l *loop) ack(ctx context.Context) {
-	if len(l.acks) == 0 || !l.database.over() || !l.queueCuts(ctx) {
+	if len(l.acks) == 0 || !l.database.Over() || !l.queueCuts(ctx) {
 		return
 	}
 	acks := l.acks
@@ -199,10 +200,10 @@ func (l *loop) claim(ctx context.Context) {
 	if rows > 0 {
 		l.lastRow = now
 		l.rows += rows
-		for _, load := range deal(rooms, l.Lanes) {
-			load.claimed, load.deadline = now, start.Add(limits.Lease-leaseMargin)
+		for _, a := range assign(rooms, l.Workers) {
+			a.claimed, a.deadline = now, start.Add(limits.Lease-leaseMargin)
 			l.underWay++
-			go l.carry(ctx, load)
+			go l.work(ctx, a)
 		}
 	}
 	l.dry = rows == 0
@@ -235,9 +236,9 @@ func (l *loop) allowance() (limits outbox.Limits, at time.Time) {
 func never() time.Time { return time.Now().Add(time.Hour) }
 
 // carry runs one load in a lane and reports what came of it.
-func (l *loop) carry(ctx context.Context, load load) {
+func (l *loop) work(ctx context.Context, a assignment) {
 	l.slots <- struct{}{}
-	out := l.run(ctx, load)
+	out := l.run(ctx, a)
 	<-l.slots
 	l.results <- out
 }
@@ -261,8 +262,8 @@ func (l *loop) wait(ctx context.Context) {
 	if until.After(l.renewAt) {
 		until = l.renewAt
 	}
-	if until.Before(l.database.until) {
-		until = l.database.until
+	if until.Before(l.database.Until) {
+		until = l.database.Until
 	}
 	timer := time.NewTimer(max(0, time.Until(until)))
 	defer timer.Stop()
@@ -272,7 +273,7 @@ func (l *loop) wait(ctx context.Context) {
 	case out := <-l.results:
 		l.take(out)
 		l.takeMore()
-	case <-l.bell:
+	case <-l.wake:
 		l.lastRow = time.Now() // somebody saw us asleep: take the lease again
 		l.renewAt = time.Time{}
 	case <-timer.C:
@@ -294,27 +295,27 @@ func (l *loop) takeMore() {
 // call runs one database call under its limit, and keeps the backoff while the
 // database does not answer. It says so once, not at every try.
 func (l *loop) call(ctx context.Context, what string, fn func(context.Context) error) bool {
-	if !l.database.over() {
+	if !l.database.Over() {
 		return false
 	}
 	ctx, cancel := context.WithTimeout(ctx, l.CallLimit)
 	defer cancel()
 	err := fn(ctx)
 	if err == nil {
-		if l.database.step > 0 {
+		if l.database.Step > 0 {
 			l.Log.Info("database answers again")
 		}
-		l.database.reset()
+		l.database.Reset()
 		l.failed = nil
 		return true
 	}
 	l.failed = err
 	if ctx.Err() != context.Canceled { // told to stop: no fault of the database's
 		l.Observer.DatabaseFailed(what)
-		if l.database.step == 0 {
+		if l.database.Step == 0 {
 			l.Log.Error("database does not answer; rows wait", slog.String("call", what), slog.Any("err", err))
 		}
 	}
-	l.database.next(databaseBackoff)
+	l.database.Fail(databaseBackoff)
 	return false
 }

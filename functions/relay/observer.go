@@ -11,7 +11,7 @@ import (
 // Observer is told what the relay does, for metrics. Calls come from many
 // goroutines and must not block. Nothing it is told names a room or a user.
 type Observer interface {
-	Bell()                                                        // somebody rang
+	WebhookReceived()                                             // somebody rang
 	Woke()                                                        // the loop left its sleep
 	Claimed(rows int, took time.Duration)                         // a claim was answered
 	Published(events int, took time.Duration, class pusher.Class) // a call to Pusher was answered; a pack is one event
@@ -20,13 +20,12 @@ type Observer interface {
 	Paused(class pusher.Class)                                    // Pusher is in trouble
 	LeaseLost()                                                   // another relay took a room over
 	DatabaseFailed(call string)                                   // it did not answer; call is one of few words
-	Forwarded(result string)                                      // forward-only: what became of a webhook
 }
 
 // Unobserved is the Observer that nobody listens to.
 type Unobserved struct{}
 
-func (Unobserved) Bell()                                      {}
+func (Unobserved) WebhookReceived()                           {}
 func (Unobserved) Woke()                                      {}
 func (Unobserved) Claimed(int, time.Duration)                 {}
 func (Unobserved) Published(int, time.Duration, pusher.Class) {}
@@ -35,7 +34,6 @@ func (Unobserved) Parked(string)                              {}
 func (Unobserved) Paused(pusher.Class)                        {}
 func (Unobserved) LeaseLost()                                 {}
 func (Unobserved) DatabaseFailed(string)                      {}
-func (Unobserved) Forwarded(string)                           {}
 
 // parkReason puts a reason into one of few words.
 func parkReason(err error) string {

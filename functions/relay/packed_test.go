@@ -277,8 +277,8 @@ func TestPackedUnderFaults(t *testing.T) {
 					t.Error(err)
 					return
 				}
-				one.Ring()
-				two.Ring()
+				one.Wake()
+				two.Wake()
 			}
 		})
 	}

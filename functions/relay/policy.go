@@ -1,13 +1,11 @@
 package relay
 
 import (
-	"errors"
 	"log/slog"
-	"math/rand/v2"
-	"net/http"
 	"sync"
 	"time"
 
+	"roomcast/shared/backoff"
 	"roomcast/shared/pusher"
 )
 
@@ -16,11 +14,11 @@ import (
 // included, within a claim's lease and a sweep (25 s): whatever broke, that is how
 // long after its end the rows wait at most.
 var (
-	roomBackoff       = span{100 * time.Millisecond, 20 * time.Second} // one room's batch failed, others go on
-	pusherBackoff     = span{500 * time.Millisecond, 20 * time.Second} // Pusher fails whoever asks
-	credentialBackoff = span{5 * time.Second, 20 * time.Second}        // 401: until somebody mends secret or clock
-	refusedBackoff    = span{time.Minute, 5 * time.Minute}             // 403: quota or disabled app
-	databaseBackoff   = span{100 * time.Millisecond, 5 * time.Second}
+	roomBackoff       = backoff.Span{100 * time.Millisecond, 20 * time.Second} // one room's batch failed, others go on
+	pusherBackoff     = backoff.Span{500 * time.Millisecond, 20 * time.Second} // Pusher fails whoever asks
+	credentialBackoff = backoff.Span{5 * time.Second, 20 * time.Second}        // 401: until somebody mends secret or clock
+	refusedBackoff    = backoff.Span{time.Minute, 5 * time.Minute}             // 403: quota or disabled app
+	databaseBackoff   = backoff.Span{100 * time.Millisecond, 5 * time.Second}
 )
 
 const (
@@ -31,34 +29,6 @@ const (
 	probeRows   = 5                      // claimed to see whether Pusher is back
 )
 
-// span is an exponential backoff: from first, doubling, to most.
-type span struct{ first, most time.Duration }
-
-// wait is the wait before try number step+1, with jitter of a quarter each way so
-// that relays which failed together do not come back together.
-func (s span) wait(step int) time.Duration {
-	d := s.most
-	if step < 30 {
-		d = min(s.first<<max(0, step-1), s.most)
-	}
-	return d*3/4 + rand.N(d/2+1)
-}
-
-// backoff is a span under way.
-type backoff struct {
-	step  int
-	until time.Time
-}
-
-func (b *backoff) reset() { *b = backoff{} }
-
-func (b *backoff) over() bool { return !time.Now().Before(b.until) }
-
-func (b *backoff) next(s span) {
-	b.step++
-	b.until = time.Now().Add(s.wait(b.step))
-}
-
 // health is what the lanes know together about Pusher. Beyond a certain trouble
 // all pause, and then a few rows are tried before all go on.
 type health struct {
@@ -66,7 +36,7 @@ type health struct {
 	obs Observer
 
 	mu      sync.Mutex
-	pause   backoff             // step > 0: in trouble
+	pause   backoff.Timer       // step > 0: in trouble
 	failing map[string]struct{} // rooms that failed since anything succeeded
 	given   map[string]int      // how often in a row a room was given back
 	err     error
@@ -81,10 +51,10 @@ func (h *health) accepted(room string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	delete(h.given, room)
-	if h.pause.step > 0 {
+	if h.pause.Step > 0 {
 		h.log.Info("pusher accepts again")
 	}
-	h.pause.reset()
+	h.pause.Reset()
 	h.err = nil
 	clear(h.failing)
 }
@@ -94,35 +64,23 @@ func (h *health) failed(room string, err error) (stop bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	class := pusher.Classify(err)
-	after, everyone := askedToWait(err)
+	after, everyone := pusher.AskedToWait(err)
 	if class == pusher.TryLater && !everyone {
 		h.failing[room] = struct{}{}
-		if len(h.failing) < failedRooms && h.pause.step == 0 {
+		if len(h.failing) < failedRooms && h.pause.Step == 0 {
 			return false
 		}
 	}
-	if !h.pause.over() {
+	if !h.pause.Over() {
 		return true // another lane was told the same already
 	}
 	h.err = err
-	h.pause.next(spanOf(class))
-	if at := time.Now().Add(after); at.After(h.pause.until) {
-		h.pause.until = at
-	}
+	h.pause.Fail(spanOf(class))
+	h.pause.Defer(after)
 	h.obs.Paused(class)
-	h.log.Error(pauseText(class), slog.Any("err", err),
-		slog.Int("attempt", h.pause.step), slog.Duration("wait", time.Until(h.pause.until).Round(time.Millisecond)))
+	h.log.Error(class.Advice(), slog.Any("err", err),
+		slog.Int("attempt", h.pause.Step), slog.Duration("wait", time.Until(h.pause.Until).Round(time.Millisecond)))
 	return true
-}
-
-// askedToWait reads an answer that speaks to the app as a whole: 429, or any other
-// with Retry-After.
-func askedToWait(err error) (after time.Duration, yes bool) {
-	answer := (*pusher.Error)(nil)
-	if !errors.As(err, &answer) {
-		return 0, false
-	}
-	return answer.RetryAfter, answer.RetryAfter > 0 || answer.Status == http.StatusTooManyRequests
 }
 
 // giveUp notes that a room goes back to the database, and returns how long it is
@@ -131,10 +89,10 @@ func (h *health) giveUp(room string) time.Duration {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.given[room]++
-	return roomBackoff.wait(h.given[room] + roomTries)
+	return roomBackoff.Wait(h.given[room] + roomTries)
 }
 
-func spanOf(class pusher.Class) span {
+func spanOf(class pusher.Class) backoff.Span {
 	switch class {
 	case pusher.Credentials:
 		return credentialBackoff
@@ -144,22 +102,11 @@ func spanOf(class pusher.Class) span {
 	return pusherBackoff
 }
 
-// pauseText says what to do about it.
-func pauseText(class pusher.Class) string {
-	switch class {
-	case pusher.Credentials:
-		return "pusher refuses our signature; rows wait: check PUSHER_APP_ID, PUSHER_KEY, PUSHER_SECRET, PUSHER_CLUSTER and this machine's clock"
-	case pusher.Refused:
-		return "pusher refuses the app; rows wait: it is over its quota, or disabled"
-	}
-	return "pusher does not take events; rows wait"
-}
-
 // paused reports whether Pusher is in trouble and not to be asked now.
 func (h *health) paused() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return !h.pause.over()
+	return !h.pause.Over()
 }
 
 // next says when Pusher may be asked, and in which step of its trouble it is: 0
@@ -167,7 +114,7 @@ func (h *health) paused() bool {
 func (h *health) next() (at time.Time, step int) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.pause.until, h.pause.step
+	return h.pause.Until, h.pause.Step
 }
 
 // reason is the trouble, nil if there is none.

@@ -72,7 +72,7 @@ type Config struct {
 	// all. See event.NewChannels for what the other rooms have.
 	PackedRooms []string
 
-	Lanes      int           // batches under way at once; 32
+	Workers    int           // batches under way at once; 32
 	Claim      outbox.Limits // 4000 rows, 250 of a room, for 15 s
 	AwakeLease time.Duration // how far ahead the awake lease is kept; 4 s
 	Linger     time.Duration // how long it polls after the last row; 20 s
@@ -90,7 +90,7 @@ func (c *Config) setDefaults() {
 			*n = to
 		}
 	}
-	setInt(&c.Lanes, 32)
+	setInt(&c.Workers, 32)
 	setInt(&c.Claim.Rows, 4000)
 	setInt(&c.Claim.PerRoom, 250)
 	set(&c.Claim.Lease, 15*time.Second)
@@ -103,14 +103,14 @@ func (c *Config) setDefaults() {
 }
 
 // Relay is the hot loop. Make it with [New], run it with [Relay.Run], wake it
-// with [Relay.Ring].
+// with [Relay.Wake].
 type Relay struct {
 	Config
 	channels event.Channels
 
 	limit  int // bytes of data that fit all of Channels
-	bell   chan struct{}
-	nudge  chan struct{}
+	wake   chan struct{}
+	check  chan struct{}
 	busy   atomic.Bool
 	health *health
 
@@ -126,9 +126,9 @@ func New(c Config) *Relay {
 	c.setDefaults()
 	r := &Relay{
 		Config:  c,
-		limit:   DataLimit(c.Channels),
-		bell:    make(chan struct{}, 1),
-		nudge:   make(chan struct{}, 1),
+		limit:   pusher.ChannelsDataLimit(c.Channels),
+		wake:    make(chan struct{}, 1),
+		check:   make(chan struct{}, 1),
 		health:  newHealth(c.Log, c.Observer),
 		stopped: make(chan struct{}),
 	}
@@ -138,16 +138,16 @@ func New(c Config) *Relay {
 }
 
 // Ring wakes the loop, or keeps it awake. It never blocks.
-func (r *Relay) Ring() {
-	r.Observer.Bell()
-	signal(r.bell)
+func (r *Relay) Wake() {
+	r.Observer.WebhookReceived()
+	signal(r.wake)
 }
 
-// Nudge makes a sleeping loop look once whether anything waits: whoever calls us
+// WakeIfWaiting makes a sleeping loop look once whether anything waits: whoever calls us
 // is one more chance to notice a bell that was lost. It never blocks.
-func (r *Relay) Nudge() {
+func (r *Relay) WakeIfWaiting() {
 	if !r.busy.Load() {
-		signal(r.nudge)
+		signal(r.check)
 	}
 }
 
@@ -170,7 +170,7 @@ func (r *Relay) Run(ctx context.Context) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 
-	r.Nudge()
+	r.WakeIfWaiting()
 	var looked time.Time
 	for {
 		select {
@@ -178,8 +178,8 @@ func (r *Relay) Run(ctx context.Context) {
 			return
 		case <-r.leaving.Done():
 			return
-		case <-r.bell:
-		case <-r.nudge:
+		case <-r.wake:
+		case <-r.check:
 			if time.Since(looked) < lookEvery { // a storm of clients is no storm of queries
 				continue
 			}

@@ -31,8 +31,8 @@ func TestTwoRelaysDeliverEverything(t *testing.T) {
 					return
 				}
 				if !rang.Swap(true) { // one bell for each relay, as two machines would get over time
-					r1.Ring()
-					r2.Ring()
+					r1.Wake()
+					r2.Wake()
 				}
 			}
 		})
@@ -59,7 +59,7 @@ func TestEventIsTheRowAndItsPosition(t *testing.T) {
 	s := newStack(t)
 	r := s.relay("r")
 	s.insert(roomA, "hi <b> & 👋🏽")
-	r.Ring()
+	r.Wake()
 	a := s.waitFor(1)[0]
 	if a.Channel != "private-room-"+roomA || a.Name != "new-message" {
 		t.Errorf("published %s to %s", a.Name, a.Channel)
@@ -186,7 +186,7 @@ func TestRestsOnlyWhenNobodyIsWriting(t *testing.T) {
 	quick := func(c *Config) { c.AwakeLease, c.Linger = 200*time.Millisecond, 50*time.Millisecond }
 	r := s.relay("r", quick)
 	s.insert(roomA, "wakes it")
-	r.Ring()
+	r.Wake()
 	s.waitFor(1)
 
 	conn := acquire(s)
@@ -232,7 +232,7 @@ func TestDrain(t *testing.T) {
 	s := newStack(t)
 	r := s.relay("r")
 	s.insert(roomA, "one")
-	r.Ring()
+	r.Wake()
 	s.waitFor(1)
 	s.insert(roomA, "two")
 	if err := r.Drain(t.Context()); err != nil {

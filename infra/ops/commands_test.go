@@ -13,10 +13,10 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"roomcast/functions/relay"
 	"roomcast/shared/event"
 	"roomcast/shared/outbox"
 	"roomcast/shared/outbox/outboxtest"
+	"roomcast/shared/pusher"
 	"roomcast/shared/pusher/pushertest"
 )
 
@@ -301,7 +301,7 @@ func TestRedriveParked(t *testing.T) {
 	p.want(exitOK, "sent 1 of 1 event again, under their seq", "redrive", "-parked")
 
 	// It is the very event that the relay would have sent, and the room has not moved.
-	first, err := relay.Events(r.Rows[1].Change, []event.ChannelKind{event.Private}, 9999)
+	first, err := pusher.Events(r.Rows[1].Change, []event.ChannelKind{event.Private}, 9999)
 	if err != nil {
 		t.Fatal(err)
 	}

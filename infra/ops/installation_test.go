@@ -156,7 +156,7 @@ func newFakeFunction(t *testing.T) *fakeFunction {
 	t.Helper()
 	f := &fakeFunction{origins: []string{origin}, health: `{"status":"ok","mode":"outbox","channels":"private","version":"abc"}`}
 	log := slog.New(slog.DiscardHandler)
-	webhook := web.Handle(log, "wake-up", (&relay.Bell{Secrets: []string{secret}, Log: log, Ring: func() {}}).ServeHTTP)
+	webhook := web.Handle(log, "wake-up", (&relay.Webhook{Secrets: []string{secret}, Wake: func() {}}).ServeHTTP)
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST "+webhookPath, func(w http.ResponseWriter, r *http.Request) {
 		if nth := f.wakeups.Add(1); f.delay != nil {

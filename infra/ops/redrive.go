@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"strconv"
 
-	"roomcast/functions/relay"
 	"roomcast/shared/admin"
 	"roomcast/shared/event"
 	"roomcast/shared/pusher"
@@ -186,7 +185,7 @@ func (r *redrive) sendSome(ctx context.Context, rows []admin.Sent) (int, error) 
 	var batch []pusher.Event
 	n, kinds := 0, r.kinds.Of(rows[0].Change.Room)
 	for n < len(rows) && rows[n].Change.Room == rows[0].Change.Room {
-		events, err := relay.Events(rows[n].Change, kinds, relay.DataLimit(kinds))
+		events, err := pusher.Events(rows[n].Change, kinds, pusher.ChannelsDataLimit(kinds))
 		if err != nil && n == 0 {
 			r.refuse(rows[0], err)
 			return 1, nil

@@ -56,6 +56,10 @@ type Change struct {
 	Position *Position
 }
 
+// IsDeparture reports whether this is the end of a membership: the user of the record
+// may no longer read the room.
+func (c Change) IsDeparture() bool { return c.Kind == Members && c.Op == Delete }
+
 // Position places an event in its room. It is fixed before the event is first
 // sent and the same in every repeat.
 type Position struct {

@@ -61,6 +61,27 @@ func (c Class) String() string {
 	return "class " + strconv.Itoa(int(c))
 }
 
+// Advice says what an operator can do about a call of this class that keeps failing.
+func (c Class) Advice() string {
+	switch c {
+	case Credentials:
+		return "pusher refuses our signature; rows wait: check PUSHER_APP_ID, PUSHER_KEY, PUSHER_SECRET, PUSHER_CLUSTER and this machine's clock"
+	case Refused:
+		return "pusher refuses the app; rows wait: it is over its quota, or disabled"
+	}
+	return "pusher does not take events; rows wait"
+}
+
+// AskedToWait reports whether an answer asks the app as a whole to wait, which 429 does,
+// and any answer with Retry-After; and for how long, 0 if it does not say.
+func AskedToWait(err error) (after time.Duration, yes bool) {
+	var answer *Error
+	if !errors.As(err, &answer) {
+		return 0, false
+	}
+	return answer.RetryAfter, answer.RetryAfter > 0 || answer.Status == http.StatusTooManyRequests
+}
+
 // Classify sorts an error of this package. What it does not know is TryLater: the only
 // class that neither gives up an event nor blames a setting.
 func Classify(err error) Class {

@@ -1,4 +1,4 @@
-package members
+package presence
 
 import (
 	"strings"

@@ -26,12 +26,12 @@ type BatchAccess interface {
 	CanReadAll(ctx context.Context, rooms, userIDs []string, claims [][]byte) ([]bool, error)
 }
 
-// GateConfig is what a Gate is made of. Access is required.
-type GateConfig struct {
+// CoalescerConfig is what a Coalescer is made of. Access is required.
+type CoalescerConfig struct {
 	Access Access
 	// Remember is how long a yes counts; 0 asks every time. It must be shorter than
 	// the time between the end of a membership and the cut (relay.CutGrace): another
-	// machine's Gate is not told of it, and must not hand a yes to a client that was
+	// machine's Coalescer is not told of it, and must not hand a yes to a client that was
 	// cut and is back. So less than a second is all there can be, which still answers
 	// what comes together: a room's channels of several kinds, tabs, the catching up
 	// behind a subscription.
@@ -42,7 +42,7 @@ type GateConfig struct {
 	Limit    time.Duration // for one question, waiting included; 3 s
 }
 
-// Gate is an Access that stands between a storm of browsers and the database.
+// Coalescer is an Access that stands between a storm of browsers and the database.
 // After an outage every client asks for every room at once, and a database that
 // drowns in questions about who may listen has no time for the chat itself.
 //
@@ -51,8 +51,8 @@ type GateConfig struct {
 // for a moment, a no never; and what would wait too long is refused with [ErrBusy].
 // Nobody is let in who was not let in by the Access behind it within Remember. It is
 // safe for concurrent use; at rest it has no goroutine.
-type Gate struct {
-	cfg   GateConfig
+type Coalescer struct {
+	cfg   CoalescerConfig
 	batch BatchAccess // nil if Access is none
 	infos chan struct{}
 
@@ -63,7 +63,7 @@ type Gate struct {
 	memory  memory
 }
 
-var _ Access = (*Gate)(nil)
+var _ Access = (*Coalescer)(nil)
 
 // question is the hash of room, user and claims: a yes belongs to the token it was
 // given to, since can_read may judge by its claims.
@@ -82,8 +82,8 @@ type flight struct {
 	err  error
 }
 
-// NewGate returns a Gate.
-func NewGate(cfg GateConfig) *Gate {
+// NewCoalescer returns a Coalescer.
+func NewCoalescer(cfg CoalescerConfig) *Coalescer {
 	orElse := func(n *int, otherwise int) {
 		if *n == 0 {
 			*n = otherwise
@@ -95,45 +95,45 @@ func NewGate(cfg GateConfig) *Gate {
 	if cfg.Limit == 0 {
 		cfg.Limit = accessTimeout
 	}
-	g := &Gate{
+	c := &Coalescer{
 		cfg:    cfg,
 		infos:  make(chan struct{}, max(1, cfg.Slots/2)),
 		asking: make(map[question]*flight),
 		memory: newMemory(cfg.Remember, cfg.Limit),
 	}
-	g.batch, _ = cfg.Access.(BatchAccess)
-	return g
+	c.batch, _ = cfg.Access.(BatchAccess)
+	return c
 }
 
-// CanRead answers for the Access behind the gate. Its error is that one's, ErrBusy,
+// CanRead answers for the Access behind the coalescer. Its error is that one's, ErrBusy,
 // or the context's.
-func (g *Gate) CanRead(ctx context.Context, room, userID string, claims []byte) (bool, error) {
+func (c *Coalescer) CanRead(ctx context.Context, room, userID string, claims []byte) (bool, error) {
 	now, q := time.Now(), newQuestion(room, userID, claims)
-	g.mu.Lock()
-	if g.memory.knows(q, userID, now) {
-		g.mu.Unlock()
+	c.mu.Lock()
+	if c.memory.knows(q, userID, now) {
+		c.mu.Unlock()
 		return true, nil
 	}
-	f := g.asking[q]
+	f := c.asking[q]
 	if f == nil {
-		if len(g.pending) >= g.cfg.Queue {
-			g.mu.Unlock()
+		if len(c.pending) >= c.cfg.Queue {
+			c.mu.Unlock()
 			return false, ErrBusy
 		}
 		f = &flight{
 			// Others may come to wait for the same answer: the first one's hanging up
 			// is set aside.
 			ctx: context.WithoutCancel(ctx), question: q, room: room, userID: userID, claims: claims,
-			until: now.Add(g.cfg.Limit), done: make(chan struct{}),
+			until: now.Add(c.cfg.Limit), done: make(chan struct{}),
 		}
-		g.asking[q] = f
-		g.pending = append(g.pending, f)
-		if g.calls < g.cfg.Slots {
-			g.calls++
-			go g.work()
+		c.asking[q] = f
+		c.pending = append(c.pending, f)
+		if c.calls < c.cfg.Slots {
+			c.calls++
+			go c.work()
 		}
 	}
-	g.mu.Unlock()
+	c.mu.Unlock()
 	return f.wait(ctx)
 }
 
@@ -152,29 +152,29 @@ func (f *flight) wait(ctx context.Context) (bool, error) {
 
 // Forget makes the gate ask anew about a user, also where the question is under way:
 // its answer is not remembered.
-func (g *Gate) Forget(userID string) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.memory.forget(userID, time.Now())
+func (c *Coalescer) Forget(userID string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.memory.forget(userID, time.Now())
 }
 
 // work makes call after call until nothing is pending. Requests that are ready to run
 // go before each of them, into the same call: in a storm that saves many calls with one
 // question, and where there are none it costs nothing.
-func (g *Gate) work() {
+func (c *Coalescer) work() {
 	for {
 		runtime.Gosched()
-		batch := g.next()
+		batch := c.next()
 		if len(batch) == 0 {
 			return
 		}
-		g.call(batch)
+		c.call(batch)
 	}
 }
 
 // call asks and hands out the answers. A panic below is an error like another: no
 // request's goroutine is there to catch it, and others wait.
-func (g *Gate) call(batch []*flight) {
+func (c *Coalescer) call(batch []*flight) {
 	began := time.Now()
 	defer func() {
 		if p := recover(); p != nil {
@@ -182,23 +182,23 @@ func (g *Gate) call(batch []*flight) {
 				f.ok, f.err = false, fmt.Errorf("access: panic: %v", p)
 			}
 		}
-		g.settle(batch, began)
+		c.settle(batch, began)
 	}()
-	g.ask(batch)
+	c.ask(batch)
 }
 
 // next takes the oldest questions. What nobody waits for any more is dropped: a
 // database that is behind would only fall further behind.
-func (g *Gate) next() []*flight {
-	g.mu.Lock()
-	defer g.mu.Unlock()
+func (c *Coalescer) next() []*flight {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	size := 1
-	if g.batch != nil {
-		size = g.cfg.Batch
+	if c.batch != nil {
+		size = c.cfg.Batch
 	}
 	var batch []*flight
 	now, taken := time.Now(), 0
-	for _, f := range g.pending {
+	for _, f := range c.pending {
 		if len(batch) == size {
 			break
 		}
@@ -207,30 +207,30 @@ func (g *Gate) next() []*flight {
 			batch = append(batch, f)
 			continue
 		}
-		delete(g.asking, f.question)
+		delete(c.asking, f.question)
 		f.err = ErrBusy
 		close(f.done)
 	}
-	if g.pending = g.pending[taken:]; len(g.pending) == 0 {
-		g.pending = nil // the storm's memory goes
+	if c.pending = c.pending[taken:]; len(c.pending) == 0 {
+		c.pending = nil // the storm's memory goes
 	}
 	if len(batch) == 0 {
-		g.calls--
+		c.calls--
 	}
 	return batch
 }
 
 // ask fills in the answers. Those that are together in a call are on their own when
 // it fails.
-func (g *Gate) ask(batch []*flight) {
+func (c *Coalescer) ask(batch []*flight) {
 	if len(batch) > 1 {
-		ctx, cancel := context.WithTimeout(context.Background(), g.cfg.Limit)
+		ctx, cancel := context.WithTimeout(context.Background(), c.cfg.Limit)
 		defer cancel()
 		rooms, users, claims := make([]string, len(batch)), make([]string, len(batch)), make([][]byte, len(batch))
 		for i, f := range batch {
 			rooms[i], users[i], claims[i] = f.room, f.userID, f.claims
 		}
-		if answers, err := g.batch.CanReadAll(ctx, rooms, users, claims); err == nil && len(answers) == len(batch) {
+		if answers, err := c.batch.CanReadAll(ctx, rooms, users, claims); err == nil && len(answers) == len(batch) {
 			for i, f := range batch {
 				f.ok = answers[i]
 			}
@@ -238,24 +238,24 @@ func (g *Gate) ask(batch []*flight) {
 		}
 	}
 	for _, f := range batch {
-		g.askOne(f)
+		c.askOne(f)
 	}
 }
 
-func (g *Gate) askOne(f *flight) {
+func (c *Coalescer) askOne(f *flight) {
 	ctx, cancel := context.WithDeadline(f.ctx, f.until)
 	defer cancel()
-	f.ok, f.err = g.cfg.Access.CanRead(ctx, f.room, f.userID, f.claims)
+	f.ok, f.err = c.cfg.Access.CanRead(ctx, f.room, f.userID, f.claims)
 }
 
 // settle hands the answers out and remembers what was asked for at a time.
-func (g *Gate) settle(batch []*flight, asked time.Time) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
+func (c *Coalescer) settle(batch []*flight, asked time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	for _, f := range batch {
-		delete(g.asking, f.question)
+		delete(c.asking, f.question)
 		if f.ok && f.err == nil {
-			g.memory.keep(f.question, f.userID, asked)
+			c.memory.keep(f.question, f.userID, asked)
 		}
 		close(f.done)
 	}
@@ -276,21 +276,21 @@ type InfoStore interface {
 	MemberInfo(ctx context.Context, room, userID string, claims []byte) (info map[string]any, known bool, err error)
 }
 
-// infoAgain is how long the gate believes that there is no such function.
+// infoAgain is how long the coalescer believes that there is no such function.
 const infoAgain = time.Minute
 
 // Info asks a store, a few at a time, and the token where the store knows nothing.
-func (g *Gate) Info(store InfoStore) MemberInfo {
+func (c *Coalescer) Info(store InfoStore) MemberInfo {
 	var unknown atomic.Pointer[time.Time] // since when
 	return func(ctx context.Context, room string, user token.Claims) (map[string]any, error) {
 		if at := unknown.Load(); at != nil && recent.Within(*at, time.Now(), infoAgain) {
 			return InfoFromToken(ctx, room, user)
 		}
-		ctx, cancel := context.WithTimeout(ctx, g.cfg.Limit)
+		ctx, cancel := context.WithTimeout(ctx, c.cfg.Limit)
 		defer cancel()
 		select {
-		case g.infos <- struct{}{}:
-			defer func() { <-g.infos }()
+		case c.infos <- struct{}{}:
+			defer func() { <-c.infos }()
 		case <-ctx.Done():
 			return nil, ErrBusy
 		}

@@ -1,7 +1,8 @@
-package relay
+package forward
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"log/slog"
@@ -22,11 +23,11 @@ import (
 
 const hookSecret = "s3cret-of-the-webhook"
 
-// forwarder is the bell route in forward-only mode, against the emulator.
+// forwarder is the webhook's route in forward-only mode, against the emulator.
 type forwarder struct {
 	*testing.T
 	pusher  *pushertest.Server
-	forward *Forward
+	forward *Handler
 	route   http.Handler
 	logged  *bytes.Buffer
 }
@@ -45,13 +46,13 @@ func newForwarder(t *testing.T) *forwarder {
 	t.Cleanup(client.CloseIdle)
 	f := &forwarder{T: t, pusher: server, logged: &bytes.Buffer{}}
 	log := slog.New(slog.NewJSONHandler(f.logged, nil))
-	forward := &Forward{
-		Publisher: client, Channels: event.NewChannels([]event.ChannelKind{event.Private}, nil), Members: []string{"room_members", "room_participants"},
-		RoomColumn: "room_id", UserColumn: "user_id", Limit: 3 * time.Second, Observer: Unobserved{}, Log: log,
+	f.forward = &Handler{
+		Secrets: []string{"an-older-secret", hookSecret}, Pusher: client,
+		Channels: event.NewChannels([]event.ChannelKind{event.Private}, nil),
+		Messages: []string{"messages", "wh_types"}, Members: []string{"room_members", "public.room_participants"},
+		RoomColumn: "room_id", UserColumn: "user_id", Limit: 3 * time.Second, Observer: unobserved{}, Log: log,
 	}
-	f.forward = forward
-	bell := &Bell{Secrets: []string{"an-older-secret", hookSecret}, Log: log, Forward: forward.Publish}
-	f.route = web.Handle(log, "POST /webhooks/supabase", bell.ServeHTTP)
+	f.route = web.Handle(log, "POST /webhooks/supabase", f.forward.ServeHTTP)
 	return f
 }
 
@@ -254,31 +255,97 @@ func TestForwardTriesAgainThenAnswers5xx(t *testing.T) {
 	}
 }
 
-// With an outbox the body decides only the answer: whoever knows the secret rings.
-func TestBellRingsWhateverTheBody(t *testing.T) {
-	rings := 0
-	bell := &Bell{Secrets: []string{hookSecret}, Log: slog.New(slog.DiscardHandler), Ring: func() { rings++ }}
-	route := web.Handle(bell.Log, "bell", bell.ServeHTTP)
-	for _, tc := range []struct {
-		body, secret  string
-		status, rings int
-	}{
-		{`{"type":"BELL"}`, hookSecret, 202, 1},
-		{`{"type":`, hookSecret, 400, 1},
-		{strings.Repeat(" ", 2<<20), hookSecret, 413, 1},
-		{`{"type":"BELL"}`, "wrong", 401, 0},
-	} {
-		rings = 0
-		r := httptest.NewRequest("POST", "/", strings.NewReader(tc.body))
-		r.Header.Set("Authorization", "Bearer "+tc.secret)
-		r.Header.Set("Content-Type", "application/json")
-		w := httptest.NewRecorder()
-		route.ServeHTTP(w, r)
-		if w.Code != tc.status || rings != tc.rings {
-			t.Errorf("%.20s: answered %d and rang %d times, want %d and %d", tc.body, w.Code, rings, tc.status, tc.rings)
-		}
+// The outbox's own wake-up call carries no row, and is no error where there is no outbox.
+func TestWakeUpIsAccepted(t *testing.T) {
+	f := newForwarder(t)
+	body := `{"type":"WAKE","schema":"roomcast","table":"outbox","record":null,"old_record":null}`
+	if w := f.post(body, hookSecret, "application/json"); w.Code != http.StatusAccepted || len(f.pusher.Events()) != 0 {
+		t.Errorf("answered %d, published %d", w.Code, len(f.pusher.Events()))
 	}
 }
+
+// Only the configured tables are published, under the configured columns: a reaction
+// must not become a new message with its whole row.
+func TestTablesAndColumnsAsConfigured(t *testing.T) {
+	f := newForwarder(t)
+	f.forward.Messages, f.forward.Members = []string{"chat.posts"}, []string{"seats"}
+	f.forward.RoomColumn, f.forward.UserColumn = "conversation_id", "member"
+	var disconnected []string
+	f.forward.Pusher = terminator{f.forward.Pusher, func(user string) error {
+		disconnected = append(disconnected, user)
+		return nil
+	}}
+	row := `{"id":1,"room_id":"wrong","conversation_id":"c","member":"u"}`
+	for _, tc := range []struct {
+		op, schema, table string
+		status            int
+		event             string
+	}{
+		{"INSERT", "chat", "posts", 202, "new-message"},
+		{"INSERT", "public", "posts", 422, ""},
+		{"INSERT", "public", "messages", 422, ""},
+		{"INSERT", "public", "reactions", 422, ""},
+		{"INSERT", "any", "seats", 202, "user-joined"},
+		{"DELETE", "any", "seats", 202, "user-left"},
+	} {
+		record, old := row, "null"
+		if tc.op == "DELETE" {
+			record, old = old, record
+		}
+		body := fmt.Sprintf(`{"type":%q,"schema":%q,"table":%q,"record":%s,"old_record":%s}`, tc.op, tc.schema, tc.table, record, old)
+		before := len(f.pusher.Events())
+		w := f.post(body, hookSecret, "application/json")
+		published := f.pusher.Events()[before:]
+		if w.Code != tc.status || (len(published) == 1) != (tc.event != "") {
+			t.Errorf("%s %s.%s: answered %d %s, published %d", tc.op, tc.schema, tc.table, w.Code, w.Body, len(published))
+		} else if tc.event != "" && (published[0].Name != tc.event || published[0].Channel != "private-room-c") {
+			t.Errorf("%s %s.%s: published %s to %s", tc.op, tc.schema, tc.table, published[0].Name, published[0].Channel)
+		}
+	}
+	if !slices.Equal(disconnected, []string{"u"}) {
+		t.Errorf("disconnected %v", disconnected)
+	}
+}
+
+// The disconnect is part of the request that says who left.
+func TestWhoLeftIsDisconnected(t *testing.T) {
+	f := newForwarder(t)
+	client := f.forward.Pusher
+	var called []string
+	f.forward.Pusher = terminator{client, func(user string) error {
+		called = append(called, user)
+		return nil
+	}}
+	body := captured(t, "room_members_delete.json")
+	if w := f.post(body, hookSecret, "application/json"); w.Code != http.StatusAccepted {
+		t.Fatalf("answered %d: %s", w.Code, w.Body)
+	}
+	if len(called) != 1 || !strings.Contains(body, called[0]) {
+		t.Errorf("disconnected %v", called)
+	}
+	if w := f.post(captured(t, "room_members_insert.json"), hookSecret, "application/json"); w.Code != http.StatusAccepted || len(called) != 1 {
+		t.Errorf("answered %d; disconnected %v, who joined", w.Code, called)
+	}
+	f.forward.Limit = 200 * time.Millisecond
+	f.forward.Pusher = terminator{client, func(string) error { return context.DeadlineExceeded }}
+	if w := f.post(body, hookSecret, "application/json"); w.Code != http.StatusServiceUnavailable {
+		t.Errorf("answered %d though the user was not disconnected, want 503", w.Code)
+	}
+}
+
+// terminator is a Pusher whose disconnects are made up.
+type terminator struct {
+	Pusher
+	terminate func(user string) error
+}
+
+func (c terminator) TerminateUser(_ context.Context, user string) error { return c.terminate(user) }
+
+// unobserved is an Observer that notes nothing.
+type unobserved struct{}
+
+func (unobserved) Published(int, time.Duration, pusher.Class) {}
+func (unobserved) Forwarded(string)                           {}
 
 func FuzzWebhook(f *testing.F) {
 	for _, name := range []string{"messages_insert.json", "room_members_delete.json", "wh_types_insert.json"} {
@@ -294,8 +361,10 @@ func FuzzWebhook(f *testing.F) {
 		}
 		f.Add(c.Body)
 	}
-	forward := &Forward{Channels: event.NewChannels([]event.ChannelKind{event.Private}, nil), RoomColumn: "room_id", UserColumn: "user_id",
-		Members: []string{"room_members"}, Observer: Unobserved{}, Log: slog.New(slog.DiscardHandler)}
+	forward := &Handler{
+		Channels: event.NewChannels([]event.ChannelKind{event.Private}, nil), RoomColumn: "room_id", UserColumn: "user_id",
+		Messages: []string{"messages", "wh_types"}, Members: []string{"room_members"}, Log: slog.New(slog.DiscardHandler),
+	}
 	f.Fuzz(func(t *testing.T, body string) {
 		hook, err := parseWebhook([]byte(body))
 		if err != nil {
@@ -305,7 +374,7 @@ func FuzzWebhook(f *testing.F) {
 		if err != nil {
 			return
 		}
-		batch, err := forward.batch(changes)
+		batch, err := forward.events(changes)
 		if err != nil {
 			return
 		}

@@ -1,4 +1,4 @@
-package members_test
+package presence_test
 
 import (
 	"context"
@@ -16,7 +16,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"roomcast/functions/members"
+	"roomcast/functions/presence"
 	"roomcast/shared/access"
 	"roomcast/shared/pusher"
 	"roomcast/shared/web"
@@ -45,7 +45,7 @@ func newDesk(t testing.TB) *desk {
 		t.Fatal(err)
 	}
 	d := &desk{}
-	h := &members.Handler{Verifier: client, Store: d, Announce: true, Ring: func() { d.rings++ }, Clock: func() time.Time { return now }}
+	h := &presence.Handler{Verifier: client, Store: d, Announce: true, Wake: func() { d.rings++ }, Clock: func() time.Time { return now }}
 	d.route = web.Handle(slog.New(slog.DiscardHandler), "POST /webhooks/pusher", h.Presence)
 	return d
 }

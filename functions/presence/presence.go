@@ -6,7 +6,7 @@
 // kept of it (roomcast.presence) is therefore hearsay: good for a green dot, never
 // for a decision. Who may read a room is the tables' to say; their changes come by
 // way of the outbox.
-package members
+package presence
 
 import (
 	"context"
@@ -55,7 +55,7 @@ type Handler struct {
 	// Announce puts what changed into the outbox, as user-online and user-offline.
 	Announce bool
 	// Ring wakes the relay after it did.
-	Ring  func()
+	Wake  func()
 	Clock func() time.Time
 }
 
@@ -94,7 +94,7 @@ func (h *Handler) note(ctx context.Context, said []access.Presence, at time.Time
 		return web.Unavailable("presence cannot be kept right now", retryAfter, err)
 	}
 	if h.Announce && len(changed) > 0 {
-		h.Ring()
+		h.Wake()
 	}
 	return nil
 }

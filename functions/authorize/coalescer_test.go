@@ -41,7 +41,7 @@ func (a *asker) CanRead(ctx context.Context, _, _ string, _ []byte) (bool, error
 func TestGateRemembersAYes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := &asker{ok: true}
-		g := authorize.NewGate(authorize.GateConfig{Access: a, Remember: time.Second})
+		g := authorize.NewCoalescer(authorize.CoalescerConfig{Access: a, Remember: time.Second})
 		ask := func(want int64, room, user, claims string) {
 			t.Helper()
 			if ok, err := g.CanRead(t.Context(), room, user, []byte(claims)); !ok || err != nil {
@@ -73,7 +73,7 @@ func TestGateRemembersAYes(t *testing.T) {
 func TestGateRemembersNothingElse(t *testing.T) {
 	for name, a := range map[string]*asker{"a no": {}, "an error": {ok: true, err: errors.New("down")}} {
 		t.Run(name, func(t *testing.T) {
-			g := authorize.NewGate(authorize.GateConfig{Access: a, Remember: time.Second})
+			g := authorize.NewCoalescer(authorize.CoalescerConfig{Access: a, Remember: time.Second})
 			for range 2 {
 				if ok, err := g.CanRead(t.Context(), "r", "u", nil); err != a.err || a.err == nil && ok {
 					t.Errorf("%v, %v", ok, err)
@@ -91,7 +91,7 @@ func TestGateRemembersNothingElse(t *testing.T) {
 func TestGateForgetsWhatIsUnderWay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := &asker{ok: true, takes: 2 * time.Second}
-		g := authorize.NewGate(authorize.GateConfig{Access: a, Remember: 900 * time.Millisecond})
+		g := authorize.NewCoalescer(authorize.CoalescerConfig{Access: a, Remember: 900 * time.Millisecond})
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
@@ -110,7 +110,7 @@ func TestGateForgetsWhatIsUnderWay(t *testing.T) {
 func TestGateAsksOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := &asker{ok: true, takes: time.Second}
-		g := authorize.NewGate(authorize.GateConfig{Access: a})
+		g := authorize.NewCoalescer(authorize.CoalescerConfig{Access: a})
 		first, hangUp := context.WithCancel(t.Context())
 		go func() { _, _ = g.CanRead(first, "r", "u", nil) }()
 		synctest.Wait()
@@ -136,7 +136,7 @@ func TestGateAsksOnce(t *testing.T) {
 func TestGateShedsLoad(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := &asker{ok: true, takes: time.Second}
-		g := authorize.NewGate(authorize.GateConfig{Access: a, Slots: 2, Queue: 10, Limit: 2500 * time.Millisecond})
+		g := authorize.NewCoalescer(authorize.CoalescerConfig{Access: a, Slots: 2, Queue: 10, Limit: 2500 * time.Millisecond})
 		var wg sync.WaitGroup
 		var allowed, busy atomic.Int64
 		began := time.Now()
@@ -176,7 +176,7 @@ func TestGateShedsLoad(t *testing.T) {
 // Whoever waits for another's answer may hang up.
 func TestGateFollowerHangsUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g := authorize.NewGate(authorize.GateConfig{Access: &asker{takes: time.Second}})
+		g := authorize.NewCoalescer(authorize.CoalescerConfig{Access: &asker{takes: time.Second}})
 		var first sync.WaitGroup
 		defer first.Wait()
 		first.Go(func() { _, _ = g.CanRead(t.Context(), "r", "u", nil) })
@@ -222,7 +222,7 @@ func TestGateAsksTogether(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				b := &batcher{err: failure}
-				g := authorize.NewGate(authorize.GateConfig{Access: b, Slots: 1, Batch: 6, Limit: time.Minute})
+				g := authorize.NewCoalescer(authorize.CoalescerConfig{Access: b, Slots: 1, Batch: 6, Limit: time.Minute})
 				var wg sync.WaitGroup
 				for i := range 10 {
 					wg.Go(func() {
@@ -247,7 +247,7 @@ func TestGateAsksTogether(t *testing.T) {
 
 // A panic behind the gate fails its question and nothing else.
 func TestGateSurvivesAPanic(t *testing.T) {
-	g := authorize.NewGate(authorize.GateConfig{Access: &batcher{}})
+	g := authorize.NewCoalescer(authorize.CoalescerConfig{Access: &batcher{}})
 	for range 2 {
 		if ok, err := g.CanRead(t.Context(), "panic", "u", nil); ok || err == nil {
 			t.Errorf("%v, %v", ok, err)

@@ -1,0 +1,36 @@
+package pusher
+
+import "roomcast/shared/event"
+
+// Events makes what is published of a change: one event for each kind of channel of its
+// room, in the order of kinds; none if browsers are not told of the change. limit bounds
+// the data in bytes, see [ChannelsDataLimit]; with 0 there is no limit. It is pure: a
+// repeat is the same to the byte, whoever sends it. An error means that the change can
+// never be sent.
+func Events(c event.Change, kinds []event.ChannelKind, limit int) ([]Event, error) {
+	e, ok, err := event.Translate(c, limit)
+	if err != nil || !ok {
+		return nil, err
+	}
+	events := make([]Event, 0, len(kinds))
+	for _, kind := range kinds {
+		channel, err := event.ChannelName(kind, e.Room)
+		if err != nil {
+			return nil, err
+		}
+		events = append(events, Event{Channel: channel, Name: e.Name, Data: e.Data})
+	}
+	return events, nil
+}
+
+// ChannelsDataLimit is the largest data in bytes that fits every one of these kinds of
+// channel.
+func ChannelsDataLimit(kinds []event.ChannelKind) int {
+	limit := MaxData - 1
+	for _, kind := range kinds {
+		if name, err := event.ChannelName(kind, "-"); err == nil {
+			limit = min(limit, DataLimit(name))
+		}
+	}
+	return limit
+}
