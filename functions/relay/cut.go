@@ -29,7 +29,7 @@ const (
 	cutLimit   = 10 * time.Second // of one call
 )
 
-var cutBackoff = backoff.Span{500 * time.Millisecond, 15 * time.Minute}
+var cutBackoff = backoff.Span{First: 500 * time.Millisecond, Most: 15 * time.Minute}
 
 // Terminator ends a user's connections; *pusher.Client is one. Only connections
 // that signed in as the user can be found (FACTS.md, Pusher Channels).

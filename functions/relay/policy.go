@@ -14,11 +14,11 @@ import (
 // included, within a claim's lease and a sweep (25 s): whatever broke, that is how
 // long after its end the rows wait at most.
 var (
-	roomBackoff       = backoff.Span{100 * time.Millisecond, 20 * time.Second} // one room's batch failed, others go on
-	pusherBackoff     = backoff.Span{500 * time.Millisecond, 20 * time.Second} // Pusher fails whoever asks
-	credentialBackoff = backoff.Span{5 * time.Second, 20 * time.Second}        // 401: until somebody mends secret or clock
-	refusedBackoff    = backoff.Span{time.Minute, 5 * time.Minute}             // 403: quota or disabled app
-	databaseBackoff   = backoff.Span{100 * time.Millisecond, 5 * time.Second}
+	roomBackoff       = backoff.Span{First: 100 * time.Millisecond, Most: 20 * time.Second} // one room's batch failed, others go on
+	pusherBackoff     = backoff.Span{First: 500 * time.Millisecond, Most: 20 * time.Second} // Pusher fails whoever asks
+	credentialBackoff = backoff.Span{First: 5 * time.Second, Most: 20 * time.Second}        // 401: until somebody mends secret or clock
+	refusedBackoff    = backoff.Span{First: time.Minute, Most: 5 * time.Minute}             // 403: quota or disabled app
+	databaseBackoff   = backoff.Span{First: 100 * time.Millisecond, Most: 5 * time.Second}
 )
 
 const (
