@@ -43,7 +43,6 @@ func TestSinkCountsEveryClient(t *testing.T) {
 		post func() error
 		want int64
 	}{
-		{"Publish", func() error { return ours.Publish(t.Context(), event) }, 1},
 		{"PublishBatch", func() error { return ours.PublishBatch(t.Context(), []pusher.Event{event, event, event}) }, 3},
 		{"least Trigger", func() error { return peer.Trigger(t.Context(), peerEvent) }, 1},
 		{"least Batch", func() error { return peer.Batch(t.Context(), []least.Event{peerEvent, peerEvent}) }, 2},

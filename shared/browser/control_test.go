@@ -265,8 +265,8 @@ func (w *world) send(p parcel) {
 		w.t.Error(err)
 	}
 	for range p.times {
-		e := pusher.Event{Channel: name, Name: p.event.Name, Data: p.event.Data}
-		for w.publish.Publish(w.ctx, e) != nil {
+		e := []pusher.Event{{Channel: name, Name: p.event.Name, Data: p.event.Data}}
+		for w.publish.PublishBatch(w.ctx, e) != nil {
 			select {
 			case <-time.After(50 * time.Millisecond): // the relay's backoff
 			case <-w.ctx.Done():

@@ -2,14 +2,14 @@ package pusher
 
 import (
 	"bytes"
-	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"strings"
 	"unicode/utf8"
+
+	"roomcast/shared/event"
 )
 
 // All three signed strings of the protocol share one key and one alphabet
@@ -118,7 +118,7 @@ func checkSubscription(socketID, channel, prefix string) error {
 }
 
 func checkUserID(id string) error {
-	if len(id) > MaxUserID || !isName(id) {
+	if len(id) > MaxUserID || !event.InChannelAlphabet(id) {
 		return ErrUser
 	}
 	return nil
@@ -144,13 +144,8 @@ func memberJSON(m Member) (string, error) {
 
 // sign returns key:signature.
 func (c *Client) sign(text string) string {
-	return c.cfg.Key + ":" + hex.EncodeToString(hmacSHA256(c.cfg.Secret, []byte(text)))
-}
-
-func hmacSHA256(secret string, text []byte) []byte {
-	mac := hmac.New(sha256.New, []byte(secret))
-	mac.Write(text)
-	return mac.Sum(nil)
+	var room [128]byte
+	return string(c.signer.appendHex(append(append(room[:0], c.cfg.Key...), ':'), []byte(text)))
 }
 
 // marshal is json.Marshal without HTML escaping, which would spend six bytes of a small

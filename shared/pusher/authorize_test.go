@@ -59,7 +59,7 @@ func TestAuthorizationsAreTheLibrarys(t *testing.T) {
 }
 
 func TestChannelGrammar(t *testing.T) {
-	longest := "private-" + strings.Repeat("x", MaxChannelName-len("private-"))
+	longest := "private-" + strings.Repeat("x", 164-len("private-"))
 	for channel, want := range map[string]error{
 		"private-room-6f1e4c5e-0000-4000-8000-000000000001": nil,
 		"private-room-=20=E2=82=AC":                         nil,
@@ -150,7 +150,7 @@ func TestEncryptedNeedsAKey(t *testing.T) {
 	if _, err := c.AuthorizeEncrypted("1.2", "private-encrypted-x"); !errors.Is(err, ErrNoEncryptionKey) {
 		t.Error(err)
 	}
-	if err := c.Publish(t.Context(), Event{Channel: "private-encrypted-x", Name: "n"}); !errors.Is(err, ErrNoEncryptionKey) {
+	if err := c.PublishBatch(t.Context(), []Event{{Channel: "private-encrypted-x", Name: "n"}}); !errors.Is(err, ErrNoEncryptionKey) {
 		t.Error(err)
 	}
 }

@@ -120,14 +120,14 @@ func classifyStatus(status int) Class {
 }
 
 // answerError makes the *Error of an answer to a request sent at start.
-func (c *Client) answerError(op string, resp *http.Response, body []byte, start time.Time) *Error {
+func (c *Client) answerError(op string, a answer, start time.Time) *Error {
 	now := c.cfg.Now()
-	line, _, _ := bytes.Cut(bytes.TrimSpace(body), []byte("\n"))
-	skew, dated := clockSkew(resp.Header, start, now)
+	line, _, _ := bytes.Cut(bytes.TrimSpace(a.body), []byte("\n"))
+	skew, dated := clockSkew(a.header, start, now)
 	return &Error{
 		Op:         op,
-		Status:     resp.StatusCode,
-		RetryAfter: retryAfter(resp.Header.Get("Retry-After"), now),
+		Status:     a.status,
+		RetryAfter: retryAfter(a.header.Get("Retry-After"), now),
 		Reason:     clean(string(line), c.secrets()),
 		Skew:       skew,
 		dated:      dated,

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strings"
 	"unicode/utf8"
+
+	"roomcast/shared/event"
 )
 
 // Pusher's limits, from its HTTP API reference and its documentation of channels.
@@ -13,7 +15,6 @@ const (
 	// MaxData bounds an event's data: it must be shorter than this, in bytes. Servers read
 	// "10 kB" as 10,000 or as 10,240; what stays under both is safe. See DataLimit.
 	MaxData           = 10_000
-	MaxChannelName    = 164 // bytes; pusher-http-go would let 200 pass
 	MaxEventName      = 200 // bytes
 	MaxUserID         = 128 // characters of a presence member's id
 	MaxMemberInfo     = 1024
@@ -55,7 +56,7 @@ func isEncrypted(channel string) bool { return strings.HasPrefix(channel, prefix
 // CheckChannel reports whether name is a channel name: 1 to 164 bytes of A-Za-z0-9_-=@,.;
 // Anything else is ErrChannel, whose text does not repeat the name.
 func CheckChannel(name string) error {
-	if len(name) > MaxChannelName || !isName(name) {
+	if !event.IsChannelName(name) {
 		return ErrChannel
 	}
 	return nil
@@ -83,7 +84,7 @@ func DataLimit(channel string) int {
 }
 
 // checkEvent reports the first limit the event breaks.
-func (c *Client) checkEvent(e Event) error {
+func (c *Client) checkEvent(e *Event) error {
 	if err := CheckChannel(e.Channel); err != nil {
 		return err
 	}
@@ -103,20 +104,7 @@ func (c *Client) checkEvent(e Event) error {
 	if !utf8.Valid(e.Data) {
 		return ErrNotText
 	}
-	if e.SocketID != "" {
-		return CheckSocketID(e.SocketID)
-	}
 	return nil
-}
-
-// isName reports whether s is not empty and all of channel-name bytes.
-func isName(s string) bool {
-	for _, b := range []byte(s) {
-		if !isAlphanumeric(b) && strings.IndexByte("_-=@,.;", b) < 0 {
-			return false
-		}
-	}
-	return s != ""
 }
 
 func isDigits(s string) bool {

@@ -3,6 +3,7 @@ package pusher
 import (
 	"context"
 	"fmt"
+	"strconv"
 
 	gopusher "github.com/pusher/pusher-http-go/v5"
 )
@@ -12,30 +13,14 @@ type Event struct {
 	Channel string
 	Name    string
 	Data    []byte // UTF-8, usually JSON; sent as it is, at most DataLimit(Channel) bytes
-	// SocketID, if not empty, is the one connection that shall not receive the event.
-	SocketID string
-}
-
-// Publish sends one event. A nil error means Pusher accepted it. The errors are those of
-// PublishBatch, without the EventError around a limit.
-func (c *Client) Publish(ctx context.Context, e Event) error {
-	const op = "publish"
-	if err := c.checkEvent(e); err != nil {
-		return fmt.Errorf("%s: %w", op, err)
-	}
-	var params gopusher.TriggerParams
-	if e.SocketID != "" {
-		params.SocketID = &e.SocketID
-	}
-	return c.send(ctx, op, func(lib *gopusher.Client) error {
-		_, err := lib.TriggerWithParams(e.Channel, e.Name, e.Data, params)
-		return err
-	})
 }
 
 // PublishBatch sends 1 to MaxBatch events, of any channels, in one request, in order.
 // Encrypted channels may be among them: each event of a batch has its own channel, so each
 // is sealed with its channel's key. Nil means Pusher accepted all of them.
+//
+// A request whose reused connection ended before any byte of an answer is sent again at
+// once over a new one: Pusher may then have it twice.
 //
 // Errors: ErrNoEvents, ErrTooMany, or an *EventError around the limit that an event breaks
 // (nothing was sent); *Error for an answer other than 2xx; else the network's or the
@@ -48,19 +33,51 @@ func (c *Client) PublishBatch(ctx context.Context, events []Event) error {
 	if len(events) > MaxBatch {
 		return fmt.Errorf("%s: %w", op, ErrTooMany)
 	}
-	batch := make([]gopusher.Event, len(events))
-	for i, e := range events {
-		if err := c.checkEvent(e); err != nil {
+	sealed := false
+	for i := range events {
+		if err := c.checkEvent(&events[i]); err != nil {
 			return fmt.Errorf("%s: %w", op, &EventError{Index: i, Err: err})
 		}
+		sealed = sealed || isEncrypted(events[i].Channel)
+	}
+	if sealed {
+		return c.publishSealed(ctx, op, events)
+	}
+	buffer := c.buffers.get()
+	defer c.buffers.put(buffer)
+	request := c.batchRequest(buffer, events)
+	return c.under(ctx, op, func(ctx context.Context) error {
+		_, err := c.exchange(ctx, op, request)
+		return err
+	})
+}
+
+// publishSealed has pusher-http-go seal what goes to encrypted channels.
+func (c *Client) publishSealed(ctx context.Context, op string, events []Event) error {
+	batch := make([]gopusher.Event, len(events))
+	for i, e := range events {
 		// As []byte the data passes the library untouched; other types it would marshal.
 		batch[i] = gopusher.Event{Channel: e.Channel, Name: e.Name, Data: e.Data}
-		if e.SocketID != "" {
-			batch[i].SocketID = &e.SocketID
-		}
 	}
 	return c.send(ctx, op, func(lib *gopusher.Client) error {
 		_, err := lib.TriggerBatch(batch)
 		return err
 	})
+}
+
+// batchRequest writes the whole HTTP request into the buffer. The head tells the body's
+// length and MD5, so the body is written first, behind room for the head.
+func (c *Client) batchRequest(buffer *buffer, events []Event) []byte {
+	room := c.headRoom
+	b := appendBatch(append(buffer.bytes[:0], make([]byte, room)...), events)
+	buffer.bytes = b // also when it has grown
+	body := b[room:]
+	var stack [1024]byte
+	head := append(append(stack[:0], "POST "...), c.batchPath...)
+	head = c.appendQuery(append(head, '?'), c.batchPath, body, c.cfg.Now())
+	head = append(head, c.batchHead...)
+	head = append(strconv.AppendInt(head, int64(len(body)), 10), "\r\n\r\n"...)
+	start := room - len(head)
+	copy(b[start:], head)
+	return b[start:]
 }

@@ -17,10 +17,9 @@ import (
 
 // sent is what a server sees of one event of a batch.
 type sent struct {
-	Channel  string  `json:"channel"`
-	Name     string  `json:"name"`
-	Data     string  `json:"data"`
-	SocketID *string `json:"socket_id"`
+	Channel string `json:"channel"`
+	Name    string `json:"name"`
+	Data    string `json:"data"`
 }
 
 // sink is a client whose batches end in the returned slice.
@@ -42,22 +41,18 @@ func withKey(c *Config) { c.EncryptionKey = base64.StdEncoding.EncodeToString(ma
 func masterKey() []byte { return []byte("01234567890123456789012345678901") }
 
 func TestBatchArrivesAsItWasGiven(t *testing.T) {
-	c, got := sink(t)
+	c, got := sink(t, func(c *Config) { c.EncryptionKey = "" })
 	data := []string{`{"id":9007199254740993,"n":1.10,"t":"<&>\u2028"}`, "plain \" text \n", "", "😀\u2028é"}
 	var events []Event
 	for _, d := range data {
 		events = append(events, Event{Channel: "private-x", Name: "n", Data: []byte(d)})
 	}
-	events[1].SocketID = "12.34"
 	if err := c.PublishBatch(t.Context(), events); err != nil {
 		t.Fatal(err)
 	}
 	for i, e := range *got {
 		if e.Data != data[i] || e.Channel != "private-x" || e.Name != "n" {
 			t.Errorf("event %d: %+v", i, e)
-		}
-		if (e.SocketID != nil) != (i == 1) || i == 1 && *e.SocketID != "12.34" {
-			t.Errorf("event %d: socket id %v", i, e.SocketID)
 		}
 	}
 	if len(*got) != len(data) {
@@ -129,7 +124,7 @@ func TestLimitsAreCheckedBeforeSending(t *testing.T) {
 	for name, tc := range map[string]struct {
 		events []Event
 		want   error
-		index  int // of the guilty event; -1: the batch as such
+		index  int // of the rejected event; -1: the batch as such
 		class  Class
 	}{
 		"none":              {nil, ErrNoEvents, -1, Rejected},
@@ -143,22 +138,16 @@ func TestLimitsAreCheckedBeforeSending(t *testing.T) {
 		"internal":          {with(func(e *Event) { e.Name = "pusher_internal:x" }), ErrEventName, 1, Rejected},
 		"10,000 bytes":      {with(func(e *Event) { e.Data = make([]byte, 10_000) }), ErrTooLarge, 1, Rejected},
 		"not UTF-8":         {with(func(e *Event) { e.Data = []byte("\xff") }), ErrNotText, 1, Rejected},
-		"socket id":         {with(func(e *Event) { e.SocketID = "x" }), ErrSocketID, 1, Rejected},
 		"no key to encrypt": {with(func(e *Event) { e.Channel = "private-encrypted-x" }), ErrNoEncryptionKey, 1, Credentials},
 	} {
-		c, got := sink(t)
+		c, got := sink(t, func(c *Config) { c.EncryptionKey = "" })
 		err := c.PublishBatch(t.Context(), tc.events)
 		if !errors.Is(err, tc.want) || Classify(err) != tc.class {
 			t.Errorf("%s: %v (%v), want %v (%v)", name, err, Classify(err), tc.want, tc.class)
 		}
-		var guilty *EventError
-		if errors.As(err, &guilty) != (tc.index >= 0) || guilty != nil && guilty.Index != tc.index {
-			t.Errorf("%s: %#v, want index %d", name, guilty, tc.index)
-		}
-		if tc.index >= 0 {
-			if err := c.Publish(t.Context(), tc.events[tc.index]); !errors.Is(err, tc.want) {
-				t.Errorf("%s alone: %v, want %v", name, err, tc.want)
-			}
+		var rejected *EventError
+		if errors.As(err, &rejected) != (tc.index >= 0) || rejected != nil && rejected.Index != tc.index {
+			t.Errorf("%s: %#v, want index %d", name, rejected, tc.index)
 		}
 		if len(*got) != 0 {
 			t.Errorf("%s: %d events were sent all the same", name, len(*got))
@@ -167,26 +156,6 @@ func TestLimitsAreCheckedBeforeSending(t *testing.T) {
 	c, _ := sink(t)
 	if err := c.TerminateUser(t.Context(), "a/../b"); !errors.Is(err, ErrUser) {
 		t.Errorf("terminate: %v", err)
-	}
-}
-
-func BenchmarkPublishBatch(b *testing.B) {
-	for name, channel := range map[string]string{"private": "private-room-1", "encrypted": "private-encrypted-room-1"} {
-		b.Run(name, func(b *testing.B) {
-			c := against(b, func(w http.ResponseWriter, r *http.Request) {
-				_, _ = io.Copy(io.Discard, r.Body)
-				_, _ = w.Write([]byte("{}"))
-			}, withKey)
-			data := []byte(`{"id":"6f1e4c5e-0000-4000-8000-000000000001","content":"` + strings.Repeat("x", 200) + `"}`)
-			batch := slices.Repeat([]Event{{Channel: channel, Name: "new-message", Data: data}}, MaxBatch)
-			b.ReportAllocs()
-			for b.Loop() {
-				if err := c.PublishBatch(b.Context(), batch); err != nil {
-					b.Fatal(err)
-				}
-			}
-			b.ReportMetric(float64(MaxBatch)*float64(b.N)/b.Elapsed().Seconds(), "events/s")
-		})
 	}
 }
 

@@ -1,10 +1,11 @@
 // Package pusher publishes to Pusher Channels, signs what browsers need to listen,
 // and verifies Pusher's webhooks.
 //
-// It stands on pusher-http-go, which signs and encrypts, and adds what that library
-// lacks: a context per call, typed errors with status and Retry-After, bounded answers,
-// no redirects, one connection pool, Pusher's limits checked before anything is sent,
-// and a full check of channel names and socket ids before anything is signed.
+// Batches of events, which are nearly all it sends, it encodes, signs and writes itself;
+// tests compare every byte with pusher-http-go. That library seals encrypted channels' events.
+// Around both are a context per call, typed errors with status and Retry-After, bounded
+// answers, no redirects, one connection pool, Pusher's limits checked before anything is
+// sent, and a full check of channel names and socket ids before anything is signed.
 //
 // What it promises: nil means Pusher accepted every event of the call. Any other answer
 // leaves it open whether Pusher has them, except for the limits in this package, which
@@ -17,7 +18,6 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"net/http"
 	"net/url"
 	"time"
 
@@ -45,8 +45,8 @@ type Config struct {
 	Timeout  time.Duration // for one whole call; 0 means 5 s
 	MaxConns int           // connections kept and opened at most; 0 means 64
 
-	// Now is the clock of Check, TerminateUser, Retry-After and skew; nil means time.Now.
-	// Publishing is signed by pusher-http-go, which reads the system's clock itself.
+	// Now is the clock of signatures, Retry-After and skew; nil means time.Now. Only what goes
+	// to encrypted channels is signed by the system's clock: pusher-http-go knows no other.
 	Now func() time.Time `json:"-"`
 }
 
@@ -68,7 +68,13 @@ type Client struct {
 	cfg           Config
 	encryptionKey []byte          // 32 bytes, or nil
 	lib           gopusher.Client // copied for every call, so that a call can carry its context
-	transport     *http.Transport
+	signer        *signer
+	wire          wire
+	buffers       buffers
+
+	// What every request of PublishBatch has in common: see batchRequest.
+	batchPath, batchHead string
+	headRoom             int
 }
 
 // New checks the whole configuration and reports every fault at once, joined.
@@ -88,7 +94,10 @@ func New(cfg Config) (*Client, error) {
 		cfg.Now = time.Now
 	}
 	cfg.Host = cfg.address()
-	c := &Client{cfg: cfg, encryptionKey: key, transport: newTransport(cfg.MaxConns)}
+	c := &Client{cfg: cfg, encryptionKey: key, signer: newSigner(cfg.Secret), wire: newWire(cfg.Host, cfg.TLS, cfg.MaxConns)}
+	c.batchPath = "/apps/" + cfg.AppID + "/batch_events"
+	c.batchHead = " HTTP/1.1\r\nHost: " + cfg.Host + "\r\nUser-Agent: roomcast\r\nContent-Type: application/json\r\nContent-Length: "
+	c.headRoom = 2*len(c.batchPath) + len(cfg.Key) + len(c.batchHead) + 256
 	c.lib = gopusher.Client{
 		AppID:                     cfg.AppID,
 		Key:                       cfg.Key,
@@ -105,7 +114,7 @@ func (c *Client) Format(s fmt.State, verb rune) { c.cfg.Format(s, verb) }
 
 // CloseIdle drops the pooled connections. Call it when they may be dead,
 // such as after a suspended machine was resumed.
-func (c *Client) CloseIdle() { c.transport.CloseIdleConnections() }
+func (c *Client) CloseIdle() { c.wire.closeIdle() }
 
 // checkConfig returns the decoded encryption key, or every fault of cfg.
 func checkConfig(cfg Config) (key []byte, err error) {

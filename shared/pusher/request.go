@@ -1,8 +1,8 @@
 package pusher
 
 import (
+	"bytes"
 	"context"
-	"encoding/hex"
 	"fmt"
 	"maps"
 	"net/http"
@@ -55,18 +55,21 @@ func (c *Client) request(ctx context.Context, op, method, path string, query url
 	start := c.cfg.Now()
 	target := url.URL{Scheme: scheme, Host: c.cfg.Host, Path: path,
 		RawQuery: c.signedQuery(method, path, query, start).Encode()}
-	err := c.under(ctx, op, func(hc *http.Client) error {
+	err := c.under(ctx, op, func(ctx context.Context) error {
 		req, err := http.NewRequest(method, target.String(), nil)
 		if err != nil {
 			return err
 		}
-		resp, err := hc.Do(req)
+		var text bytes.Buffer
+		if err := req.Write(&text); err != nil {
+			return err
+		}
+		a, err := c.exchange(ctx, op, text.Bytes())
 		if err != nil {
 			return err
 		}
-		defer resp.Body.Close()
 		result.Answered = true
-		result.Skew, result.SkewKnown = clockSkew(resp.Header, start, c.cfg.Now())
+		result.Skew, result.SkewKnown = clockSkew(a.header, start, c.cfg.Now())
 		return nil
 	})
 	result.RoundTrip = c.cfg.Now().Sub(start)
@@ -91,7 +94,7 @@ func (c *Client) signedQuery(method, path string, query url.Values, at time.Time
 		signed[name] = values
 	}
 	text := method + "\n" + path + "\n" + unescaped(signed)
-	signed.Set("auth_signature", hex.EncodeToString(hmacSHA256(c.cfg.Secret, []byte(text))))
+	signed.Set("auth_signature", string(c.signer.appendHex(nil, []byte(text))))
 	return signed
 }
 

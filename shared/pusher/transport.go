@@ -1,63 +1,28 @@
 package pusher
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
 	"time"
 
 	gopusher "github.com/pusher/pusher-http-go/v5"
 )
 
-const (
-	maxAnswer   = 64 << 10         // bytes read of any answer
-	idleTimeout = 30 * time.Second // shorter than the load balancers' in front of Pusher
-	dialTimeout = 3 * time.Second
-)
-
-// newTransport makes the one pool of a Client. It speaks HTTP/1.1 only: with HTTP/2 all
-// lanes would share one connection, and stall together when it is dead.
-func newTransport(conns int) *http.Transport {
-	var protocols http.Protocols
-	protocols.SetHTTP1(true)
-	return &http.Transport{
-		Proxy:                  http.ProxyFromEnvironment,
-		DialContext:            (&net.Dialer{Timeout: dialTimeout, KeepAlive: 15 * time.Second}).DialContext,
-		Protocols:              &protocols,
-		MaxConnsPerHost:        conns,
-		MaxIdleConns:           conns,
-		MaxIdleConnsPerHost:    conns,
-		IdleConnTimeout:        idleTimeout,
-		TLSHandshakeTimeout:    dialTimeout,
-		MaxResponseHeaderBytes: maxAnswer,
-		DisableCompression:     true, // answers are {} or a line, and what is unpacked would have to be bounded, too
-	}
-}
-
-// send runs one call of the library under ctx and the client's timeout. The library knows
-// no context and sets its HTTP client lazily, so each call gets a copy of it with an
-// HTTP client that carries the context; the pool underneath is shared.
-func (c *Client) send(ctx context.Context, op string, fn func(*gopusher.Client) error) error {
-	return c.under(ctx, op, func(hc *http.Client) error {
-		lib := c.lib
-		lib.HTTPClient = hc
-		return fn(&lib)
-	})
-}
-
-// under calls fn with an HTTP client bound to ctx and the timeout, and cleans its error.
-func (c *Client) under(ctx context.Context, op string, fn func(*http.Client) error) error {
+// under calls fn with the client's timeout, and cleans its error.
+func (c *Client) under(ctx context.Context, op string, fn func(context.Context) error) error {
 	if end, ok := ctx.Deadline(); !ok || time.Until(end) > c.cfg.Timeout {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, c.cfg.Timeout)
 		defer cancel()
 	}
-	err := fn(&http.Client{Transport: &roundTripper{ctx: ctx, op: op, client: c}})
+	err := fn(ctx)
 	if err == nil {
 		return nil
 	}
@@ -65,40 +30,74 @@ func (c *Client) under(ctx context.Context, op string, fn func(*http.Client) err
 	if errors.As(err, &answer) {
 		return answer
 	}
-	// The other pooled connections may be as dead as this one (a resumed machine):
-	// dialling anew is cheaper than a timeout for each.
-	c.transport.CloseIdleConnections()
+	// The other pooled connections may be as dead as this one (a resumed machine): dialling
+	// again is cheaper than a timeout for each.
+	c.wire.closeIdle()
 	return &networkError{op: op, err: withoutURL(ctx, err), secrets: c.secrets()}
 }
 
-// roundTripper makes http.Client and the library behave: see RoundTrip.
+// exchange returns an answer of 2xx. Any other, redirects included, is an *Error.
+func (c *Client) exchange(ctx context.Context, op string, request []byte) (answer, error) {
+	start := c.cfg.Now()
+	a, err := c.wire.exchange(ctx, request)
+	if err == nil && a.status/100 != 2 {
+		return a, c.answerError(op, a, start)
+	}
+	return a, err
+}
+
+// send runs one call of the library. It knows no context and sets its HTTP client lazily, so
+// each call gets a copy of it with an HTTP client that carries the context.
+func (c *Client) send(ctx context.Context, op string, fn func(*gopusher.Client) error) error {
+	return c.under(ctx, op, func(ctx context.Context) error {
+		lib := c.lib
+		lib.HTTPClient = &http.Client{Transport: &roundTripper{ctx: ctx, op: op, client: c}}
+		return fn(&lib)
+	})
+}
+
+// roundTripper puts the library on the client's wire.
 type roundTripper struct {
 	ctx    context.Context
 	op     string
 	client *Client
 }
 
-// RoundTrip sends the request under the caller's context and reads the answer itself, at
-// most 64 KiB of it. An answer other than 2xx, redirects included, becomes an *Error. Of a
-// 2xx the body is replaced by {}: the event is out, whatever the body says, and the library
-// would call a body that is not JSON an error.
+// RoundTrip replaces the body of a 2xx by {}: the event is out, whatever the body says, and
+// the library would call a body that is not JSON an error.
 func (t *roundTripper) RoundTrip(req *http.Request) (*http.Response, error) {
-	start := t.client.cfg.Now()
-	resp, err := t.client.transport.RoundTrip(req.WithContext(t.ctx))
+	var request bytes.Buffer
+	if err := req.Write(&request); err != nil {
+		return nil, err
+	}
+	a, err := t.client.exchange(t.ctx, t.op, request.Bytes())
 	if err != nil {
 		return nil, err
 	}
-	defer resp.Body.Close()
-	answer := io.LimitReader(resp.Body, maxAnswer)
-	// A body cut short changes nothing: the status is known.
-	if resp.StatusCode/100 != 2 {
-		body, _ := io.ReadAll(answer)
-		return nil, t.client.answerError(t.op, resp, body, start)
+	return &http.Response{StatusCode: a.status, Header: a.header, Request: req,
+		Body: io.NopCloser(strings.NewReader("{}")), ContentLength: 2}, nil
+}
+
+// buffers are reused from call to call.
+type buffers struct{ pool sync.Pool }
+
+type buffer struct{ bytes []byte }
+
+// maxKeptBuffer is enough for ten messages of usual length; those that rare calls have
+// grown beyond it are not kept.
+const maxKeptBuffer = 32 << 10
+
+func (b *buffers) get() *buffer {
+	if kept, ok := b.pool.Get().(*buffer); ok {
+		return kept
 	}
-	_, _ = io.Copy(io.Discard, answer) // so that the connection can carry the next call
-	resp.Body = io.NopCloser(strings.NewReader("{}"))
-	resp.ContentLength = 2
-	return resp, nil
+	return &buffer{}
+}
+
+func (b *buffers) put(one *buffer) {
+	if cap(one.bytes) <= maxKeptBuffer {
+		b.pool.Put(one)
+	}
 }
 
 // networkError is a call without an answer. Its text is cleaned; the cause is there for

@@ -24,6 +24,7 @@ func against(t testing.TB, handler http.HandlerFunc, change ...func(*Config)) *C
 	srv := httptest.NewServer(handler)
 	t.Cleanup(srv.Close)
 	cfg := Config{AppID: "1", Key: "k", Secret: testSecret, Host: srv.Listener.Addr().String()}
+	withKey(&cfg)
 	for _, fn := range change {
 		fn(&cfg)
 	}
@@ -40,8 +41,10 @@ func oneEvent() []Event { return []Event{{Channel: "private-x", Name: "n", Data:
 // calls are all that go over the network; each must keep the same rules.
 func calls(c *Client) map[string]func(context.Context) error {
 	return map[string]func(context.Context) error{
-		"batch":     func(ctx context.Context) error { return c.PublishBatch(ctx, oneEvent()) },
-		"publish":   func(ctx context.Context) error { return c.Publish(ctx, oneEvent()[0]) },
+		"batch": func(ctx context.Context) error { return c.PublishBatch(ctx, oneEvent()) },
+		"sealed": func(ctx context.Context) error {
+			return c.PublishBatch(ctx, []Event{{Channel: "private-encrypted-x", Name: "n", Data: []byte(`{"a":1}`)}})
+		},
 		"terminate": func(ctx context.Context) error { return c.TerminateUser(ctx, "u9") },
 		"check":     func(ctx context.Context) error { _, err := c.Check(ctx); return err },
 	}

@@ -1,7 +1,6 @@
 package pusher
 
 import (
-	"crypto/hmac"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -42,7 +41,7 @@ func (c *Client) Webhook(header http.Header, body []byte) (*Webhook, error) {
 		return nil, ErrWebhookKey
 	}
 	sent, err := hex.DecodeString(header.Get("X-Pusher-Signature"))
-	if err != nil || !hmac.Equal(sent, hmacSHA256(c.cfg.Secret, body)) {
+	if err != nil || !c.signer.matches(sent, body) {
 		return nil, ErrWebhookSignature
 	}
 	var hook struct {

@@ -57,7 +57,9 @@ func publicChannel(t *testing.T, st *stage) {
 	st.enter(t, "ben")
 	st.subscribe(t, "anna", "room-1")
 	st.subscribe(t, "ben", "room-1")
-	st.publish(t, pusher.Event{Channel: "room-1", Name: "one", Data: []byte(`{"t":"<&> 😀 \u2028"}`), SocketID: anna})
+	if err := trigger(st.server, pusher.Event{Channel: "room-1", Name: "one", Data: []byte(`{"t":"<&> 😀 \u2028"}`)}, anna); err != nil {
+		t.Fatal(err)
+	}
 	st.publish(t, pusher.Event{Channel: "room-1", Name: "two", Data: []byte(`plain text`)})
 	if got := st.await(t, seen{Browser: "ben", Channel: "room-1", Event: "one"}); !sameJSON(got.Data, `{"t":"<&> 😀 \u2028"}`) {
 		t.Errorf("ben got %s", got.Data)

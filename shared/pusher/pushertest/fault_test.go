@@ -77,7 +77,7 @@ func TestDroppedEventsAreNotDelivered(t *testing.T) {
 	p.expect(evSubscribed, nil)
 	s.Inject(Fault{Drop: true, Times: 1})
 	for _, name := range []string{"first", "second"} {
-		if err := c.Publish(within(t), pusher.Event{Channel: "room", Name: name}); err != nil {
+		if err := c.PublishBatch(within(t), []pusher.Event{{Channel: "room", Name: name}}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -91,7 +91,7 @@ func TestFaultsMatch(t *testing.T) {
 	s := start(t, Options{})
 	c := client(t, s)
 	fails := func(channel string) bool { return c.PublishBatch(within(t), anEvent(channel)) != nil }
-	single := func() bool { return c.Publish(within(t), anEvent("c")[0]) != nil }
+	single := func() bool { return trigger(s, anEvent("c")[0], "") != nil }
 
 	inj := s.Inject(Fault{Path: "/apps/*/batch_events", Channel: "private-*", Status: 500})
 	if fails("c") || single() || !fails("private-x") || !fails("private-y") {

@@ -27,7 +27,9 @@ type library interface {
 // ours is package pusher.
 type ours struct{ *pusher.Client }
 
-func (l ours) publish(ctx context.Context, e pusher.Event) error { return l.Publish(ctx, e) }
+func (l ours) publish(ctx context.Context, e pusher.Event) error {
+	return l.PublishBatch(ctx, []pusher.Event{e})
+}
 
 func (l ours) batch(ctx context.Context, events []pusher.Event) error {
 	return l.PublishBatch(ctx, events)
@@ -77,7 +79,7 @@ func value(e pusher.Event) any {
 
 func (l theirs) publish(ctx context.Context, e pusher.Event) error {
 	_, _, err := l.call(ctx, "trigger", map[string]any{"channels": []string{e.Channel}, "event": e.Name,
-		"data": value(e), "socket_id": e.SocketID})
+		"data": value(e)})
 	return err
 }
 

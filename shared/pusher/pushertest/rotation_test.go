@@ -43,7 +43,7 @@ func TestEncryptionKeyRotation(t *testing.T) {
 	st.subscribe(t, "anna", room)
 	publish := func(c *pusher.Client, n string) {
 		t.Helper()
-		if err := c.Publish(within(t), pusher.Event{Channel: room, Name: "sealed", Data: []byte(n)}); err != nil {
+		if err := c.PublishBatch(within(t), []pusher.Event{{Channel: room, Name: "sealed", Data: []byte(n)}}); err != nil {
 			t.Fatal(err)
 		}
 	}
