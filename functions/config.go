@@ -2,11 +2,13 @@ package main
 
 import (
 	"cmp"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -15,6 +17,7 @@ import (
 
 	"roomcast/shared/browser"
 	"roomcast/shared/event"
+	"roomcast/shared/web"
 )
 
 // Secret is a setting that never prints.
@@ -38,7 +41,9 @@ func (s Secret) LogValue() slog.Value { return slog.StringValue(s.String()) }
 // where the environment is read.
 type Config struct {
 	DatabaseURL   Secret   `env:"DATABASE_URL"`
-	WebhookSecret []Secret `env:"WEBHOOK_SECRET"`
+	DatabaseCA    string   `env:"DATABASE_CA"`    // PEM; the database's certificate is then verified in full
+	WebhookSecret []Secret `env:"WEBHOOK_SECRET"` // any of them; two while one is being rotated
+	ParitySecret  []Secret `env:"PARITY_SECRET"`  // likewise; empty: nobody may read the report
 
 	PusherAppID         string `env:"PUSHER_APP_ID"`
 	PusherKey           string `env:"PUSHER_KEY"`
@@ -59,6 +64,8 @@ type Config struct {
 	ClientRate     float64  `env:"CLIENT_RATE" envDefault:"100"` // requests a second of one address; 0: no limit
 	PresenceEvents bool     `env:"PRESENCE_EVENTS"`              // user-online and user-offline are published
 	ClientMode     string   `env:"CLIENT_MODE" envDefault:"pusher"`
+	Inbox          bool     `env:"INBOX"`           // room-activity is published to the members' personal channels
+	TrustedProxies int      `env:"TRUSTED_PROXIES"` // how many in front add to X-Forwarded-For
 
 	// Forward-only mode. Tables are named as table or schema.table.
 	MessagesTables []string `env:"MESSAGES_TABLES" envDefault:"messages"`
@@ -75,12 +82,22 @@ type Config struct {
 	LambdaStreaming bool          `env:"LAMBDA_STREAMING"`
 	LogLevel        slog.Level    `env:"LOG_LEVEL" envDefault:"info"`
 
+	// Fly sets both in each of its machines.
+	FlyApp     string `env:"FLY_APP_NAME"`
+	FlyMachine string `env:"FLY_MACHINE_ID"`
+
 	kinds []event.ChannelKind // RoomChannels, checked
 	plan  browser.Plan        // ClientMode, checked
 }
 
 // maxClientRate is more than any machine answers: a higher limit is a mistake.
 const maxClientRate = 1_000_000
+
+// minSecret is the least length of a bearer secret, in characters.
+const minSecret = 32
+
+// maxProxies is more than anybody puts in front of a function.
+const maxProxies = 10
 
 // minLease is the shortest useful CLAIM_LEASE. Pusher's answer may take seconds, and
 // what is answered after the lease is sent twice.
@@ -119,6 +136,8 @@ func parseFault(err error) error {
 		"LambdaStreaming": "LAMBDA_STREAMING: must be true or false",
 		"ClientRate":      "CLIENT_RATE: must be a number of requests a second, or 0 for no limit",
 		"PresenceEvents":  "PRESENCE_EVENTS: must be true or false",
+		"Inbox":           "INBOX: must be true or false",
+		"TrustedProxies":  "TRUSTED_PROXIES: must be a number of proxies",
 		"Port":            "PORT: must be a number from 0 to 65535",
 		"MetricsPort":     "METRICS_PORT: must be a number from 0 to 65535",
 		"IdleExit":        "IDLE_EXIT: must be a duration such as 5m, or 0 for never",
@@ -137,15 +156,8 @@ func (c *Config) check() (faults []error) {
 			fault("%s: is missing: %s", name, why)
 		}
 	}
-	c.WebhookSecret = slices.DeleteFunc(c.WebhookSecret, func(s Secret) bool { return s == "" })
-	if len(c.WebhookSecret) == 0 {
-		fault("WEBHOOK_SECRET: is missing: the bearer token that roomcast.configure was given")
-	}
-	for _, s := range c.WebhookSecret {
-		if len(s) < 8 {
-			fault("WEBHOOK_SECRET: must have at least 8 characters")
-		}
-	}
+	c.checkSecrets(fault)
+	c.checkDatabase(fault)
 	need("PUSHER_APP_ID", c.PusherAppID, "see App Keys in Pusher's dashboard")
 	need("PUSHER_KEY", c.PusherKey, "see App Keys in Pusher's dashboard")
 	need("PUSHER_SECRET", string(c.PusherSecret), "see App Keys in Pusher's dashboard")
@@ -162,6 +174,12 @@ func (c *Config) check() (faults []error) {
 	}
 	if !(c.ClientRate >= 0 && c.ClientRate <= maxClientRate) { // written so that NaN fails, too
 		fault("CLIENT_RATE: must be from 0 to %d", maxClientRate)
+	}
+	if c.TrustedProxies < 0 || c.TrustedProxies > maxProxies {
+		fault("TRUSTED_PROXIES: must be from 0 to %d", maxProxies)
+	}
+	if c.Inbox && c.forwardOnly() {
+		fault("INBOX: needs DATABASE_URL")
 	}
 	if c.PresenceEvents && (c.forwardOnly() || !slices.Contains(c.RoomChannels, string(event.Presence))) {
 		fault("PRESENCE_EVENTS: needs DATABASE_URL, and presence among ROOM_CHANNELS")
@@ -182,7 +200,64 @@ func (c *Config) check() (faults []error) {
 	c.checkChannels(fault)
 	c.checkPackedRooms(fault)
 	c.checkOrigins(fault)
+	c.checkTables(fault)
 	return faults
+}
+
+// checkSecrets: a secret of 32 characters, as openssl rand -hex 16 makes it, cannot be
+// guessed at any speed. The two are apart, since the one stands in the database.
+func (c *Config) checkSecrets(fault func(string, ...any)) {
+	for _, of := range []struct {
+		name   string
+		values *[]Secret
+	}{{"WEBHOOK_SECRET", &c.WebhookSecret}, {"PARITY_SECRET", &c.ParitySecret}} {
+		for i, s := range *of.values {
+			(*of.values)[i] = Secret(strings.TrimSpace(string(s)))
+		}
+		*of.values = slices.DeleteFunc(*of.values, func(s Secret) bool { return s == "" })
+		if slices.ContainsFunc(*of.values, func(s Secret) bool { return len(s) < minSecret }) {
+			fault("%s: must have at least %d characters; make one with: openssl rand -hex 32", of.name, minSecret)
+		}
+	}
+	if len(c.WebhookSecret) == 0 {
+		fault("WEBHOOK_SECRET: is missing: the bearer token that roomcast.configure was given")
+	}
+	if slices.ContainsFunc(c.ParitySecret, func(s Secret) bool { return slices.Contains(c.WebhookSecret, s) }) {
+		fault("PARITY_SECRET: must be another than WEBHOOK_SECRET")
+	}
+}
+
+func (c *Config) checkDatabase(fault func(string, ...any)) {
+	if c.DatabaseCA == "" {
+		return
+	}
+	if c.forwardOnly() {
+		fault("DATABASE_CA: has no effect without DATABASE_URL")
+	}
+	if !x509.NewCertPool().AppendCertsFromPEM([]byte(c.DatabaseCA)) {
+		fault("DATABASE_CA: holds no certificate in PEM (-----BEGIN CERTIFICATE-----), with its line breaks")
+	}
+}
+
+// checkTables: the names become parts of PostgREST's URL and keys of a record.
+func (c *Config) checkTables(fault func(string, ...any)) {
+	column := regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+	table := regexp.MustCompile(`^([A-Za-z_][A-Za-z0-9_]*\.)?[A-Za-z_][A-Za-z0-9_]*$`)
+	for _, of := range []struct {
+		name   string
+		values []string
+		plain  *regexp.Regexp
+	}{
+		{"ROOM_COLUMN", []string{c.RoomColumn}, column}, {"USER_COLUMN", []string{c.UserColumn}, column},
+		{"MESSAGES_TABLES", c.MessagesTables, table}, {"MEMBERS_TABLES", c.MembersTables, table},
+	} {
+		for i, value := range of.values {
+			of.values[i] = strings.TrimSpace(value)
+			if !of.plain.MatchString(of.values[i]) {
+				fault("%s: %q is not a plain name", of.name, value)
+			}
+		}
+	}
 }
 
 func (c *Config) checkChannels(fault func(string, ...any)) {
@@ -235,9 +310,18 @@ func (c *Config) forwardOnly() bool { return c.DatabaseURL == "" }
 
 func (c *Config) address(port uint16) string { return net.JoinHostPort(c.Host, fmt.Sprint(port)) }
 
-func (c *Config) webhookSecrets() []string {
-	out := make([]string, len(c.WebhookSecret))
-	for i, s := range c.WebhookSecret {
+// addresses: Fly's header counts on Fly only, where its proxy sets it; on Lambda the
+// platform names the caller, whatever else is set.
+func (c *Config) addresses(lambda bool) web.Addresses {
+	if lambda {
+		return web.Addresses{}
+	}
+	return web.Addresses{Fly: c.FlyApp != "" && c.FlyMachine != "", Proxies: c.TrustedProxies}
+}
+
+func plainText(secrets []Secret) []string {
+	out := make([]string, len(secrets))
+	for i, s := range secrets {
 		out[i] = string(s)
 	}
 	return out

@@ -12,7 +12,7 @@ import (
 func complete(more ...string) []string {
 	return append([]string{
 		"DATABASE_URL=postgres://relay:database-password@db.example:5432/postgres",
-		"WEBHOOK_SECRET=old-webhook-secret,new-webhook-secret",
+		"WEBHOOK_SECRET=old-webhook-secret-0123456789abcdef,new-webhook-secret-0123456789abcdef",
 		"PUSHER_APP_ID=1", "PUSHER_KEY=key", "PUSHER_SECRET=pusher-secret-value", "PUSHER_CLUSTER=eu",
 		"SUPABASE_URL=https://ref.supabase.co",
 	}, more...)

@@ -131,7 +131,7 @@ func assemble(cfg Config, log *slog.Logger, freezes bool) (*app, error) {
 	}
 	a.newAuthorizer(tokens, readers, push)
 	a.history = &history.Handler{Authorizer: a.authorize, Log: log}
-	receipts := parity.Config{Reader: a.authorize, Secrets: cfg.webhookSecrets()}
+	receipts := parity.Config{Reader: a.authorize, Secrets: plainText(cfg.ParitySecret)}
 	if a.db != nil {
 		a.history.Store, receipts.Store = a.front, audit.Store{DB: a.front}
 	}
@@ -183,7 +183,7 @@ func (a *app) newAuthorizer(tokens *token.Verifier, readers authorize.Access, pu
 		cfg.Info = a.coalescer.Info(access.Store{DB: a.front})
 	}
 	a.authorize = authorize.New(cfg)
-	a.limit = web.NewLimiter(a.cfg.ClientRate, a.cfg.ClientRate*burstSeconds, time.Now)
+	a.limit = web.NewLimiter(a.cfg.ClientRate, a.cfg.ClientRate*burstSeconds, a.cfg.addresses(a.freezes), time.Now)
 }
 
 // nobody may read anything: the access of a function with public channels only.
@@ -203,7 +203,7 @@ func (a *app) relayFrom(push *pusher.Client) {
 		Verifier: push, Store: access.Store{DB: a.front}, Announce: a.cfg.PresenceEvents, Wake: a.relay.Wake, Clock: time.Now,
 	}
 	a.metrics.watch(a.relay.Busy, &backlogGauge{look: admin.Operator{DB: a.db}.Backlog})
-	webhook := &relay.Webhook{Secrets: a.cfg.webhookSecrets(), Wake: a.relay.Wake}
+	webhook := &relay.Webhook{Secrets: plainText(a.cfg.WebhookSecret), Wake: a.relay.Wake}
 	if a.freezes {
 		webhook.Empty = a.relay.Empty
 	}
@@ -212,7 +212,7 @@ func (a *app) relayFrom(push *pusher.Client) {
 
 func (a *app) forwardTo(push *pusher.Client) {
 	a.webhook = (&forward.Handler{
-		Secrets: a.cfg.webhookSecrets(), Pusher: push, Channels: event.NewChannels(a.cfg.kinds, a.cfg.PackedRooms),
+		Secrets: plainText(a.cfg.WebhookSecret), Pusher: push, Channels: event.NewChannels(a.cfg.kinds, a.cfg.PackedRooms),
 		Messages: a.cfg.MessagesTables, Members: a.cfg.MembersTables, RoomColumn: a.cfg.RoomColumn, UserColumn: a.cfg.UserColumn,
 		Limit: forwardLimit, Observer: a.metrics, Log: a.log,
 	}).ServeHTTP

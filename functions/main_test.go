@@ -51,7 +51,7 @@ func build(t *testing.T) string {
 	return path
 }
 
-const webhookSecret = "webhook-secret-of-tests"
+const webhookSecret = "webhook-secret-of-tests-32-characters"
 
 // environment configures a function for an emulated Pusher.
 func environment(push *pushertest.Server, more ...string) []string {

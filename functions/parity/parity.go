@@ -50,7 +50,7 @@ var _ Store = audit.Store{}
 type Config struct {
 	Reader  Reader
 	Store   Store            // nil in forward-only mode, which has nothing to compare
-	Secrets []string         // WEBHOOK_SECRET: any of them opens the report
+	Secrets []string         // PARITY_SECRET: any of them opens the report
 	Now     func() time.Time // nil is time.Now
 }
 

@@ -12,7 +12,7 @@ import (
 // Show handles GET /parity: the certificate, as a page to print, as JSON or as text, by
 // ?format= or Accept. Repeats are harmless.
 //
-// It wants WEBHOOK_SECRET: as a bearer token, or, since nobody can give a browser one,
+// It wants PARITY_SECRET: as a bearer token, or, since nobody can give a browser one,
 // as the password of HTTP Basic, with any user name; a browser asks for it. Never in
 // the URL, which histories, logs and referrers keep.
 func (h *Handler) Show(w http.ResponseWriter, r *http.Request) error {
@@ -55,9 +55,9 @@ func (h *Handler) isOperator(r *http.Request) bool {
 // challenge answers 401 by itself: the house's own answer offers Bearer only, for which
 // no browser opens a dialogue.
 func challenge(w http.ResponseWriter) error {
-	w.Header().Set("WWW-Authenticate", `Basic realm="Roomcast: any name, WEBHOOK_SECRET as the password", charset="UTF-8"`)
+	w.Header().Set("WWW-Authenticate", `Basic realm="Roomcast: any name, PARITY_SECRET as the password", charset="UTF-8"`)
 	return web.WriteJSON(w, http.StatusUnauthorized, map[string]string{
-		"error": "wants WEBHOOK_SECRET, as a bearer token or as the password of HTTP Basic", "field": "Authorization",
+		"error": "wants PARITY_SECRET, as a bearer token or as the password of HTTP Basic", "field": "Authorization",
 	})
 }
 

@@ -76,7 +76,7 @@ func TestBadUpdatesAreRolledBack(t *testing.T) {
 			w.env("IDLE_EXIT", "4m") // else it is the same image
 		}, errVersion, short(versionA) + ", not " + short(versionB)},
 		{"wake-up refused", func(w *world) {
-			w.secrets["WEBHOOK_SECRET"] = "webhook-secret-two"
+			w.secrets["WEBHOOK_SECRET"] = "webhook-secret-two-32-characters"
 			w.fly.KeepSecretsStale()
 		}, errWakeup, "401"},
 		{"the database was lost", func(w *world) {

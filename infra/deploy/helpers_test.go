@@ -23,7 +23,7 @@ import (
 
 const (
 	appName   = "roomcast"
-	secretOne = "webhook-secret-one"
+	secretOne = "webhook-secret-one-32-characters"
 	versionA  = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
 	versionB  = "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
 )

@@ -29,7 +29,7 @@ const maxData = 4000
 
 const (
 	linger      = 3 * time.Second // LINGER: relays are to fall asleep in the time of a fault
-	bellSecret  = "bell-secret-of-the-fault-suite"
+	bellSecret  = "webhook-secret-of-the-fault-suite"
 	chatOwner   = "chat_owner"
 	relayLogin  = "chat_relay"
 	startLimits = time.Minute // for everything together

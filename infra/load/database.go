@@ -22,7 +22,7 @@ var chatSQL string
 
 const (
 	// bellSecret is what the database rings with.
-	bellSecret = "load-bell-secret"
+	bellSecret = "load-webhook-secret-of-32-characters"
 	// relayRole may call the relay's functions and nothing else, as in production.
 	relayRole = "load_relay"
 )

@@ -25,7 +25,7 @@ import (
 const (
 	roomA    = "aaaaaaaa-0000-4000-8000-000000000001"
 	roomB    = "bbbbbbbb-0000-4000-8000-000000000002"
-	secret   = "webhook-secret-of-tests"
+	secret   = "webhook-secret-of-tests-32-characters"
 	password = "password-of-tests"
 	origin   = "https://chat.example"
 )

@@ -14,9 +14,10 @@ import (
 	"strings"
 )
 
-// Body reads the whole body of r, at most limit bytes. Its errors are answers:
-// 413 beyond the limit, 400 for a body that ends early, 408 for one that does
-// not come in time.
+// Body reads the whole body of r, at most limit bytes, and keeps room for what has come,
+// not for what the caller says will come. Its errors are answers: 413 beyond the limit,
+// 400 for a body that ends early, 408 for one that does not come in time, 503 where the
+// route's budget is used up ([Bodies]).
 func Body(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, error) {
 	if r.ContentLength > limit { // it says so itself: no need to read it
 		w.Header().Set("Connection", "close")
@@ -24,8 +25,8 @@ func Body(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, error) {
 	}
 	var buf bytes.Buffer
 	if r.ContentLength > 0 {
-		// Room for the body and for the read that finds its end.
-		buf.Grow(int(r.ContentLength) + bytes.MinRead)
+		// Room for a usual body and for the read that finds its end, in one piece.
+		buf.Grow(int(min(r.ContentLength, firstRoom)) + bytes.MinRead)
 	}
 	_, err := buf.ReadFrom(http.MaxBytesReader(w, r.Body, limit))
 	if err == nil {
@@ -36,9 +37,14 @@ func Body(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, error) {
 	return nil, bodyError(r, err)
 }
 
+// firstRoom is the most that is allocated, in bytes, before any of a body has come.
+const firstRoom = 2 << 10
+
 func bodyError(r *http.Request, err error) error {
 	var tooLarge *http.MaxBytesError
 	switch {
+	case errors.Is(err, errNoRoom):
+		return noRoom()
 	case errors.As(err, &tooLarge):
 		return bodyTooLarge(tooLarge.Limit)
 	case errors.Is(err, os.ErrDeadlineExceeded):
@@ -98,9 +104,14 @@ func WriteJSON(w http.ResponseWriter, status int, v any) error {
 	if err := enc.Encode(v); err != nil {
 		return fmt.Errorf("encode answer: %w", err)
 	}
+	if rec, ok := w.(*recorder); ok {
+		if err := rec.reserve(buf.Len()); err != nil {
+			return err
+		}
+	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	// The only error left is a caller who is gone: nobody to tell, nothing to mend.
+	// The only error left is a client that has disconnected: there is nobody to tell.
 	_, _ = w.Write(buf.Bytes())
 	return nil
 }

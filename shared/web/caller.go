@@ -3,9 +3,7 @@ package web
 import (
 	"crypto/sha256"
 	"crypto/subtle"
-	"net"
 	"net/http"
-	"net/netip"
 	"strings"
 )
 
@@ -43,23 +41,4 @@ func SecretIn(candidate string, accepted []string) bool {
 		match |= equal
 	}
 	return match == 1
-}
-
-// ClientIP is the caller's address, or "" if there is none to be had. Fly's proxy
-// replaces Fly-Client-IP on every request; elsewhere a caller could send its own,
-// so use this for logs and fairness, never as a credential. (The Lambda adapter
-// removes the header.)
-func ClientIP(r *http.Request) string {
-	if ip, err := netip.ParseAddr(r.Header.Get("Fly-Client-IP")); err == nil {
-		return ip.Unmap().String()
-	}
-	host, _, err := net.SplitHostPort(r.RemoteAddr)
-	if err != nil {
-		host = r.RemoteAddr
-	}
-	ip, err := netip.ParseAddr(host)
-	if err != nil {
-		return ""
-	}
-	return ip.Unmap().String()
 }

@@ -6,6 +6,7 @@ import (
 	"math"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -20,14 +21,20 @@ type Error struct {
 	Err        error         // the cause, logged only; may be nil
 }
 
-// Error gives the reason and the cause, for logs.
+// Error gives the reason and the cause, for logs. A cause that begins with the reason
+// says it all.
 func (e *Error) Error() string {
 	text := e.Reason
+	if e.Err != nil {
+		cause := e.Err.Error()
+		if strings.HasPrefix(cause, text) {
+			text = cause
+		} else {
+			text += ": " + cause
+		}
+	}
 	if e.Field != "" {
 		text = e.Field + ": " + text
-	}
-	if e.Err != nil {
-		text += ": " + e.Err.Error()
 	}
 	return text
 }

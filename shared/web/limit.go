@@ -9,13 +9,14 @@ import (
 
 // Limiter bounds how many requests one address makes: a bucket of tokens each, that
 // fills at a steady rate. It keeps one caller from taking what is everybody's; it is
-// no credential (see [ClientIP]) and no defence against many addresses.
+// no credential and no defence against many addresses.
 //
 // An office or a school is one address, whose clients all come back at once after a
 // cut: the burst must be large. Its memory is bounded. It is safe for concurrent use.
 type Limiter struct {
 	rate  float64 // tokens a second
 	burst float64
+	of    Addresses
 	clock func() time.Time
 
 	mu      sync.Mutex
@@ -27,19 +28,19 @@ type bucket struct {
 	at     time.Time
 }
 
-// maxBuckets bounds the addresses that are known at once, about 6 MB.
-const maxBuckets = 50_000
+// maxBuckets bounds the addresses that are known at once, about 2 MB.
+const maxBuckets = 16_000
 
 // NewLimiter allows rate requests a second to each address, and burst at once. A
 // rate of 0 allows everything. clock is time.Now or a test's.
-func NewLimiter(rate, burst float64, clock func() time.Time) *Limiter {
-	return &Limiter{rate: rate, burst: burst, clock: clock, buckets: make(map[netip.Prefix]bucket)}
+func NewLimiter(rate, burst float64, of Addresses, clock func() time.Time) *Limiter {
+	return &Limiter{rate: rate, burst: burst, of: of, clock: clock, buckets: make(map[netip.Prefix]bucket)}
 }
 
 // Guard answers 429 in h's place when the caller's address has used up its share.
 func (l *Limiter) Guard(h HandlerFunc) HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) error {
-		if wait := l.take(ClientIP(r)); wait > 0 {
+		if wait := l.take(l.of.Of(r)); wait > 0 {
 			return &Error{Status: http.StatusTooManyRequests, Reason: "too many requests from this address", RetryAfter: wait}
 		}
 		return h(w, r)
@@ -52,27 +53,57 @@ func (l *Limiter) take(ip string) (wait time.Duration) {
 	if l.rate <= 0 || !known {
 		return 0
 	}
-	now := l.clock()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	b := l.bucket(key)
+	if b.tokens < 1 {
+		wait = l.untilNext(b)
+	} else {
+		b.tokens--
+	}
+	l.buckets[key] = b
+	return wait
+}
+
+// ask is take without taking. fresh says that the address has taken nothing of late.
+func (l *Limiter) ask(ip string) (wait time.Duration, fresh bool) {
+	key, known := network(ip)
+	if l.rate <= 0 || !known {
+		return 0, true
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	b, ok := l.buckets[key]
 	if !ok {
-		l.makeRoom(now)
-		b = bucket{l.burst, now}
+		return 0, true
 	}
-	b = l.fill(b, now)
-	if b.tokens < 1 {
-		l.buckets[key] = b
-		return time.Duration((1 - b.tokens) / l.rate * float64(time.Second))
+	if b = l.fill(b, l.clock()); b.tokens < 1 {
+		wait = l.untilNext(b)
 	}
-	b.tokens--
-	l.buckets[key] = b
-	return 0
+	return wait, b.tokens >= l.burst
 }
 
-func (l *Limiter) fill(b bucket, now time.Time) bucket {
+func (l *Limiter) untilNext(b bucket) time.Duration {
+	return time.Duration((1 - b.tokens) / l.rate * float64(time.Second))
+}
+
+// bucket is an address's own as it is now, a full one if it had none.
+func (l *Limiter) bucket(key netip.Prefix) bucket {
+	now := l.clock()
+	b, ok := l.buckets[key]
+	if !ok {
+		l.makeRoom(now)
+		return bucket{l.burst, now}
+	}
+	return l.fill(b, now)
+}
+
+func (l *Limiter) fill(b bucket, now time.Time) bucket { return fill(b, now, l.rate, l.burst) }
+
+// fill is a bucket as it is now. A clock that was set back takes nothing away.
+func fill(b bucket, now time.Time, rate, burst float64) bucket {
 	if passed := now.Sub(b.at); passed > 0 {
-		b.tokens = min(l.burst, b.tokens+passed.Seconds()*l.rate)
+		b.tokens = min(burst, b.tokens+passed.Seconds()*rate)
 	}
 	b.at = now
 	return b
@@ -92,19 +123,4 @@ func (l *Limiter) makeRoom(now time.Time) {
 	if len(l.buckets) > maxBuckets*3/4 {
 		clear(l.buckets)
 	}
-}
-
-// network is what one caller has for himself: an IPv4 address, or the /64 that an
-// IPv6 line is given.
-func network(ip string) (netip.Prefix, bool) {
-	addr, err := netip.ParseAddr(ip)
-	if err != nil {
-		return netip.Prefix{}, false
-	}
-	bits := 32
-	if addr.Is6() {
-		bits = 64
-	}
-	prefix, err := addr.Prefix(bits) // drops an IPv6 zone
-	return prefix, err == nil
 }

@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"net/http"
 	"runtime/debug"
+	"sync"
 	"time"
 )
 
@@ -26,6 +27,27 @@ type Option func(*route)
 // concurrent use; it is where metrics attach.
 func Observe(fn func(route string, status int, took time.Duration)) Option {
 	return func(rt *route) { rt.observe = fn }
+}
+
+// Credential runs check before the handler, and before a byte of the body is read: who
+// shows nothing costs nothing. check returns the request that the handler is to see, or
+// an answer as its error. shown, if set, is called when the check has passed: it is
+// where the process learns that this request is work.
+func Credential(check func(r *http.Request) (*http.Request, error), shown func(r *http.Request)) Option {
+	return func(rt *route) { rt.check, rt.shown = check, shown }
+}
+
+// Bodies bounds what the requests of this route and of all others with the same budget
+// keep of their bodies at a time, and gives each body so long to arrive. Beyond the
+// budget the answer is 503 with Retry-After.
+func Bodies(b *Budget, within time.Duration) Option {
+	return func(rt *route) { rt.bodies, rt.within = b, within }
+}
+
+// Answers does the same for what [WriteJSON] answers: an answer is kept until its
+// caller has read it.
+func Answers(b *Budget) Option {
+	return func(rt *route) { rt.answers = b }
 }
 
 // Quiet logs only failures (status 500 and above). It is for health checks,
@@ -56,13 +78,21 @@ type route struct {
 	handler HandlerFunc
 	observe func(string, int, time.Duration)
 	quiet   bool
+
+	check   func(*http.Request) (*http.Request, error)
+	shown   func(*http.Request)
+	bodies  *Budget
+	within  time.Duration // for a body to arrive; 0: the server's limit
+	answers *Budget
+	refused sampler
 }
 
 // ServeHTTP runs the handler and sees to it that exactly one answer is given, one
 // line logged and one observation made, whatever the handler did.
 func (rt *route) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	start := time.Now()
-	rec := &recorder{ResponseWriter: w}
+	rec := &recorder{ResponseWriter: w, account: rt.answers.account(r)}
+	defer rec.account.close()
 	secure(rec.Header())
 
 	err := rt.call(rec, r)
@@ -95,6 +125,28 @@ func (rt *route) call(w http.ResponseWriter, r *http.Request) (err error) {
 			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
 		}
 	}()
+	return rt.serve(w, r)
+}
+
+// serve lets the request through to the handler: first its credential, then its body.
+func (rt *route) serve(w http.ResponseWriter, r *http.Request) error {
+	if rt.check != nil {
+		checked, err := rt.check(r)
+		if err != nil {
+			return err
+		}
+		r = checked
+		if rt.shown != nil {
+			rt.shown(r)
+		}
+	}
+	if rt.bodies != nil && r.ContentLength != 0 {
+		body := rt.bodies.account(r)
+		defer body.close()
+		r.Body = accounted{r.Body, &body}
+		// A writer that knows no deadlines, on Lambda, has the body already.
+		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(rt.within))
+	}
 	return rt.handler(w, r)
 }
 
@@ -120,6 +172,13 @@ func (rt *route) finish(rec *recorder, r *http.Request, took time.Duration, repl
 	if !rt.log.Enabled(r.Context(), level) {
 		return
 	}
+	log, unsaid := true, 0
+	if status >= 400 {
+		log, unsaid = rt.refused.allow(time.Now())
+	}
+	if !log {
+		return
+	}
 	attrs := []slog.Attr{
 		slog.String("method", r.Method[:min(len(r.Method), 16)]), slog.String("route", rt.name),
 		slog.Int("status", status), slog.Duration("took", took), slog.Int64("bytes", rec.bytes),
@@ -127,7 +186,36 @@ func (rt *route) finish(rec *recorder, r *http.Request, took time.Duration, repl
 	if reply != nil {
 		attrs = append(attrs, slog.String("err", reply.Error()))
 	}
+	if unsaid > 0 {
+		attrs = append(attrs, slog.Int("more", unsaid))
+	}
 	rt.log.LogAttrs(r.Context(), level, "request", attrs...)
+}
+
+// sampler lets a route's refusals into the log so many times a second: a flood of them is
+// one number, not a line each.
+type sampler struct {
+	mu             sync.Mutex
+	second         int64
+	logged, unsaid int
+}
+
+const maxRefusalsLogged = 20 // a second and route
+
+// allow reports whether to log, and how many were not logged since the last that was.
+func (s *sampler) allow(now time.Time) (ok bool, unsaid int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if second := now.Unix(); second != s.second {
+		s.second, s.logged = second, 0
+	}
+	if s.logged >= maxRefusalsLogged {
+		s.unsaid++
+		return false, 0
+	}
+	s.logged++
+	unsaid, s.unsaid = s.unsaid, 0
+	return true, unsaid
 }
 
 // secure sets what every answer carries. The content is data for programs: no
@@ -142,8 +230,30 @@ func secure(h http.Header) {
 // recorder remembers what went out. status is 0 until something did.
 type recorder struct {
 	http.ResponseWriter
-	status int
-	bytes  int64
+	status  int
+	bytes   int64
+	account account // of the answers under way
+}
+
+// Sizes of answers, in bytes: smaller ones are not counted, for the connection's own
+// buffers are as large; and how fast a caller must read the others.
+const (
+	smallAnswer  = 16 << 10
+	answerPace   = 32 << 10 // a second
+	answerMargin = 10 * time.Second
+)
+
+// reserve takes room for an answer of n bytes, before its head is written.
+func (rec *recorder) reserve(n int) error {
+	if n <= smallAnswer || rec.account.budget == nil {
+		return nil
+	}
+	if rec.account.take(int64(n)) != nil {
+		return noRoom()
+	}
+	deadline := time.Now().Add(answerMargin + time.Duration(n)*time.Second/answerPace)
+	_ = http.NewResponseController(rec.ResponseWriter).SetWriteDeadline(deadline) // Lambda's has none, and reads at once
+	return nil
 }
 
 // WriteHeader notes the first final status; informational ones may precede it.

@@ -31,7 +31,7 @@ create table public.room_participants (
 `
 
 // BellSecret is what Chat's database sends as its webhook secret.
-const BellSecret = "bell-secret-of-tests"
+const BellSecret = "webhook-secret-of-tests-32-chars"
 
 // Chat returns the URL of a database with a chat in it, Roomcast installed and its
 // tables attached, and the stand-in for pg_net present but not sending.

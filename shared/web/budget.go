@@ -1,0 +1,112 @@
+package web
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"sync"
+	"time"
+)
+
+// Budget bounds the memory of all bodies under way together, requests' or answers'.
+// One caller may have a quarter of it, so that who sends or reads slowly takes room from
+// himself first. It is safe for concurrent use.
+type Budget struct {
+	total  int64 // bytes
+	caller func(*http.Request) string
+
+	mu   sync.Mutex
+	used int64
+	held map[string]int64 // by caller; only those who hold something
+}
+
+// maxShare is the part of a budget that one caller may have: total / maxShare.
+const maxShare = 4
+
+// NewBudget returns a budget of so many bytes. caller names whose request one is, such
+// as [Addresses.Of]; requests of the same name share a quarter.
+func NewBudget(total int64, caller func(*http.Request) string) *Budget {
+	return &Budget{total: total, caller: caller, held: make(map[string]int64)}
+}
+
+// errNoRoom: the bodies under way leave no room for this one.
+var errNoRoom = errors.New("no room for another body")
+
+// noRoomRetry is when a caller may try again who found a budget used up.
+const noRoomRetry = time.Second
+
+func noRoom() *Error {
+	return Unavailable("too many large requests at once", noRoomRetry, errNoRoom)
+}
+
+// take takes n bytes for a caller, or nothing and false.
+func (b *Budget) take(caller string, n int64) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.used+n > b.total || b.held[caller]+n > b.total/maxShare {
+		return false
+	}
+	b.used += n
+	b.held[caller] += n
+	return true
+}
+
+func (b *Budget) giveBack(caller string, n int64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.used -= n
+	if b.held[caller] -= n; b.held[caller] == 0 {
+		delete(b.held, caller)
+	}
+}
+
+// account is what one request has taken of a budget. The zero account takes nothing and
+// refuses nothing.
+type account struct {
+	budget *Budget
+	caller string
+	taken  int64
+}
+
+func (b *Budget) account(r *http.Request) account {
+	if b == nil {
+		return account{}
+	}
+	return account{budget: b, caller: b.caller(r)}
+}
+
+func (a *account) take(n int64) error {
+	if a.budget == nil {
+		return nil
+	}
+	if !a.budget.take(a.caller, n) {
+		return errNoRoom
+	}
+	a.taken += n
+	return nil
+}
+
+func (a *account) close() {
+	if a.taken > 0 {
+		a.budget.giveBack(a.caller, a.taken)
+		a.taken = 0
+	}
+}
+
+// accounted is a request's body that pays for each byte as it comes.
+type accounted struct {
+	io.ReadCloser
+	account *account
+}
+
+// readCost is what a byte of a body costs: it is kept in a buffer that doubles as it
+// grows, beside the one it grew from.
+const readCost = 2
+
+func (b accounted) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if payment := b.account.take(int64(n) * readCost); payment != nil {
+		return 0, payment
+	}
+	return n, err
+}

@@ -1,0 +1,208 @@
+package web_test
+
+import (
+	"bytes"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"roomcast/shared/web"
+)
+
+func byHeader(r *http.Request) string { return r.Header.Get("Caller") }
+
+// post runs one request through a route and returns the answer.
+func post(h http.Handler, caller string, body io.Reader) *httptest.ResponseRecorder {
+	r := httptest.NewRequest("POST", "/", body)
+	r.Header.Set("Caller", caller)
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	return w
+}
+
+// A body is paid for as it comes, and the payment is returned when its request is done.
+func TestBodiesShareABudget(t *testing.T) {
+	arrived, finish := make(chan struct{}), make(chan struct{})
+	h := web.Handle(slog.New(slog.DiscardHandler), "POST /", func(w http.ResponseWriter, r *http.Request) error {
+		_, err := web.Body(w, r, 1<<20)
+		if err == nil && r.Header.Get("Wait") != "" {
+			arrived <- struct{}{}
+			<-finish
+		}
+		return err
+	}, web.Bodies(web.NewBudget(8000, byHeader), time.Second)) // a caller may have 2,000, which is 1,000 bytes twice
+	if w := post(h, "a", strings.NewReader(strings.Repeat("x", 1001))); w.Code != 503 || w.Header().Get("Retry-After") == "" {
+		t.Errorf("beyond one caller's share: %d %v", w.Code, w.Header())
+	}
+	if w := post(h, "a", strings.NewReader(strings.Repeat("x", 1000))); w.Code != 200 {
+		t.Errorf("the share of one caller: %d", w.Code)
+	}
+	var done []chan int
+	for _, caller := range []string{"a", "b", "c", "d"} {
+		answer := make(chan int)
+		done = append(done, answer)
+		go func() {
+			r := httptest.NewRequest("POST", "/", strings.NewReader(strings.Repeat("x", 1000)))
+			r.Header.Set("Caller", caller)
+			r.Header.Set("Wait", "1")
+			w := httptest.NewRecorder()
+			h.ServeHTTP(w, r)
+			answer <- w.Code
+		}()
+		<-arrived
+	}
+	if w := post(h, "e", strings.NewReader("x")); w.Code != 503 {
+		t.Errorf("beyond the budget: %d", w.Code)
+	}
+	if w := post(h, "e", nil); w.Code != 200 {
+		t.Errorf("without a body: %d", w.Code)
+	}
+	close(finish)
+	for _, answer := range done {
+		if code := <-answer; code != 200 {
+			t.Errorf("a body within the budget: %d", code)
+		}
+	}
+	if w := post(h, "e", strings.NewReader("x")); w.Code != 200 {
+		t.Errorf("after the others were done: %d", w.Code)
+	}
+}
+
+// What a caller says will come takes no memory.
+func TestBodyTakesNoRoomForWhatHasNotCome(t *testing.T) {
+	grown := testing.Benchmark(func(b *testing.B) {
+		b.ReportAllocs()
+		for range b.N {
+			r := httptest.NewRequest("POST", "/", failing{io.ErrUnexpectedEOF})
+			r.ContentLength = 1 << 20
+			if _, err := web.Body(httptest.NewRecorder(), r, 1<<20); statusOf(err) != 400 {
+				b.Fatal(err)
+			}
+		}
+	}).AllocedBytesPerOp()
+	if grown > 16<<10 {
+		t.Errorf("%d bytes for a body of which nothing came", grown)
+	}
+}
+
+func TestAnswersShareABudget(t *testing.T) {
+	h := web.Handle(slog.New(slog.DiscardHandler), "GET /", func(w http.ResponseWriter, r *http.Request) error {
+		return web.WriteJSON(w, 200, strings.Repeat("x", 40<<10))
+	}, web.Answers(web.NewBudget(100<<10, byHeader)))
+	if w := post(h, "a", nil); w.Code != 503 {
+		t.Errorf("an answer beyond the caller's share: %d", w.Code)
+	}
+	small := web.Handle(slog.New(slog.DiscardHandler), "GET /", func(w http.ResponseWriter, r *http.Request) error {
+		return web.WriteJSON(w, 200, "small")
+	}, web.Answers(web.NewBudget(1, byHeader)))
+	if w := post(small, "a", nil); w.Code != 200 {
+		t.Errorf("a small answer: %d", w.Code)
+	}
+}
+
+// The handler, the body's bytes and the mark of work come behind the credential.
+func TestCredentialComesFirst(t *testing.T) {
+	var order []string
+	body := &readCounter{r: bytes.NewReader(make([]byte, 100))}
+	refuse := true
+	h := web.Handle(slog.New(slog.DiscardHandler), "POST /", func(w http.ResponseWriter, r *http.Request) error {
+		order = append(order, "handler of "+r.Header.Get("User"))
+		_, err := web.Body(w, r, 1000)
+		return err
+	}, web.Credential(func(r *http.Request) (*http.Request, error) {
+		order = append(order, "check")
+		if refuse {
+			return nil, web.Unauthorized("unknown", nil)
+		}
+		r.Header.Set("User", "u1")
+		return r, nil
+	}, func(*http.Request) { order = append(order, "work") }), web.Bodies(web.NewBudget(1000, byHeader), time.Second))
+	if w := post(h, "a", body); w.Code != 401 || body.n != 0 {
+		t.Errorf("refused: %d after %d bytes", w.Code, body.n)
+	}
+	refuse = false
+	if w := post(h, "a", body); w.Code != 200 || body.n != 100 {
+		t.Errorf("let through: %d after %d bytes", w.Code, body.n)
+	}
+	if got := strings.Join(order, ", "); got != "check, check, work, handler of u1" {
+		t.Errorf("in the order %s", got)
+	}
+}
+
+// A refusal is not held back until the caller has sent what he refuses to send.
+func TestUnreadBodyClosesTheConnection(t *testing.T) {
+	for _, tc := range []struct {
+		name  string
+		read  bool
+		close bool
+	}{{"unread", false, true}, {"read", true, false}} {
+		srv := httptest.NewServer(web.DropUnread(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if tc.read {
+				_, _ = io.Copy(io.Discard, r.Body)
+			}
+			w.WriteHeader(http.StatusUnauthorized)
+		})))
+		client := srv.Client()
+		client.Timeout = 10 * time.Second
+		body, send := io.Pipe()
+		go func() {
+			if tc.read {
+				_, _ = send.Write([]byte("x"))
+				_ = send.Close()
+			}
+		}()
+		answer, err := client.Post(srv.URL, "text/plain", body)
+		_ = send.Close()
+		if err != nil {
+			t.Errorf("%s: %v", tc.name, err)
+		} else {
+			if answer.StatusCode != 401 || answer.Close != tc.close {
+				t.Errorf("%s: %d, closed %v", tc.name, answer.StatusCode, answer.Close)
+			}
+			_ = answer.Body.Close()
+		}
+		srv.Close()
+	}
+}
+
+func TestRefusalsAreSampled(t *testing.T) { synctest.Test(t, refusalsAreSampled) }
+
+func refusalsAreSampled(t *testing.T) {
+	var log bytes.Buffer
+	h := web.Handle(slog.New(slog.NewJSONHandler(&log, nil)), "GET /", func(http.ResponseWriter, *http.Request) error {
+		return web.Unauthorized("unknown", nil)
+	})
+	for range 5000 {
+		h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", "/", nil))
+	}
+	time.Sleep(time.Second) // of the bubble's clock
+	h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", "/", nil))
+	lines := strings.Count(log.String(), "\n")
+	if lines != 21 {
+		t.Errorf("%d lines for 5,000 refusals", lines)
+	}
+	if !strings.Contains(log.String(), `"more":4980`) {
+		t.Error("the log does not say how many it left out")
+	}
+}
+
+func TestErrorTextIsNotDoubled(t *testing.T) {
+	cause := web.Unavailable("database away", 0, io.ErrUnexpectedEOF)
+	for _, tc := range []struct {
+		err  *web.Error
+		want string
+	}{
+		{web.Unauthorized("token expired", io.EOF), "Authorization: token expired: EOF"},
+		{&web.Error{Field: "body", Reason: "unexpected EOF", Err: io.ErrUnexpectedEOF}, "body: unexpected EOF"},
+		{web.Unavailable("database away", 0, cause), "database away: unexpected EOF"},
+	} {
+		if got := tc.err.Error(); got != tc.want {
+			t.Errorf("%q, want %q", got, tc.want)
+		}
+	}
+}

@@ -1,0 +1,63 @@
+package web
+
+import (
+	"io"
+	"net/http"
+)
+
+// DropUnread closes the connection behind an answer that was given without reading the
+// request's body to its end. net/http would first read on, up to 256 kB and as slowly as
+// the caller likes, to use the connection again: whoever has shown nothing would hold it,
+// and wait for the refusal himself.
+func DropUnread(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.ContentLength == 0 || r.Body == nil {
+			next.ServeHTTP(w, r)
+			return
+		}
+		body := &watched{ReadCloser: r.Body, left: r.ContentLength}
+		r.Body = body
+		next.ServeHTTP(&dropping{ResponseWriter: w, body: body}, r)
+	})
+}
+
+// watched is a body that knows whether it was read to its end.
+type watched struct {
+	io.ReadCloser
+	left  int64 // bytes still to come; negative if that is not known
+	ended bool
+}
+
+func (b *watched) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	b.left -= int64(n)
+	b.ended = b.ended || err == io.EOF || b.left == 0
+	return n, err
+}
+
+// dropping announces the closing in the answer's head, which is how net/http is told.
+type dropping struct {
+	http.ResponseWriter
+	body *watched
+	sent bool
+}
+
+func (w *dropping) WriteHeader(status int) {
+	if !w.sent && status >= 200 {
+		w.sent = true
+		if !w.body.ended {
+			w.Header().Set("Connection", "close")
+		}
+	}
+	w.ResponseWriter.WriteHeader(status)
+}
+
+func (w *dropping) Write(p []byte) (int, error) {
+	if !w.sent {
+		w.WriteHeader(http.StatusOK)
+	}
+	return w.ResponseWriter.Write(p)
+}
+
+// Unwrap lets http.ResponseController reach the flusher and the deadlines.
+func (w *dropping) Unwrap() http.ResponseWriter { return w.ResponseWriter }
