@@ -21,7 +21,7 @@ import (
 // from the environment; a secrets file may name others as well.
 func secretNames() []string {
 	return []string{
-		"DATABASE_URL", "WEBHOOK_SECRET",
+		"DATABASE_URL", "DATABASE_CA", "WEBHOOK_SECRET", "PARITY_SECRET",
 		"PUSHER_APP_ID", "PUSHER_KEY", "PUSHER_SECRET", "PUSHER_CLUSTER", "PUSHER_HOST", "PUSHER_TLS", "PUSHER_ENCRYPTION_KEY",
 		"SUPABASE_URL", "SUPABASE_JWT_SECRET", "SUPABASE_KEY",
 		"ROOM_CHANNELS", "PACKED_ROOMS", "ALLOWED_ORIGINS",

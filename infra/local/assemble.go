@@ -33,7 +33,7 @@ func (s *stack) assemble(ctx context.Context, o options) (*environment, error) {
 	s.add("demo's port", func() error { return ignoreClosed(page.Close()) })
 	env := &environment{
 		roomcastURL: "http://" + front.Addr().String(), demoURL: "http://" + page.Addr().String(),
-		jwtSecret: secret() + secret(), webhookSecret: secret(),
+		jwtSecret: secret() + secret(), webhookSecret: secret(), paritySecret: secret(),
 	}
 	if err := env.mint(); err != nil {
 		return nil, err

@@ -164,7 +164,7 @@ func total(e evidence) (n int64) {
 // report asks for the certificate as an operator's program does.
 func (c *cuts) report(t *testing.T, query string) (r parity.Report) {
 	t.Helper()
-	status, body := call(t, "GET", c.env["ROOMCAST_URL"]+"/parity?format=json&hours=2&"+query, c.env["WEBHOOK_SECRET"], "")
+	status, body := call(t, "GET", c.env["ROOMCAST_URL"]+"/parity?format=json&hours=2&"+query, c.env["PARITY_SECRET"], "")
 	if err := json.Unmarshal([]byte(body), &r); err != nil || status != 200 {
 		t.Fatalf("certificate: %d %v %s", status, err, body)
 	}
@@ -177,7 +177,7 @@ func (c *cuts) print(t *testing.T) {
 	ctx := browser(t)
 	must(t, ctx, chromedp.Func(func(ctx context.Context, page *chromedp.Target) error {
 		_, err := cdp.Call(ctx, page, network.SetExtraHTTPHeaders, network.SetExtraHTTPHeadersParams{
-			Headers: network.Headers{"Authorization": "Bearer " + c.env["WEBHOOK_SECRET"]}})
+			Headers: network.Headers{"Authorization": "Bearer " + c.env["PARITY_SECRET"]}})
 		return err
 	}), chromedp.Navigate(c.env["ROOMCAST_URL"]+"/parity?format=html&hours=2&min_hours=1&min_messages=100&min_page_hours=1&p95_slack_ms=5000"),
 		visible(".verdict"))

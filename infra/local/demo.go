@@ -89,14 +89,14 @@ func serveConfig(env *environment, realtime bool) http.HandlerFunc {
 }
 
 // serveParity asks the function for the certificate as its operator. The page must not
-// hold WEBHOOK_SECRET, so this server shows it for the page, to this machine alone.
+// hold PARITY_SECRET, so this server shows it for the page, to this machine alone.
 func serveParity(env *environment) web.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) error {
 		req, err := http.NewRequestWithContext(r.Context(), http.MethodGet, env.roomcastURL+"/parity?format=json&hours=24&rooms=0", nil)
 		if err != nil {
 			return err
 		}
-		req.Header.Set("Authorization", "Bearer "+env.webhookSecret)
+		req.Header.Set("Authorization", "Bearer "+env.paritySecret)
 		resp, err := http.DefaultClient.Do(req)
 		if err != nil {
 			return web.Unavailable("the function does not answer", 2*time.Second, err)

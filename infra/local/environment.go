@@ -28,6 +28,7 @@ type environment struct {
 	member, otherMember, visitor string // tokens
 	app                          *app
 	jwtSecret, webhookSecret     string
+	paritySecret                 string
 }
 
 // mint signs the three tokens. HS256 tokens carry no kid, as in legacy projects.
@@ -65,6 +66,7 @@ func (e *environment) function() []string {
 		"SUPABASE_URL=" + e.demoURL,
 		"SUPABASE_JWT_SECRET=" + e.jwtSecret,
 		"WEBHOOK_SECRET=" + e.webhookSecret,
+		"PARITY_SECRET=" + e.paritySecret,
 		"ALLOWED_ORIGINS=" + e.demoURL,
 		"LISTEN_HOST=127.0.0.1",
 	}

@@ -100,7 +100,7 @@ func printed(t *testing.T, env map[string]string) {
 	for _, key := range []string{
 		"ROOMCAST_URL", "DATABASE_URL", "DEMO_URL", "DEMO_ROOM", "MEMBER_JWT", "OTHER_MEMBER_JWT", "STRANGER_JWT",
 		"PUSHER_HOST", "PUSHER_TLS", "PUSHER_APP_ID", "PUSHER_KEY", "PUSHER_SECRET",
-		"SUPABASE_URL", "SUPABASE_JWT_SECRET", "WEBHOOK_SECRET",
+		"SUPABASE_URL", "SUPABASE_JWT_SECRET", "WEBHOOK_SECRET", "PARITY_SECRET",
 	} {
 		if env[key] == "" {
 			t.Errorf("%s is missing", key)
