@@ -21,6 +21,8 @@ type backlogGauge struct {
 	at   time.Time
 	last admin.Backlog
 	err  error
+	kept admin.Backlog // the last that was read without an error
+	has  bool
 }
 
 // read returns the last look, or a new one if that is no longer fresh. It reports
@@ -33,6 +35,25 @@ func (g *backlogGauge) read() (admin.Backlog, bool) {
 		defer cancel()
 		g.last, g.err = g.look(ctx)
 		g.at = time.Now()
+		if g.err == nil {
+			g.kept, g.has = g.last, true
+		}
 	}
 	return g.last, g.err == nil
+}
+
+// parked counts an event that was given up after the last read.
+func (g *backlogGauge) parked() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.kept.Parked++
+	g.has = true
+}
+
+// latest returns the backlog as it was last read, however long ago, and asks nobody. It
+// reports false when it was never read.
+func (g *backlogGauge) latest() (admin.Backlog, bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.kept, g.has
 }

@@ -21,6 +21,7 @@ type observations struct {
 	published, retries, parked, pauses, databaseErrors metrics.Counter
 	authorizations, forwarded, cuts                    metrics.Counter
 	claim, publish, commitToAccept, requests           metrics.Histogram
+	backlog                                            *backlogGauge // nil in forward-only mode
 }
 
 var _ relay.Observer = (*observations)(nil)
@@ -37,8 +38,8 @@ func newObservations() *observations {
 	o := &observations{
 		Registry: r,
 
-		bells:          r.Counter("roomcast_bells_total", "Bells received with the right secret."),
-		wakeUps:        r.Counter("roomcast_wake_ups_total", "Times the relay left its sleep."),
+		bells:          r.Counter("roomcast_wakeup_webhooks_total", "Wake-up webhooks received with the right secret."),
+		wakeUps:        r.Counter("roomcast_relay_wakes_total", "Times the relay left its sleep."),
 		rowsClaimed:    r.Counter("roomcast_rows_claimed_total", "Rows taken from the outbox, repeats included."),
 		leasesLost:     r.Counter("roomcast_leases_lost_total", "Rooms that another relay took over before this one was done."),
 		published:      r.Counter("roomcast_events_published_total", "Events handed to Pusher, by what became of the call; a pack is one.", "result"),
@@ -47,7 +48,7 @@ func newObservations() *observations {
 		pauses:         r.Counter("roomcast_pusher_pauses_total", "Times all lanes paused because Pusher was in trouble, by kind.", "class"),
 		databaseErrors: r.Counter("roomcast_database_errors_total", "Calls of the relay that the database did not answer, by call.", "call"),
 		authorizations: r.Counter("roomcast_authorizations_total", "Requests of browsers to listen or sign in, by what became of them.", "result"),
-		cuts:           r.Counter("roomcast_cuts_total", "Attempts to end the connections of a user who left a room, by what became of them.", "result"),
+		cuts:           r.Counter("roomcast_revocations_total", "Attempts to end the connections of a user who left a room, by what became of them.", "result"),
 		forwarded:      r.Counter("roomcast_webhooks_forwarded_total", "Webhooks of forward-only mode, by what became of them.", "result"),
 
 		claim:   r.Histogram("roomcast_claim_duration_seconds", "Time of the claims that found rows.", buckets()),
@@ -99,6 +100,7 @@ func word(class pusher.Class) string {
 // watch adds what only the relay and its database know. While the relay sleeps
 // nothing waits, as far as it has been told, and the database is not asked.
 func (o *observations) watch(busy func() bool, look *backlogGauge) {
+	o.backlog = look
 	o.Gauge("roomcast_awake", "1 while the relay polls, 0 while it sleeps.", func() (float64, bool) {
 		if busy() {
 			return 1, true
@@ -120,8 +122,15 @@ func (o *observations) watch(busy func() bool, look *backlogGauge) {
 		func(b admin.Backlog) float64 { return b.Oldest.Seconds() })
 	gauge("roomcast_rows_in_flight", "Rows of rooms that a relay holds at this moment.",
 		func(b admin.Backlog) float64 { return float64(b.InFlight) })
-	gauge("roomcast_parked_events", "Events given up and still kept, for an operator to look at.",
-		func(b admin.Backlog) float64 { return float64(b.Parked) })
+	// What was given up stays so while the relay sleeps: the last count is kept, so that
+	// an alert on it does not end with the machine's work.
+	o.Gauge("roomcast_parked_events", "Events given up and still kept, as last read; absent until the first read.", func() (float64, bool) {
+		if busy() {
+			look.read()
+		}
+		b, known := look.latest()
+		return float64(b.Parked), known
+	})
 }
 
 func (o *observations) request(route string, status int, took time.Duration) {
@@ -162,7 +171,12 @@ func (o *observations) Published(events int, took time.Duration, class pusher.Cl
 func (o *observations) Delivered(sinceWritten time.Duration) { o.commitToAccept.Observe(sinceWritten) }
 
 // Parked counts an event that Pusher will never take.
-func (o *observations) Parked(reason string) { o.parked.Add(1, reason) }
+func (o *observations) Parked(reason string) {
+	o.parked.Add(1, reason)
+	if o.backlog != nil {
+		o.backlog.parked()
+	}
+}
 
 // Paused counts the times all lanes paused because Pusher was in trouble.
 func (o *observations) Paused(class pusher.Class) { o.pauses.Add(1, word(class)) }
