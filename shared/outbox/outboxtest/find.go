@@ -6,23 +6,23 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"os/user"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
+
+	"roomcast/shared/outbox/outboxtest/servers"
 )
 
 // ErrNoPostgres says that no Postgres server programs (15 or later) are installed.
-var ErrNoPostgres = errors.New("no Postgres server programs found (apt-get install postgresql, or set POSTGRES_BIN)")
+var ErrNoPostgres = errors.New("no Postgres server programs found (go run ./infra/prepare, or set POSTGRES_BIN)")
 
 // oldest is the first major version that the outbox supports.
 const oldest = 15
 
 // FindBin returns the directory with initdb and postgres: the environment's
-// POSTGRES_BIN if set, else the newest of the usual places. Debian keeps the
-// server programs off the PATH, one directory for each major version.
+// POSTGRES_BIN if set; else of the version in POSTGRES_VERSION, such as 17, or of the
+// newest, what the system has in the usual places, else what came from npm.
 func FindBin() (string, error) {
 	if bin := os.Getenv("POSTGRES_BIN"); bin != "" {
 		if !complete(bin) {
@@ -30,6 +30,34 @@ func FindBin() (string, error) {
 		}
 		return bin, nil
 	}
+	version := 0
+	if v := os.Getenv("POSTGRES_VERSION"); v != "" {
+		var err error
+		if version, err = strconv.Atoi(v); err != nil {
+			return "", fmt.Errorf("POSTGRES_VERSION=%s: must be a major version", v)
+		}
+	}
+	found, err := installed()
+	if err != nil {
+		return "", err
+	}
+	found = slices.DeleteFunc(found, func(bin string) bool {
+		m := major(bin)
+		return m < oldest || version != 0 && m != version
+	})
+	if len(found) > 0 {
+		return slices.MaxFunc(found, func(a, b string) int { return cmp.Compare(major(a), major(b)) }), nil
+	}
+	bin, err := servers.Find(cmp.Or(version, servers.Default))
+	if err != nil {
+		return "", errors.Join(ErrNoPostgres, err)
+	}
+	return bin, nil
+}
+
+// installed returns the directories of the system's own server programs. Debian keeps
+// them off the PATH, one directory for each major version.
+func installed() ([]string, error) {
 	var found []string
 	for _, pattern := range []string{
 		"/usr/lib/postgresql/*/bin",                               // Debian, Ubuntu
@@ -40,18 +68,14 @@ func FindBin() (string, error) {
 	} {
 		dirs, err := filepath.Glob(pattern)
 		if err != nil {
-			return "", fmt.Errorf("pattern %s: %w", pattern, err)
+			return nil, fmt.Errorf("pattern %s: %w", pattern, err)
 		}
 		found = append(found, dirs...)
 	}
 	if path, err := exec.LookPath("postgres"); err == nil {
 		found = append(found, filepath.Dir(path))
 	}
-	found = slices.DeleteFunc(found, func(bin string) bool { return !complete(bin) || major(bin) < oldest })
-	if len(found) == 0 {
-		return "", ErrNoPostgres
-	}
-	return slices.MaxFunc(found, func(a, b string) int { return cmp.Compare(major(a), major(b)) }), nil
+	return slices.DeleteFunc(found, func(bin string) bool { return !complete(bin) }), nil
 }
 
 // complete reports whether bin holds the two programs a cluster needs.
@@ -81,48 +105,4 @@ func major(bin string) int {
 		return 0
 	}
 	return n
-}
-
-// account is the operating system's user that runs the server; nil means our own.
-type account struct{ uid, gid int }
-
-// serverAccount picks the user for the server. Postgres refuses to run as root.
-func serverAccount() (*account, error) {
-	if os.Geteuid() != 0 {
-		return nil, nil
-	}
-	for _, name := range []string{"postgres", "nobody"} {
-		u, err := user.Lookup(name)
-		if err != nil {
-			continue
-		}
-		uid, uidErr := strconv.Atoi(u.Uid)
-		gid, gidErr := strconv.Atoi(u.Gid)
-		if err := errors.Join(uidErr, gidErr); err != nil {
-			return nil, fmt.Errorf("user %s: %w", name, err)
-		}
-		return &account{uid, gid}, nil
-	}
-	return nil, errors.New("running as root, and neither user postgres nor nobody exists to run Postgres as")
-}
-
-// own gives a file or directory to the account.
-func (a *account) own(path string) error {
-	if a == nil {
-		return nil
-	}
-	if err := os.Chown(path, a.uid, a.gid); err != nil {
-		return fmt.Errorf("owner of %s: %w", path, err)
-	}
-	return nil
-}
-
-// attributes starts a child as the account, in a session of its own: a Ctrl-C
-// in the terminal then reaches only us, and we stop the server in good order.
-func (a *account) attributes() *syscall.SysProcAttr {
-	attr := &syscall.SysProcAttr{Setsid: true}
-	if a != nil {
-		attr.Credential = &syscall.Credential{Uid: uint32(a.uid), Gid: uint32(a.gid)}
-	}
-	return attr
 }

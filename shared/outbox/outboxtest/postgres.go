@@ -176,7 +176,7 @@ func (s *Server) signal(sig syscall.Signal) error {
 	if s.proc == nil {
 		return nil
 	}
-	err := s.proc.end(sig)
+	err := s.end(s.proc, sig)
 	s.proc = nil
 	return err
 }

@@ -84,19 +84,27 @@ type process struct {
 
 // launch starts the server and waits until it accepts connections, ends or ctx is over.
 func (s *Server) launch(ctx context.Context) (*process, error) {
-	p := &process{
-		cmd:  exec.Command(filepath.Join(s.opts.Bin, "postgres"), s.arguments()...),
-		done: make(chan struct{}),
-		log:  &serverLog{sink: s.opts.Log, ready: make(chan struct{})},
+	cmd := exec.Command(filepath.Join(s.opts.Bin, "postgres"), s.arguments()...)
+	cmd.Dir, cmd.SysProcAttr = s.dir, s.account.attributes()
+	p, err := run(ctx, cmd, "database system is ready to accept connections", s.opts.Log)
+	if err != nil && p != nil { // it still runs
+		return nil, errors.Join(err, s.end(p, syscall.SIGQUIT))
 	}
-	p.cmd.Dir, p.cmd.SysProcAttr = s.dir, s.account.attributes()
-	p.cmd.Stderr, p.cmd.WaitDelay = p.log, orphanWait
-	if err := p.cmd.Start(); err != nil {
-		return nil, fmt.Errorf("postgres: %w", err)
+	return p, err
+}
+
+// run starts a program and waits until a line of its log says that it is up, until it
+// ends, or until ctx is over. In the last case it returns the program beside the error.
+func run(ctx context.Context, cmd *exec.Cmd, up string, sink func(string)) (*process, error) {
+	p := &process{cmd: cmd, done: make(chan struct{}), log: &serverLog{up: up, sink: sink, ready: make(chan struct{})}}
+	name := filepath.Base(cmd.Path)
+	cmd.Stderr, cmd.WaitDelay = p.log, orphanWait
+	if err := cmd.Start(); err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	go func() {
 		defer close(p.done)
-		_ = p.cmd.Wait() // The log says more than the exit status.
+		_ = cmd.Wait() // The log says more than the exit status.
 	}()
 	select {
 	case <-p.log.ready:
@@ -106,24 +114,30 @@ func (s *Server) launch(ctx context.Context) (*process, error) {
 		if strings.Contains(tail, "Address already in use") {
 			return nil, errPortTaken
 		}
-		return nil, fmt.Errorf("postgres ended at start: %s", tail)
+		return nil, fmt.Errorf("%s ended at start: %s", name, tail)
 	case <-ctx.Done():
-		return nil, errors.Join(fmt.Errorf("postgres start: %w", context.Cause(ctx)), p.end(syscall.SIGQUIT))
+		return p, fmt.Errorf("%s start: %w", name, context.Cause(ctx))
 	}
 }
 
-// end sends sig and waits for the server and its children.
-func (p *process) end(sig syscall.Signal) error {
-	if err := p.cmd.Process.Signal(sig); err != nil && !errors.Is(err, os.ErrProcessDone) {
-		return fmt.Errorf("signal postgres: %w", err)
+// end has a server shut down and waits for it and its children.
+func (s *Server) end(p *process, sig syscall.Signal) error {
+	select {
+	case <-p.done:
+		return nil
+	default:
+	}
+	if err := s.tell(p, sig); err != nil {
+		return err
 	}
 	<-p.done
 	return nil
 }
 
 // serverLog splits the server's output into lines, passes them on, and sees
-// the line that says the server is ready.
+// the line that says the server is up.
 type serverLog struct {
+	up    string
 	sink  func(string)
 	ready chan struct{}
 
@@ -155,7 +169,7 @@ func (l *serverLog) line(s string) {
 	if l.sink != nil {
 		l.sink(s)
 	}
-	if !l.isReady && strings.Contains(s, "database system is ready to accept connections") {
+	if !l.isReady && strings.Contains(s, l.up) {
 		l.isReady = true
 		close(l.ready)
 	}
@@ -177,13 +191,21 @@ type watchdog struct {
 }
 
 const watchdogScript = `cat >/dev/null
-read -r pid 2>/dev/null <"$1/data/postmaster.pid" && kill -QUIT "$pid" 2>/dev/null &&
-while kill -0 "$pid" 2>/dev/null; do sleep 0.05; done
+for file in ` + poolerPID + ` data/postmaster.pid; do
+  read -r pid 2>/dev/null <"$1/$file" && kill -QUIT "$pid" 2>/dev/null &&
+  while kill -0 "$pid" 2>/dev/null; do sleep 0.05; done
+done
 rm -rf "$1"`
 
+// poolerPID is the file in the cluster's directory that names a pooler's process.
+const poolerPID = "pgbouncer.pid"
+
 func startWatchdog(dir string) (*watchdog, error) {
+	if runtime.GOOS == "windows" { // no sh: a killed owner leaves its server there
+		return nil, nil
+	}
 	cmd := exec.Command("sh", "-c", watchdogScript, "roomcast-postgres-watchdog", dir)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // A signal to our group must not reach it.
+	cmd.SysProcAttr = detached()
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		return nil, fmt.Errorf("watchdog: %w", err)
@@ -196,6 +218,9 @@ func startWatchdog(dir string) (*watchdog, error) {
 
 // dismiss ends the watchdog; the server is expected to have ended before.
 func (w *watchdog) dismiss() error {
+	if w == nil {
+		return nil
+	}
 	if err := errors.Join(w.in.Close(), w.cmd.Wait()); err != nil {
 		return fmt.Errorf("watchdog: %w", err)
 	}
