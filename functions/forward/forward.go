@@ -191,7 +191,7 @@ func (h *Handler) tableOf(hook Webhook) (event.Kind, []string, error) {
 	}
 	switch {
 	case names(h.Messages):
-		return event.Messages, []string{"id", h.RoomColumn}, nil
+		return event.Rows, []string{"id", h.RoomColumn}, nil
 	case names(h.Members):
 		return event.Members, []string{h.UserColumn, h.RoomColumn}, nil
 	}

@@ -112,13 +112,12 @@ func (h *Handler) page(room string, found outbox.History) Page {
 		Events: make([]Event, 0, len(found.Changes)), More: found.Last < found.Head,
 	}
 	for _, change := range found.Changes {
-		e, ok, err := event.Translate(change, 0)
+		e, err := event.Translate(change, 0)
 		if err != nil {
 			h.Log.Error("event passed over", "room", room, "seq", change.Position.Seq, "err", err)
+			continue
 		}
-		if ok && err == nil {
-			p.Events = append(p.Events, Event{e.Name, e.Data})
-		}
+		p.Events = append(p.Events, Event{e.Name, e.Data})
 	}
 	return p
 }

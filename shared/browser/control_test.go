@@ -161,7 +161,7 @@ func (w *world) commit(o order) (any, error) {
 			w.realtime.Commit(committed)
 		}
 		if change.Position != nil {
-			e, _, err := event.Translate(change, 9000)
+			e, err := event.Translate(change, 9000)
 			if err != nil {
 				return nil, err
 			}

@@ -186,7 +186,7 @@ func (w *world) page(id string, after int64, epoch string, limit int) map[string
 		if c.Position == nil {
 			continue // deleted by hand: its number is void
 		}
-		e, _, err := event.Translate(c, 0)
+		e, err := event.Translate(c, 0)
 		if err != nil {
 			w.t.Error(err)
 		}

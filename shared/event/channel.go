@@ -6,8 +6,7 @@ import (
 	"strings"
 )
 
-// ChannelKind says who may listen to a room's channel, and what Pusher does
-// with it. The prefix of a channel's name decides this at Pusher: only names
+// ChannelKind says who may listen to a channel, and what Pusher does with it. The prefix of a channel's name decides this at Pusher: only names
 // that start with private-, presence- or private-encrypted- are authorized
 // (pusher.com/docs/channels/using_channels/channels).
 type ChannelKind string
@@ -21,6 +20,10 @@ const (
 	Packed    ChannelKind = "packed"    // members only, who can read a [Pack]
 )
 
+// Personal is the kind of a user's own channel: that user only. It is no room's, and
+// cannot be chosen.
+const Personal ChannelKind = "user"
+
 // MaxChannelName is the longest channel name Pusher takes, in bytes.
 const MaxChannelName = 164
 
@@ -31,8 +34,10 @@ var (
 	// one, and one whose channel name would pass [MaxChannelName].
 	ErrRoom = errors.New("room id does not fit a channel name")
 	// ErrChannelName is returned for a name that [ChannelName] never writes.
-	ErrChannelName = errors.New("not a room's channel")
+	ErrChannelName = errors.New("not the channel of a room or a user")
 )
+
+const personalPrefix = "private-user-"
 
 // prefix is what stands before the room in a channel name of this kind.
 func (k ChannelKind) prefix() (string, bool) {
@@ -47,6 +52,8 @@ func (k ChannelKind) prefix() (string, bool) {
 		return "room-", true
 	case Packed:
 		return "private-packed-room-", true
+	case Personal:
+		return personalPrefix, true
 	}
 	return "", false
 }
@@ -54,40 +61,51 @@ func (k ChannelKind) prefix() (string, bool) {
 // ParseChannelKind reads a kind as ROOM_CHANNELS spells it.
 func ParseChannelKind(s string) (ChannelKind, error) {
 	k := ChannelKind(s)
-	if _, ok := k.prefix(); !ok {
+	if _, ok := k.prefix(); !ok || k == Personal {
 		return "", fmt.Errorf("%w: %q (want private, presence, encrypted, public or packed)", ErrChannelKind, s)
 	}
 	return k, nil
 }
 
-// ChannelName writes the channel of a room. Any text is a room id: bytes that
-// Pusher's grammar does not allow, and the escape sign itself, are written
-// =XX in upper-case hexadecimal, so uuids and slugs stay as they are. Two
-// different rooms never share a name.
+// ChannelName writes the channel of a stream, given by its key ([RoomKey], [UserKey]). A
+// user has the channel of kind [Personal] and a room those of the other kinds. Any text
+// is a room id: bytes that Pusher's grammar does not allow, and the escape sign itself,
+// are written =XX in upper-case hexadecimal, so uuids and slugs stay as they are. Two
+// different streams never share a name.
 //
-// It returns [ErrRoom] for a room that has no channel and [ErrChannelKind] for
-// an unknown kind.
-func ChannelName(kind ChannelKind, room string) (string, error) {
+// It returns [ErrRoom] for a stream that has no such channel and [ErrChannelKind] for an
+// unknown kind.
+func ChannelName(kind ChannelKind, key string) (string, error) {
 	prefix, ok := kind.prefix()
 	if !ok {
 		return "", fmt.Errorf("%w: %q", ErrChannelKind, string(kind))
 	}
-	if room == "" {
+	if key == "" {
 		return "", fmt.Errorf("%w: it is empty", ErrRoom)
 	}
-	name := prefix + escape(room)
+	stream, id, err := ParseKey(key)
+	if err != nil || (stream == UserStream) != (kind == Personal) {
+		return "", fmt.Errorf("%w: %w", ErrRoom, ErrKey)
+	}
+	name := prefix + escape(id)
 	if len(name) > MaxChannelName {
 		return "", fmt.Errorf("%w: the name would have %d bytes, Pusher takes %d", ErrRoom, len(name), MaxChannelName)
 	}
 	return name, nil
 }
 
-// ParseChannel is the inverse of [ChannelName], and accepts nothing else: a
-// name with lower-case or needless escapes, foreign bytes or an unknown prefix
-// is [ErrChannelName]. What it accepts is therefore safe to sign.
+// ParseChannel is the inverse of [ChannelName]: it returns the kind and the stream's key.
+// It accepts nothing else: a name with lower-case or needless escapes, foreign bytes or
+// an unknown prefix is [ErrChannelName]. What it accepts is therefore safe to sign.
 func ParseChannel(name string) (ChannelKind, string, error) {
 	if len(name) > MaxChannelName {
 		return "", "", fmt.Errorf("%w: %d bytes", ErrChannelName, len(name))
+	}
+	if user, ok := strings.CutPrefix(name, personalPrefix); ok {
+		if !isUUID(user) {
+			return "", "", ErrChannelName
+		}
+		return Personal, "@" + user, nil
 	}
 	for _, kind := range []ChannelKind{Private, Presence, Encrypted, Public, Packed} {
 		prefix, _ := kind.prefix()
@@ -99,7 +117,7 @@ func ParseChannel(name string) (ChannelKind, string, error) {
 		if !ok || room == "" {
 			break
 		}
-		return kind, room, nil
+		return kind, RoomKey(room), nil
 	}
 	return "", "", ErrChannelName
 }

@@ -35,15 +35,15 @@ func readChannelCases(t testing.TB) (c channelCases) {
 func TestChannelCases(t *testing.T) {
 	cases := readChannelCases(t)
 	for _, c := range cases.Names {
-		if got, err := event.ChannelName(c.Kind, c.Room); err != nil || got != c.Channel {
+		if got, err := event.ChannelName(c.Kind, event.RoomKey(c.Room)); err != nil || got != c.Channel {
 			t.Errorf("%s %q: %q, %v, want %q", c.Kind, c.Room, got, err, c.Channel)
 		}
-		if kind, room, err := event.ParseChannel(c.Channel); err != nil || kind != c.Kind || room != c.Room {
+		if kind, room, err := event.ParseChannel(c.Channel); err != nil || kind != c.Kind || room != event.RoomKey(c.Room) {
 			t.Errorf("%s: %s %q, %v", c.Channel, kind, room, err)
 		}
 	}
 	for _, c := range cases.Refused {
-		if got, err := event.ChannelName(c.Kind, c.Room); !errors.Is(err, event.ErrRoom) && !errors.Is(err, event.ErrChannelKind) {
+		if got, err := event.ChannelName(c.Kind, event.RoomKey(c.Room)); !errors.Is(err, event.ErrRoom) && !errors.Is(err, event.ErrChannelKind) {
 			t.Errorf("%s %q: %q, %v, want a refusal", c.Kind, c.Room, got, err)
 		}
 	}
@@ -69,14 +69,14 @@ func FuzzChannel(f *testing.F) {
 				t.Errorf("%q is read as %q and written as %q, %v", text, room, again, err)
 			}
 		}
-		name, err := event.ChannelName(event.Private, text)
+		name, err := event.ChannelName(event.Private, event.RoomKey(text))
 		if err != nil {
 			return
 		}
 		if strings.Trim(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-=@,.;") != "" || len(name) > event.MaxChannelName {
 			t.Errorf("%q becomes %q", text, name)
 		}
-		if _, room, err := event.ParseChannel(name); err != nil || room != text {
+		if _, room, err := event.ParseChannel(name); err != nil || room != event.RoomKey(text) {
 			t.Errorf("%q comes back as %q, %v", text, room, err)
 		}
 	})

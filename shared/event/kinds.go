@@ -2,16 +2,16 @@ package event
 
 import "slices"
 
-// Channels says which kinds of channel a room has.
+// Channels says which kinds of channel a stream has.
 type Channels struct {
 	kinds  []ChannelKind
 	others []ChannelKind   // of the rooms that do not pack
-	packed map[string]bool // the rooms that do; nil: every room has kinds
+	packed map[string]bool // the keys of the rooms that do; nil: every room has kinds
 }
 
-// NewChannels gives every room all of kinds. Where packedRooms names any, only those
-// have [Packed]; the others have the kinds that are left, and [Private] if none is,
-// since a room without a channel would be a room that nobody hears.
+// NewChannels gives every room all of kinds, and every user [Personal]. If packedRooms
+// has any room ids, only those rooms have [Packed]; the others have the remaining kinds,
+// or [Private] if none remains, since a room without a channel would be heard by nobody.
 func NewChannels(kinds []ChannelKind, packedRooms []string) Channels {
 	c := Channels{kinds: kinds}
 	if len(packedRooms) == 0 || !slices.Contains(kinds, Packed) {
@@ -23,20 +23,26 @@ func NewChannels(kinds []ChannelKind, packedRooms []string) Channels {
 	}
 	c.packed = make(map[string]bool, len(packedRooms))
 	for _, room := range packedRooms {
-		c.packed[room] = true
+		c.packed[RoomKey(room)] = true
 	}
 	return c
 }
 
-// Of returns the kinds of channel that a room has, not to be changed.
-func (c Channels) Of(room string) []ChannelKind {
-	if c.packed == nil || c.packed[room] {
+// personal are the kinds that every user has.
+var personal = []ChannelKind{Personal}
+
+// Of returns the kinds of channel of the stream with this key, not to be changed.
+func (c Channels) Of(key string) []ChannelKind {
+	switch stream, _, _ := ParseKey(key); {
+	case stream == UserStream:
+		return personal
+	case c.packed == nil || c.packed[key]:
 		return c.kinds
 	}
 	return c.others
 }
 
-// InUse reports whether any room has a channel of this kind.
+// InUse reports whether any stream has a channel of this kind.
 func (c Channels) InUse(kind ChannelKind) bool {
-	return slices.Contains(c.kinds, kind) || slices.Contains(c.others, kind)
+	return kind == Personal || slices.Contains(c.kinds, kind) || slices.Contains(c.others, kind)
 }

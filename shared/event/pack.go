@@ -24,7 +24,7 @@ var ErrPack = errors.New("not a pack of events")
 // PackSize is the length in bytes of a pack of size bytes once [AppendPack] has added
 // an event; size 0 is no pack yet.
 func PackSize(size int, name string, data []byte) int {
-	pair := len(`["",]`) + len(name) + len(data)
+	pair := len(`[,]`) + len(quote(name)) + len(data)
 	if size == 0 {
 		return len("[]") + pair
 	}
@@ -32,16 +32,26 @@ func PackSize(size int, name string, data []byte) int {
 }
 
 // AppendPack adds an event to a pack, or begins one if pack is empty. The result is
-// whole after every call. The name is one of this package's, which need no escaping;
-// data is copied as it is, and must be JSON.
+// whole after every call. data is copied as it is, and must be JSON.
 func AppendPack(pack []byte, name string, data []byte) []byte {
 	if len(pack) == 0 {
 		pack = append(pack, '[')
 	} else {
 		pack[len(pack)-1] = ','
 	}
-	pack = append(append(append(pack, `["`...), name...), `",`...)
+	pack = append(append(append(pack, '['), quote(name)...), ',')
 	return append(append(pack, data...), ']', ']')
+}
+
+// quote writes a name as a JSON text. What roomcast.send names its events is anything.
+func quote(name string) string {
+	for i := range len(name) {
+		if c := name[i]; c < ' ' || c >= 0x7f || c == '"' || c == '\\' {
+			b, _ := json.Marshal(name) // a string always marshals
+			return string(b)
+		}
+	}
+	return `"` + name + `"`
 }
 
 // Unpack is the inverse of [AppendPack]: the events of a pack's data, of which it

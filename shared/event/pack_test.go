@@ -15,6 +15,7 @@ func TestPack(t *testing.T) {
 		{Name: event.NewMessage, Data: []byte(`{"id": 9007199254740994, "content": "a \"quoted\" ],[ text 👋🏽 \u2028"}`)},
 		{Name: event.MessageDeleted, Data: []byte(`{"id":1}`)},
 		{Name: event.UserLeft, Data: []byte(`{}`)},
+		{Name: "a \"name\" \\ é\n", Data: []byte(`{}`)}, // what roomcast.send may say
 	}
 	var pack []byte
 	size := 0
@@ -34,7 +35,7 @@ func TestPack(t *testing.T) {
 			}
 		}
 	}
-	if want := `[["new-message",` + string(events[0].Data) + `],["message-deleted",{"id":1}],["user-left",{}]]`; string(pack) != want {
+	if want := `[["new-message",` + string(events[0].Data) + `],["message-deleted",{"id":1}],["user-left",{}],["a \"name\" \\ é\n",{}]]`; string(pack) != want {
 		t.Errorf("the pack is\n%s, want\n%s", pack, want)
 	}
 }

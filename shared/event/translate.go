@@ -16,92 +16,113 @@ var (
 	ErrRecord = errors.New("record is not a JSON object")
 )
 
-// rule says what one operation on one kind of table becomes.
-type rule struct {
-	name string // the event; empty for a change browsers are not told
-	ids  bool   // only the keys may leave: the text is gone and stays gone
+// nameOf returns the name of the change's event.
+func nameOf(c Change) (string, error) {
+	switch c.Op {
+	case Send:
+		return c.Name, nil
+	case Bulk:
+		return BulkChange, nil
+	}
+	by := map[Op]string{}
+	switch c.Kind {
+	case Rows, Messages:
+		if c.Name == Message || c.Name == "" {
+			by = messageNames
+			break
+		}
+		switch c.Op {
+		case Insert:
+			return "new-" + c.Name, nil
+		case Update:
+			return c.Name + "-updated", nil
+		case Delete:
+			return c.Name + "-deleted", nil
+		}
+	case Members:
+		by = memberNames
+	case Online:
+		by = presenceNames
+	default:
+		return "", fmt.Errorf("%w: %q", ErrKind, string(c.Kind))
+	}
+	if name, ok := by[c.Op]; ok {
+		return name, nil
+	}
+	return "", fmt.Errorf("%w: %q", ErrOp, string(c.Op))
 }
 
-func ruleFor(kind Kind, op Op) (rule, error) {
-	type tableOp struct {
-		kind Kind
-		op   Op
-	}
-	switch (tableOp{kind, op}) {
-	case tableOp{Messages, Insert}:
-		return rule{name: NewMessage}, nil
-	case tableOp{Messages, Update}:
-		return rule{name: MessageUpdated}, nil
-	case tableOp{Messages, Delete}:
-		return rule{name: MessageDeleted, ids: true}, nil
-	case tableOp{Members, Insert}:
-		return rule{name: UserJoined}, nil
-	case tableOp{Members, Update}:
-		return rule{}, nil
-	case tableOp{Members, Delete}:
-		return rule{name: UserLeft}, nil
-	case tableOp{Online, Insert}:
-		return rule{name: UserOnline}, nil
-	case tableOp{Online, Delete}:
-		return rule{name: UserOffline}, nil
-	}
-	if kind != Messages && kind != Members && kind != Online {
-		return rule{}, fmt.Errorf("%w: %q", ErrKind, string(kind))
-	}
-	return rule{}, fmt.Errorf("%w: %q", ErrOp, string(op))
-}
+var (
+	messageNames  = map[Op]string{Insert: NewMessage, Update: MessageUpdated, Delete: MessageDeleted}
+	memberNames   = map[Op]string{Insert: UserJoined, Update: UserUpdated, Delete: UserLeft}
+	presenceNames = map[Op]string{Insert: UserOnline, Delete: UserOffline}
+)
 
-// Translate turns a change into the event browsers get, and reports false when
-// they are to get none. It is pure: the same change is the same event, byte for
-// byte, however often it is sent.
+// Translate turns a change into the event browsers get. It is pure: the same change is
+// the same event, byte for byte, however often it is sent.
 //
-// A record whose event would pass maxData bytes becomes a stub: its keys and
-// "stub":true, which the client replaces by asking for the event over HTTP.
-// With maxData 0 there is no limit.
+// The event of a deleted row carries its keys only: the text is gone and stays gone. A
+// record whose event would pass maxData bytes becomes a stub: its keys and "stub":true,
+// which the client replaces by fetching the event over HTTP; without the keys where they
+// alone are too large. With maxData 0 there is no limit.
 //
-// It returns [ErrKind], [ErrOp] or [ErrRecord] for a change no rule can read.
-func Translate(c Change, maxData int) (Event, bool, error) {
-	rule, err := ruleFor(c.Kind, c.Op)
-	if err != nil || rule.name == "" {
-		return Event{}, false, err
+// It returns [ErrKind], [ErrOp] or [ErrRecord] for a change that cannot be translated.
+func Translate(c Change, maxData int) (Event, error) {
+	name, err := nameOf(c)
+	if err != nil {
+		return Event{}, err
 	}
 	record := c.Record
-	if rule.ids {
+	if c.Op == Delete && c.Kind != Members && c.Kind != Online {
 		if record, err = Pick(record, c.Keys); err != nil {
-			return Event{}, false, err
+			return Event{}, err
 		}
 	}
-	data, err := encode(record, c.Position, false)
+	data, err := encode(record, c.Position, c.Old, c.Stub)
 	if err != nil {
-		return Event{}, false, err
+		return Event{}, err
 	}
-	e := Event{Name: rule.name, Room: c.Room, Data: data}
+	e := Event{Name: name, Room: c.Room, Data: data, Stub: c.Stub}
 	if maxData > 0 && len(data) > maxData {
-		return stub(e, c)
+		return stub(e, c, maxData)
 	}
-	return e, true, nil
+	return e, nil
+}
+
+// Bare is the event of a change without anything of its record: a number, by which those
+// who may can fetch it.
+func Bare(c Change) (Event, error) {
+	name, err := nameOf(c)
+	if err != nil {
+		return Event{}, err
+	}
+	data, err := encode(json.RawMessage(`{}`), c.Position, nil, true)
+	return Event{Name: name, Room: c.Room, Data: data, Stub: true}, err
 }
 
 // stub replaces the data of an event too large to be sent. Without a position
 // there is nothing to fetch it by, so it goes out whole and Pusher refuses it.
-func stub(e Event, c Change) (Event, bool, error) {
+func stub(e Event, c Change, maxData int) (Event, error) {
 	if c.Position == nil {
-		return e, true, nil
+		return e, nil
 	}
 	keys, err := Pick(c.Record, c.Keys)
 	if err != nil {
-		return Event{}, false, err
+		return Event{}, err
 	}
-	if e.Data, err = encode(keys, c.Position, true); err != nil {
-		return Event{}, false, err
+	if e.Data, err = encode(keys, c.Position, nil, true); err != nil {
+		return Event{}, err
+	}
+	if len(e.Data) > maxData {
+		return Bare(c)
 	}
 	e.Stub = true
-	return e, true, nil
+	return e, nil
 }
 
 // encode appends the reserved key to a record without touching the record's
 // bytes: numbers keep their digits, text its escapes.
-func encode(record json.RawMessage, p *Position, stub bool) (json.RawMessage, error) {
+func encode(record json.RawMessage, p *Position, old json.RawMessage, stub bool) (json.RawMessage, error) {
 	body := bytes.TrimSpace(record)
 	if len(body) < 2 || body[0] != '{' || body[len(body)-1] != '}' {
 		return nil, ErrRecord
@@ -109,22 +130,25 @@ func encode(record json.RawMessage, p *Position, stub bool) (json.RawMessage, er
 	if p == nil {
 		return body, nil
 	}
-	meta, err := json.Marshal(struct {
-		*Position
-		Stub bool `json:"stub,omitempty"`
-	}{p, stub})
+	meta, err := json.Marshal(p)
 	if err != nil {
 		return nil, fmt.Errorf("encode position: %w", err)
 	}
 	open := bytes.TrimRight(body[:len(body)-1], " \t\r\n")
-	data := make([]byte, 0, len(open)+len(meta)+len(`,"roomcast":}`))
+	data := make([]byte, 0, len(open)+len(meta)+len(old)+len(`,"roomcast":,"old":,"stub":true}`))
 	data = append(data, open...)
 	if len(open) > 1 {
 		data = append(data, ',')
 	}
 	data = append(data, `"roomcast":`...)
-	data = append(data, meta...)
-	return append(data, '}'), nil
+	data = append(data, meta[:len(meta)-1]...)
+	if len(old) > 0 {
+		data = append(append(data, `,"old":`...), old...)
+	}
+	if stub {
+		data = append(data, `,"stub":true`...)
+	}
+	return append(data, '}', '}'), nil
 }
 
 // Pick returns the object that has only the named keys of record, each with its

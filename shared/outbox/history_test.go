@@ -161,11 +161,11 @@ func TestHistoryIsWhatWasSent(t *testing.T) {
 		t.Fatalf("%+v, %v", h, err)
 	}
 	for i, change := range h.Changes {
-		fetched, _, err := event.Translate(change, 0)
+		fetched, err := event.Translate(change, 0)
 		if err != nil {
 			t.Fatal(err)
 		}
-		sent, _, err := event.Translate(rows[i].Change, 0)
+		sent, err := event.Translate(rows[i].Change, 0)
 		if diff := cmp.Diff(sent, fetched); err != nil || diff != "" {
 			t.Errorf("fetched differs from sent (-sent +fetched, %v):\n%s", err, diff)
 		}

@@ -3,15 +3,20 @@ package pusher
 import "roomcast/shared/event"
 
 // Events makes what is published of a change: one event for each kind of channel of its
-// room, in the order of kinds; none if browsers are not told of the change. limit bounds
+// room or user, in the order of kinds. limit bounds
 // the data in bytes, see [ChannelsDataLimit]; with 0 there is no limit. It is pure: a
 // repeat is the same to the byte, whoever sends it. An error means that the change can
 // never be sent.
 func Events(c event.Change, kinds []event.ChannelKind, limit int) ([]Event, error) {
-	e, ok, err := event.Translate(c, limit)
-	if err != nil || !ok {
+	e, err := event.Translate(c, limit)
+	if err != nil {
 		return nil, err
 	}
+	return ForChannels(e, kinds)
+}
+
+// ForChannels makes what is published of an event: the same for each kind of channel.
+func ForChannels(e event.Event, kinds []event.ChannelKind) ([]Event, error) {
 	events := make([]Event, 0, len(kinds))
 	for _, kind := range kinds {
 		channel, err := event.ChannelName(kind, e.Room)

@@ -1,0 +1,76 @@
+package event
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// Stream is what has numbered events of its own.
+type Stream string
+
+// The streams: a chat room's, and a user's personal one.
+const (
+	RoomStream Stream = "room"
+	UserStream Stream = "user"
+)
+
+// ErrKey is returned for a text that is no stream's key.
+var ErrKey = errors.New("not the key of a room or a user")
+
+// RoomKey is the key under which the outbox keeps a room: its id, whose first byte is
+// doubled where that is "@", so that no room id can be taken for a user's key.
+// roomcast.room_key is the same in SQL.
+func RoomKey(id string) string {
+	if strings.HasPrefix(id, "@") {
+		return "@" + id
+	}
+	return id
+}
+
+// UserKey is the key under which the outbox keeps a user's personal stream: "@" and the
+// uuid in lower case. Any other text is [ErrKey]. roomcast.user_key is the same in SQL.
+func UserKey(userID string) (string, error) {
+	id := strings.ToLower(userID)
+	if !isUUID(id) {
+		return "", fmt.Errorf("%w: a user's id must be a uuid", ErrKey)
+	}
+	return "@" + id, nil
+}
+
+// ParseKey is the inverse of [RoomKey] and [UserKey]: it says whose key this is, and
+// returns the id of the room or user. What neither of them writes is [ErrKey].
+func ParseKey(key string) (Stream, string, error) {
+	rest, at := strings.CutPrefix(key, "@")
+	switch {
+	case key == "":
+		return "", "", ErrKey
+	case !at:
+		return RoomStream, key, nil
+	case strings.HasPrefix(rest, "@"):
+		return RoomStream, rest, nil
+	case isUUID(rest):
+		return UserStream, rest, nil
+	}
+	return "", "", ErrKey
+}
+
+// isUUID reports whether s is a uuid as Postgres writes it: lower case, with hyphens.
+func isUUID(s string) bool {
+	if len(s) != len("00000000-0000-0000-0000-000000000000") {
+		return false
+	}
+	for i := range len(s) {
+		switch c := s[i]; i {
+		case 8, 13, 18, 23:
+			if c != '-' {
+				return false
+			}
+		default:
+			if (c < '0' || c > '9') && (c < 'a' || c > 'f') {
+				return false
+			}
+		}
+	}
+	return true
+}
