@@ -6,6 +6,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"roomcast/infra/terminal"
 )
 
 // String is the plan for a human to agree to: + is new, ~ is changed, - goes, = stays.
@@ -78,7 +80,8 @@ func digestOf(image string) string {
 	return "sha256:" + short(digest)
 }
 
-// progress writes one line per thing done, with the time since the start.
+// progress writes one line per thing done, with the time since the start. A machine's log
+// may repeat what chat users wrote.
 type progress struct {
 	mu    sync.Mutex
 	out   io.Writer
@@ -90,5 +93,5 @@ func newProgress(out io.Writer) *progress { return &progress{out: out, start: ti
 func (p *progress) say(format string, args ...any) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	fmt.Fprintf(p.out, "%6.1fs  %s\n", time.Since(p.start).Seconds(), fmt.Sprintf(format, args...))
+	fmt.Fprintf(p.out, "%6.1fs  %s\n", time.Since(p.start).Seconds(), terminal.Clean(fmt.Sprintf(format, args...)))
 }

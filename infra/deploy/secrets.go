@@ -1,19 +1,18 @@
 package main
 
 import (
-	"bufio"
 	"crypto/pbkdf2"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
-	"fmt"
 	"io/fs"
 	"maps"
-	"os"
 	"slices"
 	"strings"
 
 	fly "github.com/superfly/fly-go"
+
+	"roomcast/infra/secretsfile"
 )
 
 // secretNames are the settings of functions/config.go that are set as secrets: what
@@ -24,7 +23,7 @@ func secretNames() []string {
 		"DATABASE_URL", "DATABASE_CA", "WEBHOOK_SECRET", "PARITY_SECRET",
 		"PUSHER_APP_ID", "PUSHER_KEY", "PUSHER_SECRET", "PUSHER_CLUSTER", "PUSHER_HOST", "PUSHER_TLS", "PUSHER_ENCRYPTION_KEY",
 		"SUPABASE_URL", "SUPABASE_JWT_SECRET", "SUPABASE_KEY",
-		"ROOM_CHANNELS", "PACKED_ROOMS", "ALLOWED_ORIGINS",
+		"ROOM_CHANNELS", "PACKED_ROOMS", "ALLOWED_ORIGINS", "CLIENT_MODE", "INBOX",
 	}
 }
 
@@ -44,37 +43,12 @@ func readSecrets(path string, asked bool, getenv func(string) string) (map[strin
 			secrets[name] = value
 		}
 	}
-	file, err := os.Open(path)
+	file, err := secretsfile.Open(path)
 	if errors.Is(err, fs.ErrNotExist) && !asked {
 		return secrets, nil
 	}
-	if err != nil {
-		return nil, fmt.Errorf("secrets: %w", err)
-	}
-	defer file.Close()
-	lines := bufio.NewScanner(file)
-	for number := 1; lines.Scan(); number++ {
-		line := strings.TrimSpace(lines.Text())
-		if line == "" || strings.HasPrefix(line, "#") {
-			continue
-		}
-		name, value, ok := strings.Cut(strings.TrimPrefix(line, "export "), "=")
-		if name = strings.TrimSpace(name); !ok || name == "" {
-			return nil, fmt.Errorf("secrets: %s:%d: must be NAME=value", path, number) // never the line: it is secret
-		}
-		secrets[name] = unquote(strings.TrimSpace(value))
-	}
-	if err := lines.Err(); err != nil {
-		return nil, fmt.Errorf("secrets: %s: %w", path, err)
-	}
-	return secrets, nil
-}
-
-func unquote(value string) string {
-	if n := len(value); n >= 2 && (value[0] == '"' || value[0] == '\'') && value[n-1] == value[0] {
-		return value[1 : n-1]
-	}
-	return value
+	maps.Copy(secrets, file.Values())
+	return secrets, err
 }
 
 // A secretRecord says by name which value of a secret a machine was given. Fly does

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -13,6 +14,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"roomcast/infra/secretsfile"
+	"roomcast/infra/terminal"
 	"roomcast/shared/event"
 	"roomcast/shared/outbox"
 	"roomcast/shared/outbox/outboxtest"
@@ -425,6 +428,56 @@ func TestSkipCommand(t *testing.T) {
 	}
 }
 
+// Room ids are chat users' text: none of it reaches a terminal as it is.
+func TestHostileRoomIDs(t *testing.T) {
+	p := newInstallation(t)
+	p.exec(`alter table messages drop constraint if exists messages_room_id_fkey; alter table messages alter room_id type text`)
+	p.exec(`select roomcast.attach_messages('messages')`)
+	const evil = "\x1b]0;owned\a\u202etxt\u009b31m\nok   all good"
+	id := p.write(evil, 1)
+	r := p.claim("relay-1")[evil]
+	for _, args := range [][]string{{"inspect", evil}, {"why", evil, "1"}, {"why", id}, {"why", evil, "7"}, {"why", evil + "?"}, {"skip", evil, "9", "-reason", "x"},
+		{"skip", evil, "1", "-reason", evil, "-dry-run"}, {"inspect", evil, "-json"}, {"why", id, "-json"}} {
+		p.harmless(args...)
+	}
+	p.ack(r, 1, 0)
+	p.harmless("redrive", evil, "1", "-dry-run")
+	p.exec(`insert into roomcast.parked values ($1, 1, 1, $1)`, evil)
+	p.harmless("doctor")
+	p.harmless("redrive", "-parked", "-dry-run")
+}
+
+// harmless runs a command and checks that nothing it prints acts on a terminal.
+func (p *installation) harmless(args ...string) {
+	p.Helper()
+	_, out, problems := p.ops(args...)
+	for line := range strings.SplitSeq(out+problems, "\n") {
+		if terminal.Clean(line) != line || strings.HasPrefix(line, "ok   all good") {
+			p.Errorf("ops %q prints %q", args, line)
+		}
+	}
+	if !strings.Contains(out+problems, "owned") && args[0] != "doctor" {
+		p.Errorf("ops %q does not name the room:\n%s%s", args, out, problems)
+	}
+}
+
+// The file that setup wrote is read as it is, before the environment.
+func TestSecretsFile(t *testing.T) {
+	p := newInstallation(t)
+	path := filepath.Join(t.TempDir(), ".secrets")
+	file := secretsfile.File{}
+	if err := file.Write(path, map[string]string{"OWNER_DATABASE_URL": p.OwnerURL + "&application_name=of-the-file"}); err != nil {
+		t.Fatal(err)
+	}
+	p.OwnerURL, p.DatabaseURL = "postgres://nobody@127.0.0.1:1/none", ""
+	if code, out, problems := p.ops("status", "-secrets", path); code != exitOK || !strings.Contains(out, "waiting") {
+		t.Errorf("exit %d: %s%s", code, out, problems)
+	}
+	if code, _, problems := p.ops("status", "-secrets", path+"-missing"); code != exitFailed || !strings.Contains(problems, "no such file") {
+		t.Errorf("a missing file: exit %d: %s", code, problems)
+	}
+}
+
 func TestMigrate(t *testing.T) {
 	p := &installation{T: t}
 	p.connect(outboxtest.Database(t))
@@ -502,7 +555,10 @@ func TestPrinter(t *testing.T) {
 			t.Errorf("number(%d) is %q, want %q", n, got, want)
 		}
 	}
-	if got := (&printer{colour: true}).bad("x"); got != "\x1b[1;31mx\x1b[0m" {
-		t.Errorf("bad is %q", got)
+	var out strings.Builder
+	p := &printer{w: &out, colour: true, nonce: "n"}
+	p.line("%s %s", p.bad("x\x1b"), "\x1b[2Jy")
+	if got := out.String(); got != "\x1b[1;31mx\\x1b\x1b[0m \\x1b[2Jy\n" {
+		t.Errorf("printed as %q", got)
 	}
 }

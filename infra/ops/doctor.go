@@ -234,10 +234,11 @@ func drawSummary(out *printer, all []finding) {
 	for _, f := range all {
 		n[f.Verdict]++
 	}
-	text := fmt.Sprintf("\n%s, %s, %s", count(n[failure], "failure"), count(n[warning], "warning"), count(n[good], "check")+" good")
+	text := fmt.Sprintf("%s, %s, %s", count(n[failure], "failure"), count(n[warning], "warning"), count(n[good], "check")+" good")
 	if n[skipped] > 0 {
 		text += fmt.Sprintf(", %d skipped", n[skipped])
 	}
+	out.line("")
 	out.line("%s", text)
 }
 

@@ -73,7 +73,7 @@ func newInstallation(t *testing.T) *installation {
 	t.Cleanup(func() { p.sender.Stop() })
 	c := p.pusher.Config()
 	p.settings = settings{
-		OwnerURL: admin, DatabaseURL: p.as("ops_relay"), WebhookSecrets: []string{"an-older-one", secret},
+		OwnerURL: admin, DatabaseURL: p.as("ops_relay"), WebhookSecrets: []string{"an-older-secret-of-tests-32-characters", secret},
 		PusherAppID: c.AppID, PusherKey: c.Key, PusherSecret: c.Secret, PusherHost: c.Host,
 		SupabaseURL: project.URL, RoomChannels: []string{"private"}, AllowedOrigins: []string{origin},
 	}

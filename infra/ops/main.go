@@ -22,6 +22,9 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+
+	"roomcast/infra/secretsfile"
+	"roomcast/infra/terminal"
 )
 
 // The exit statuses.
@@ -78,7 +81,7 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 	case errors.Is(err, flag.ErrHelp):
 		return exitOK
 	case !errors.Is(err, errUsage):
-		fmt.Fprintln(stderr, "ops:", err)
+		fmt.Fprintln(stderr, "ops:", terminal.Clean(err.Error()))
 	}
 	return exitFailed
 }
@@ -105,6 +108,7 @@ func invoke(ctx context.Context, cmd command, args, environ []string, stdout, st
 		flags.PrintDefaults()
 	}
 	asJSON := flags.Bool("json", false, "answer as JSON, for machines")
+	secrets := flags.String("secrets", "", "`file` of NAME=value lines that count before the environment, as setup writes it")
 	do := cmd.setUp(flags)
 	rest, err := parse(flags, args)
 	if errors.Is(err, flag.ErrHelp) {
@@ -112,6 +116,13 @@ func invoke(ctx context.Context, cmd command, args, environ []string, stdout, st
 	}
 	if err != nil {
 		return exitFailed, errUsage // the flag package has said what is wrong
+	}
+	if *secrets != "" {
+		file, err := secretsfile.Open(*secrets)
+		if err != nil {
+			return exitFailed, err
+		}
+		environ = file.Over(environ)
 	}
 	s, err := loadSettings(environ)
 	if err != nil {
@@ -139,12 +150,12 @@ func parse(flags *flag.FlagSet, args []string) (rest []string, err error) {
 }
 
 func usage(w io.Writer) {
-	fmt.Fprint(w, "ops COMMAND [-json] …\n\n")
+	fmt.Fprint(w, "ops COMMAND [-json] [-secrets FILE] …\n\n")
 	for _, cmd := range commands() {
 		fmt.Fprintf(w, "  %-8s %-34s %s\n", cmd.name, cmd.args, cmd.does)
 	}
 	fmt.Fprint(w, `
-It reads the function's environment, and OWNER_DATABASE_URL (or else DATABASE_URL)
+It reads the function's environment (-secrets FILE: the file that setup wrote), and OWNER_DATABASE_URL (or else DATABASE_URL)
 for the database as the owner of the chat's tables sees it.
 Exit status: 0 good, 1 warnings or nothing found, 2 failures (go run makes 1 of both).
 `)

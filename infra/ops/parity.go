@@ -4,6 +4,7 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"strings"
 	"time"
 
 	"roomcast/functions/parity"
@@ -50,5 +51,8 @@ func certify(c *call, report *parity.Report) (int, error) {
 	if c.out.json {
 		return code, c.out.encode(report)
 	}
-	return code, report.WriteText(c.out.w)
+	var text strings.Builder
+	err := report.WriteText(&text)
+	c.out.text(text.String())
+	return code, err
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/rand"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -8,13 +9,20 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"roomcast/infra/terminal"
 )
 
 // printer is where a command writes: lines for people, or JSON for machines.
+//
+// What chat users wrote (room ids, row ids, names) is printed harmless: every line is
+// cleaned as a whole. Colours are marks with a nonce until then, so that no text can be
+// taken for one.
 type printer struct {
 	w      io.Writer
 	json   bool
-	colour bool // a terminal reads it
+	colour bool   // a terminal reads it
+	nonce  string // of this run's colour marks
 }
 
 // newPrinter writes colours only to a terminal, and not where NO_COLOR is set
@@ -23,7 +31,7 @@ func newPrinter(w io.Writer, asJSON bool, environ []string) *printer {
 	plain := slices.ContainsFunc(environ, func(pair string) bool {
 		return pair == "TERM=dumb" || strings.HasPrefix(pair, "NO_COLOR=") && pair != "NO_COLOR="
 	})
-	return &printer{w: w, json: asJSON, colour: !asJSON && !plain && isTerminal(w)}
+	return &printer{w: w, json: asJSON, colour: !asJSON && !plain && isTerminal(w), nonce: rand.Text()}
 }
 
 func isTerminal(w io.Writer) bool {
@@ -36,7 +44,26 @@ func isTerminal(w io.Writer) bool {
 }
 
 // line writes one line for people.
-func (p *printer) line(format string, args ...any) { fmt.Fprintf(p.w, format+"\n", args...) }
+func (p *printer) line(format string, args ...any) {
+	pieces := strings.Split(fmt.Sprintf(format, args...), p.mark())
+	for i, piece := range pieces {
+		if i%2 == 1 && p.colour { // a colour's code stands between two marks
+			pieces[i] = "\x1b[" + piece + "m"
+		} else {
+			pieces[i] = terminal.Clean(piece)
+		}
+	}
+	fmt.Fprintln(p.w, strings.Join(pieces, ""))
+}
+
+// text writes what another package laid out, line by line.
+func (p *printer) text(text string) {
+	for line := range strings.SplitSeq(strings.TrimSuffix(text, "\n"), "\n") {
+		p.line("%s", line)
+	}
+}
+
+func (p *printer) mark() string { return "\x00" + p.nonce + "\x00" }
 
 // field writes one "name  value" line.
 func (p *printer) field(name, format string, args ...any) {
@@ -44,7 +71,13 @@ func (p *printer) field(name, format string, args ...any) {
 }
 
 // encode writes one JSON document on a line.
-func (p *printer) encode(v any) error { return json.NewEncoder(p.w).Encode(v) }
+func (p *printer) encode(v any) error {
+	text, err := json.Marshal(v)
+	if err == nil {
+		_, err = fmt.Fprintln(p.w, terminal.CleanJSON(string(text)))
+	}
+	return err
+}
 
 // The colours, by what they say (ECMA-48, Select Graphic Rendition).
 func (p *printer) good(s string) string  { return p.paint("32", s) }
@@ -57,7 +90,7 @@ func (p *printer) paint(code, s string) string {
 	if !p.colour {
 		return s
 	}
-	return "\x1b[" + code + "m" + s + "\x1b[0m"
+	return p.mark() + code + p.mark() + s + p.mark() + "0" + p.mark()
 }
 
 // number writes 1234567 as 1,234,567.

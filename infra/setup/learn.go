@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"github.com/jackc/pgx/v5"
+
+	"roomcast/shared/browser"
 )
 
 // wanted is everything that setup was told.
@@ -56,15 +58,15 @@ func askSettings(ctx context.Context, a *asker, db *database, want *wanted) erro
 		return err
 	}
 	want.functionURL = strings.TrimSuffix(strings.TrimRight(want.functionURL, "/"), webhookPath)
-	made := make([]byte, 32)
-	_, _ = rand.Read(made) // never fails (crypto/rand)
 	questions := []question{
 		{name: "SUPABASE_URL", hint: "https://<ref>.supabase.co", check: isAddress, optional: a.known["SUPABASE_JWT_SECRET"] != ""},
 		{name: "PUSHER_APP_ID", hint: "Pusher's dashboard, App Keys"},
 		{name: "PUSHER_KEY"},
 		{name: "PUSHER_SECRET", secret: true},
 		{name: "PUSHER_CLUSTER", hint: "such as eu", optional: a.known["PUSHER_HOST"] != ""},
-		{name: "WEBHOOK_SECRET", secret: true, offer: hex.EncodeToString(made), called: "a new one", check: isSecret},
+		{name: "WEBHOOK_SECRET", secret: true, offer: newSecret(), called: "a new one", check: isSecret},
+		{name: "PARITY_SECRET", hint: "opens the parity report, GET /parity", secret: true, offer: newSecret(), called: "a new one", check: isSecret},
+		{name: "CLIENT_MODE", hint: "how the pages run: supabase, both, pusher; both is the dual run", offer: firstMode, check: isMode},
 		{name: "ALLOWED_ORIGINS", hint: "origins of the chat's pages, by commas", optional: true},
 	}
 	var faults []error
@@ -79,9 +81,27 @@ func askSettings(ctx context.Context, a *asker, db *database, want *wanted) erro
 	return errors.Join(faults...)
 }
 
+// newSecret has 256 bits, as 64 characters.
+func newSecret() string {
+	made := make([]byte, 32)
+	_, _ = rand.Read(made) // never fails (crypto/rand)
+	return hex.EncodeToString(made)
+}
+
+// firstMode is how a chat begins its move: pages listen to Supabase alone until somebody
+// says otherwise, so that the deploy changes nothing for users.
+const firstMode = "supabase"
+
+func isMode(value string) error {
+	if _, err := browser.ParsePlan(value); err != nil {
+		return fmt.Errorf("cannot be used: %w", err)
+	}
+	return nil
+}
+
 // unasked are settings that few need: written if they are known.
 func unasked() []string {
-	return []string{"PUSHER_HOST", "PUSHER_TLS", "PUSHER_ENCRYPTION_KEY", "SUPABASE_JWT_SECRET", "SUPABASE_KEY", "ROOM_CHANNELS", "PACKED_ROOMS"}
+	return []string{"DATABASE_CA", "PUSHER_HOST", "PUSHER_TLS", "PUSHER_ENCRYPTION_KEY", "SUPABASE_JWT_SECRET", "SUPABASE_KEY", "ROOM_CHANNELS", "PACKED_ROOMS", "INBOX"}
 }
 
 func (w *wanted) keep(name, value string) {
@@ -133,11 +153,14 @@ func isAddress(value string) error {
 	return nil
 }
 
-// isSecret: what roomcast.configure takes.
+// minSecret is the shortest secret that the function takes; see functions/config.go.
+const minSecret = 32
+
+// isSecret: what the function and roomcast.configure take.
 func isSecret(value string) error {
 	for one := range strings.SplitSeq(value, ",") {
-		if one = strings.TrimSpace(one); len(one) < 8 || strings.ContainsFunc(one, func(r rune) bool { return r < '!' || r > '~' }) {
-			return fmt.Errorf("must have at least 8 characters, ASCII, without spaces")
+		if one = strings.TrimSpace(one); len(one) < minSecret || strings.ContainsFunc(one, func(r rune) bool { return r < '!' || r > '~' }) {
+			return fmt.Errorf("must have at least %d characters, ASCII, without spaces", minSecret)
 		}
 	}
 	return nil

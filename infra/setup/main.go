@@ -21,6 +21,8 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
+
+	"roomcast/infra/secretsfile"
 )
 
 const usage = `go run ./infra/setup [-secrets FILE] [-yes]
@@ -32,7 +34,8 @@ Any of these may be set in the environment, and is then not asked for:
   ROOMCAST_URL         where the function will answer, as https://<app>.fly.dev
   SUPABASE_URL         or SUPABASE_JWT_SECRET, for a legacy project
   PUSHER_APP_ID, PUSHER_KEY, PUSHER_SECRET, PUSHER_CLUSTER (or PUSHER_HOST)
-  WEBHOOK_SECRET       by default a new one
+  WEBHOOK_SECRET, PARITY_SECRET   by default new ones
+  CLIENT_MODE          by default supabase: pages stay with Supabase until you say both
   DATABASE_URL         the function's own login; by default roomcast_relay, new password
   ALLOWED_ORIGINS      origins of the chat's pages
   MESSAGES_TABLE, MESSAGES_ROOM_COLUMN, MESSAGES_COLUMNS
@@ -71,7 +74,7 @@ func (s *setup) run(ctx context.Context, args []string) error {
 	if flags.NArg() > 0 {
 		return fmt.Errorf("there is no argument %q", flags.Arg(0))
 	}
-	kept, err := readSecretsFile(*path)
+	kept, err := secretsfile.Read(*path)
 	if err != nil {
 		return err
 	}
@@ -85,7 +88,7 @@ func (s *setup) run(ctx context.Context, args []string) error {
 	}
 	// Written first: a password that the database has and nobody knows is worse than
 	// one that is known and not set yet.
-	if err := kept.write(*path, want.secrets); err != nil {
+	if err := kept.Write(*path, want.secrets); err != nil {
 		return err
 	}
 	fmt.Fprintf(s.stdout, "wrote     %s\n", *path)
@@ -106,8 +109,8 @@ func (s *setup) doctorsEnviron(want wanted) []string {
 }
 
 // known is what need not be asked: the environment, and behind it the secrets file.
-func known(kept secretsFile, environ []string) map[string]string {
-	values := kept.values()
+func known(kept secretsfile.File, environ []string) map[string]string {
+	values := kept.Values()
 	for _, pair := range environ {
 		if name, value, _ := strings.Cut(pair, "="); value != "" {
 			values[name] = value

@@ -1,10 +1,6 @@
 package main
 
-import (
-	"os"
-	"path/filepath"
-	"testing"
-)
+import "testing"
 
 func TestRelayURL(t *testing.T) {
 	for _, c := range []struct{ owner, relay string }{
@@ -42,37 +38,5 @@ func TestGuesses(t *testing.T) {
 	}
 	if got := names(likeMembers(all)); got != "public.chat_members, public.bans" {
 		t.Errorf("members: %s", got)
-	}
-}
-
-// Lines that are not setup's stay; the file is replaced, never left open to others.
-func TestSecretsFile(t *testing.T) {
-	path := filepath.Join(t.TempDir(), ".secrets")
-	const old = "# mine\nexport PUSHER_KEY='old'\n\nPUSHER_KEY=twice\nOTHER = keep me \nSAME=\"a\"\n"
-	if err := os.WriteFile(path, []byte(old), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	file, err := readSecretsFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got := file.values()["PUSHER_KEY"]; got != "twice" {
-		t.Errorf("PUSHER_KEY=%q: infra/deploy takes the last", got)
-	}
-	if err := file.write(path, map[string]string{"PUSHER_KEY": "new", "SAME": "a", "ADDED": `"quoted"`}); err != nil {
-		t.Fatal(err)
-	}
-	const want = "# mine\nPUSHER_KEY=new\n\nOTHER = keep me \nSAME=\"a\"\nADDED=\"\"quoted\"\"\n"
-	if got, err := os.ReadFile(path); err != nil || string(got) != want {
-		t.Errorf("got %q, %v", got, err)
-	}
-	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
-		t.Errorf("mode %v, %v", info.Mode(), err)
-	}
-	if err := os.WriteFile(path, []byte("ok=1\nhush-hush\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := readSecretsFile(path); err == nil || err.Error() != "secrets: "+path+":2: must be NAME=value" {
-		t.Errorf("a line that is none: %v", err)
 	}
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"roomcast/infra/secretsfile"
 	"roomcast/shared/admin"
 	"roomcast/shared/outbox"
 	"roomcast/shared/outbox/outboxtest"
@@ -83,11 +84,11 @@ func (w *world) run(answers string, args ...string) error {
 
 func (w *world) secrets() map[string]string {
 	w.Helper()
-	file, err := readSecretsFile(w.path)
+	file, err := secretsfile.Read(w.path)
 	if err != nil {
 		w.Fatal(err)
 	}
-	return file.values()
+	return file.Values()
 }
 
 func one[T any](w *world, sql string, args ...any) (v T) {
@@ -121,7 +122,7 @@ func (w *world) check() {
 	if url := one[string](w, `select url from roomcast.settings`); url != "http://127.0.0.1:1/webhooks/supabase" {
 		w.Errorf("the wake-up URL is %s", url)
 	}
-	if secret := one[string](w, `select secret from roomcast.settings`); secret != first(got["WEBHOOK_SECRET"]) || len(secret) < 8 {
+	if secret := one[string](w, `select secret from roomcast.settings`); secret != first(got["WEBHOOK_SECRET"]) || len(secret) < 32 {
 		w.Error("the database sends another secret than the function expects")
 	}
 	u, _ := url.Parse(got["DATABASE_URL"])
@@ -130,6 +131,9 @@ func (w *world) check() {
 		if strings.Contains(w.out.String(), hidden) {
 			w.Error("a secret was printed")
 		}
+	}
+	if got["CLIENT_MODE"] != "supabase" || len(got["PARITY_SECRET"]) < 32 || got["PARITY_SECRET"] == got["WEBHOOK_SECRET"] {
+		w.Error("the dual run's mode or the report's secret is missing")
 	}
 	if _, kept := got["OWNER_DATABASE_URL"]; kept {
 		w.Error("the owner's URL would become a secret of the function")
@@ -162,7 +166,7 @@ func TestAnswers(t *testing.T) {
 	// An empty answer takes what is offered; a bad one is asked again.
 	err := w.run(strings.Join([]string{
 		"no address", "http://127.0.0.1:1/webhooks/supabase", "7", "key", "pusher-secret", "eu",
-		"short", "", "https://chat.example",
+		"short", "", "", "dance", "", "https://chat.example",
 		"nonsense", "", "id,room_id,missing", "id,room_id,user_id,content",
 		"", "",
 	}, "\n") + "\n")
@@ -178,7 +182,7 @@ func TestAnswers(t *testing.T) {
 	if !slices.Equal(sources, want) {
 		t.Errorf("attached %q, want %q", sources, want)
 	}
-	for _, said := range []string{"must be an address", "at least 8 characters", "not among the tables", `"missing"`, "found: chat.messages, chat.notes"} {
+	for _, said := range []string{"must be an address", "at least 32 characters", "none of supabase, both, pusher", "not among the tables", `"missing"`, "found: chat.messages, chat.notes"} {
 		if !strings.Contains(w.out.String(), said) {
 			t.Errorf("never said %q:\n%s", said, w.out.String())
 		}
