@@ -1,16 +1,14 @@
 package runtime
 
 import (
-	"net/http"
-	"slices"
 	"sync"
 	"time"
 )
 
-// idle finds the moment when a process has had no work for a while. Requests
-// announce themselves; a worker can only be asked, so it is asked four times per
+// idle finds the moment when a process has had no work for a while. Requests that are
+// work say so ([Working]); a worker can only be asked, so it is asked four times per
 // limit (75 s apart with the usual five minutes). What the worker does between
-// two looks counts up to the second one: leaving may come late by a quarter of
+// two checks counts up to the second one: leaving may come late by a quarter of
 // the limit, never early.
 type idle struct {
 	limit time.Duration // 0: never idle
@@ -19,22 +17,11 @@ type idle struct {
 	mu      sync.Mutex
 	active  int       // requests being served
 	last    time.Time // when work was last seen
-	wasBusy bool      // what the worker said at the last look
+	wasBusy bool      // what the worker said at the last check
 }
 
 func newIdle(limit time.Duration, busy func() bool) *idle {
 	return &idle{limit: limit, busy: busy, last: time.Now()}
-}
-
-// track counts the requests to next as work, except those to the paths ignored.
-func (i *idle) track(ignored []string, next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !slices.Contains(ignored, r.URL.Path) {
-			i.begin()
-			defer i.end()
-		}
-		next.ServeHTTP(w, r)
-	})
 }
 
 func (i *idle) begin() {
@@ -50,9 +37,9 @@ func (i *idle) end() {
 	i.last = time.Now()
 }
 
-// timer starts the wait for the first look. Its channel never fires if the
+// timer starts the wait for the first check. Its channel never fires if the
 // process is never idle.
-func (i *idle) timer() (look <-chan time.Time, reset func(time.Duration), stop func()) {
+func (i *idle) timer() (due <-chan time.Time, reset func(time.Duration), stop func()) {
 	if i.limit <= 0 {
 		return nil, func(time.Duration) {}, func() {}
 	}
@@ -60,9 +47,9 @@ func (i *idle) timer() (look <-chan time.Time, reset func(time.Duration), stop f
 	return t.C, func(d time.Duration) { t.Reset(d) }, func() { t.Stop() }
 }
 
-// look reports whether the limit has passed without work, and if not, when to
-// look again.
-func (i *idle) look() (again time.Duration, done bool) {
+// check reports whether the limit has passed without work, and if not, when to
+// check again.
+func (i *idle) check() (again time.Duration, done bool) {
 	busy := i.busy() // outside the lock: requests must not wait for the worker
 	i.mu.Lock()
 	defer i.mu.Unlock()

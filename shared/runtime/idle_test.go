@@ -13,10 +13,10 @@ import (
 // found the process idle, counted from its start.
 func idleAfter(i *idle) time.Duration {
 	start := time.Now()
-	look, reset, stop := i.timer()
+	due, reset, stop := i.timer()
 	defer stop()
-	for range look {
-		again, done := i.look()
+	for range due {
+		again, done := i.check()
 		if done {
 			break
 		}
@@ -35,28 +35,39 @@ func TestIdleAfterExactlyTheLimitWithoutWork(t *testing.T) {
 	})
 }
 
-func TestRequestsAreWork(t *testing.T) {
+// A request is work from the moment it has shown a credential; what strangers ask is
+// none, however often and long.
+func TestOnlyRequestsWithACredentialAreWork(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		i := newIdle(5*time.Minute, never)
-		h := i.track([]string{"/healthz"}, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-			if r.URL.Path == "/slow" {
+		cs := newConns(nil, 10, i)
+		h := cs.track(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			if r.URL.Path != "/stranger" {
+				Working(r.Context())
+				Working(r.Context()) // once more is once
+			}
+			if r.URL.Path != "/quick" {
 				time.Sleep(time.Hour) // the bubble's clock
 			}
 		}))
 		serve := func(path string) {
-			h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", path, nil))
+			r := httptest.NewRequest("GET", path, nil)
+			h.ServeHTTP(httptest.NewRecorder(), r.WithContext(cs.context(r.Context(), &conn{all: cs})))
 		}
+		done := make(chan struct{})
 		go func() {
+			defer close(done)
 			time.Sleep(time.Minute)
 			serve("/slow") // from 1 min to 61 min
 			time.Sleep(4 * time.Minute)
 			serve("/quick") // at 65 min: the last work
-			time.Sleep(4 * time.Minute)
-			serve("/healthz")
+			time.Sleep(time.Minute)
+			serve("/stranger")
 		}()
 		if got := idleAfter(i); got != 70*time.Minute {
-			t.Errorf("idle after %v, want 5m after the last request at 65m", got)
+			t.Errorf("idle after %v, want 5m after the last work at 65m", got)
 		}
+		<-done
 	})
 }
 
@@ -85,9 +96,9 @@ func TestAWorkerIsAskedSeldom(t *testing.T) {
 }
 
 func TestZeroLimitIsNeverIdle(t *testing.T) {
-	look, _, stop := newIdle(0, never).timer()
+	due, _, stop := newIdle(0, never).timer()
 	defer stop()
-	if look != nil {
+	if due != nil {
 		t.Error("a timer runs")
 	}
 }

@@ -43,8 +43,7 @@ type Config struct {
 	// (metrics is nil if there is none). May be nil.
 	Ready func(addr, metrics net.Addr)
 
-	IdleExit     time.Duration // leave after this long without work; 0 never
-	NotWork      []string      // exact paths whose requests are not work, such as /healthz
+	IdleExit     time.Duration // leave after this long without work (see Working); 0 never
 	DrainTimeout time.Duration // for the whole way out; 0 means 4 s
 
 	// Worker is what the process does besides answering requests. May be nil.
@@ -76,7 +75,8 @@ const defaultDrain = 4 * time.Second
 // without work. It then accepts no more, lets the requests under way finish,
 // drains the Worker, and returns nil: exit with status 0, which on Fly means
 // "stopped until the next request". An error means that a listener could not be
-// had, that something was left undone within DrainTimeout, or ErrForced.
+// had, that work was left undone within DrainTimeout, or ErrForced. Requests that have
+// shown no credential are no work: however slow they are, they are no error.
 //
 // On Lambda it returns only if it cannot begin. There the platform ends the
 // process; if the runtime API fails, aws-lambda-go exits with status 1 and

@@ -21,13 +21,21 @@ const (
 	// Longer than any proxy keeps an idle connection: if the server were first,
 	// a request could meet its closing.
 	idleTimeout    = 3 * time.Minute
-	maxHeaderBytes = 32 << 10 // a Supabase JWT with large metadata fits several times
+	maxHeaderBytes = 20 << 10 // token.maxLength, and what browsers and proxies add
+
+	// maxConns bounds the connections at a time. One with nothing to do costs some
+	// 20 kB; Fly's proxy needs no more than its hard_limit (fly.toml).
+	maxConns = 1000
+	// maxScrapers bounds those of the metrics port.
+	maxScrapers = 20
 )
+
+// strangersGrace is how long on the way out a request may take to show a credential.
+const strangersGrace = 300 * time.Millisecond
 
 // serve is Run for a server; signals is a parameter so that tests can send them.
 func serve(ctx context.Context, cfg Config, handler http.Handler, signals <-chan os.Signal) error {
 	s := &server{cfg: cfg, idle: newIdle(cfg.IdleExit, cfg.busy), failed: make(chan error, 2)}
-	handler = s.idle.track(cfg.NotWork, handler)
 	if err := s.listen(handler); err != nil {
 		return err
 	}
@@ -44,6 +52,7 @@ type server struct {
 	cfg     Config
 	idle    *idle
 	main    *http.Server
+	conns   *conns       // main's
 	extra   *http.Server // metrics; nil if not asked for
 	cancel  context.CancelFunc
 	failed  chan error // what a Serve returned, other than by our own closing
@@ -69,9 +78,10 @@ func (s *server) listen(handler http.Handler) error {
 	// Requests live until the drain gives up on them, not until a signal comes.
 	base, cancel := context.WithCancel(context.Background())
 	s.cancel = cancel
-	s.main = s.start(base, listener, handler)
+	s.conns = newConns(listener, maxConns, s.idle)
+	s.main = s.start(base, s.conns, handler)
 	if metrics != nil {
-		s.extra = s.start(base, metrics, s.cfg.Metrics)
+		s.extra = s.start(base, newConns(metrics, maxScrapers, nil), s.cfg.Metrics)
 	}
 	s.cfg.Log.Info("listening", "addr", listener.Addr(), "metrics", metricsAddr)
 	if s.cfg.Ready != nil {
@@ -80,9 +90,10 @@ func (s *server) listen(handler http.Handler) error {
 	return nil
 }
 
-func (s *server) start(base context.Context, listener net.Listener, handler http.Handler) *http.Server {
+func (s *server) start(base context.Context, listener *conns, handler http.Handler) *http.Server {
 	srv := &http.Server{
-		Handler:           handler,
+		Handler:           listener.track(handler),
+		ConnContext:       listener.context,
 		ReadHeaderTimeout: readHeaderTimeout,
 		ReadTimeout:       readTimeout,
 		WriteTimeout:      writeTimeout,
@@ -102,7 +113,7 @@ func (s *server) start(base context.Context, listener net.Listener, handler http
 // wait returns when there is a reason to leave. Only a listener that broke is an
 // error.
 func (s *server) wait(ctx context.Context, signals <-chan os.Signal) (reason string, err error) {
-	look, reset, stop := s.idle.timer()
+	due, reset, stop := s.idle.timer()
 	defer stop()
 	for {
 		select {
@@ -112,8 +123,8 @@ func (s *server) wait(ctx context.Context, signals <-chan os.Signal) (reason str
 			return sig.String(), nil
 		case err := <-s.failed:
 			return "listener failed", err
-		case <-look:
-			again, done := s.idle.look()
+		case <-due:
+			again, done := s.idle.check()
 			if done {
 				return "idle", nil
 			}
@@ -155,13 +166,20 @@ func (s *server) drain(signals <-chan os.Signal) error {
 	return err
 }
 
-// finishRequests accepts no more and waits for the requests under way. Those
-// that do not end in time have their contexts cancelled and connections closed.
+// finishRequests accepts no more and waits for the requests at work; the others get a
+// moment to become some. Those that do not end in time have their contexts cancelled and
+// connections closed.
 func (s *server) finishRequests(ctx context.Context, limit time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
+	defer time.AfterFunc(min(strangersGrace, limit/2), s.conns.closeOthers).Stop()
 	err := s.main.Shutdown(ctx)
+	undone := s.conns.atWork()
 	s.cancel() // closing is not enough for a handler that never read its body
+	if err != nil && undone == 0 {
+		_ = s.main.Close() // what is left has shown nothing
+		return nil
+	}
 	if err != nil {
 		return fmt.Errorf("finish requests: %w", errors.Join(err, s.main.Close()))
 	}

@@ -76,6 +76,7 @@ func TestSignalDrains(t *testing.T) {
 			entered, release := make(chan struct{}), make(chan struct{})
 			var answered atomic.Bool
 			h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				Working(r.Context())
 				close(entered)
 				<-release
 				if r.Context().Err() != nil {
@@ -133,6 +134,7 @@ func awaitRefusal(t *testing.T, url string) {
 func TestHangingRequestLeavesTheWorkerItsTime(t *testing.T) {
 	entered, cancelled := make(chan struct{}), make(chan struct{})
 	h := http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		Working(r.Context())
 		close(entered)
 		<-r.Context().Done()
 		close(cancelled)

@@ -1,0 +1,170 @@
+package runtime
+
+import (
+	"container/list"
+	"context"
+	"net"
+	"net/http"
+	"sync"
+)
+
+// conns is a listener that bounds its connections and knows which of them are at work.
+//
+// A connection is a stranger's until a request on it has shown a credential ([Working]).
+// At the limit a new connection takes the place of an old one: strangers may have half
+// of all places, and lose the oldest; beyond that the connection goes whose last
+// credential is the longest ago. So neither who opens connections and says nothing, nor
+// who says it slowly, keeps anybody out.
+type conns struct {
+	net.Listener
+	limit int
+	idle  *idle // nil: its requests are no work
+
+	mu        sync.Mutex
+	strangers *list.List // of *conn, the oldest first
+	known     *list.List // of *conn, the longest without a credential first
+	working   int
+}
+
+func newConns(l net.Listener, limit int, idle *idle) *conns {
+	return &conns{Listener: l, limit: limit, idle: idle, strangers: list.New(), known: list.New()}
+}
+
+// conn is one connection. Its server handles one request at a time.
+type conn struct {
+	net.Conn
+	all *conns
+
+	// Guarded by all.mu.
+	in      *list.List // nil once closed
+	at      *list.Element
+	working bool // a request that has shown a credential is being served
+}
+
+// Accept makes room for the connection that it returns.
+func (cs *conns) Accept() (net.Conn, error) {
+	accepted, err := cs.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	c := &conn{Conn: accepted, all: cs}
+	cs.mu.Lock()
+	var victim *conn
+	if cs.strangers.Len()+cs.known.Len() >= cs.limit {
+		victim = cs.victim()
+		victim.remove()
+	}
+	c.in, c.at = cs.strangers, cs.strangers.PushBack(c)
+	cs.mu.Unlock()
+	if victim != nil {
+		_ = victim.Conn.Close() // its server finds out by reading
+	}
+	return c, nil
+}
+
+// victim is the connection that has to go. It is called with mu held, and at least one
+// connection there.
+func (cs *conns) victim() *conn {
+	from := cs.known
+	if cs.strangers.Len() > cs.limit/2 || from.Len() == 0 {
+		from = cs.strangers
+	}
+	return from.Front().Value.(*conn)
+}
+
+// remove is called with mu held. It may be called again.
+func (c *conn) remove() {
+	if c.in != nil {
+		c.in.Remove(c.at)
+		c.in = nil
+	}
+}
+
+// Close closes the connection and gives up its place.
+func (c *conn) Close() error {
+	c.all.mu.Lock()
+	c.remove()
+	c.all.mu.Unlock()
+	return c.Conn.Close()
+}
+
+// connKey is where a request's context keeps its connection.
+type connKey struct{}
+
+// context is a http.Server's ConnContext.
+func (cs *conns) context(ctx context.Context, nc net.Conn) context.Context {
+	return context.WithValue(ctx, connKey{}, nc)
+}
+
+// Working says that the request of this context has shown a credential, and so is work:
+// from now until it is answered it keeps the process from leaving as idle, and its
+// connection from being closed on the way out. Whatever else strangers ask does neither.
+// Outside of a server of this package, as on Lambda, it does nothing.
+func Working(ctx context.Context) {
+	if c, ok := ctx.Value(connKey{}).(*conn); ok {
+		c.begin()
+	}
+}
+
+func (c *conn) begin() {
+	cs := c.all
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	if c.in != nil {
+		c.in.Remove(c.at)
+		c.in, c.at = cs.known, cs.known.PushBack(c)
+	}
+	if !c.working {
+		c.working = true
+		cs.working++
+		if cs.idle != nil {
+			cs.idle.begin()
+		}
+	}
+}
+
+func (c *conn) end() {
+	cs := c.all
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	if c.working {
+		c.working = false
+		cs.working--
+		if cs.idle != nil {
+			cs.idle.end()
+		}
+	}
+}
+
+// track ends the work of each request of next that has become some.
+func (cs *conns) track(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if c, ok := r.Context().Value(connKey{}).(*conn); ok {
+			defer c.end()
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// atWork is how many requests that have shown a credential are being served.
+func (cs *conns) atWork() int {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	return cs.working
+}
+
+// closeOthers closes every connection that is not at work.
+func (cs *conns) closeOthers() {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	for _, of := range []*list.List{cs.strangers, cs.known} {
+		for at := of.Front(); at != nil; {
+			c := at.Value.(*conn)
+			at = at.Next()
+			if !c.working {
+				c.remove()
+				_ = c.Conn.Close()
+			}
+		}
+	}
+}
