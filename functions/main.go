@@ -36,6 +36,7 @@ import (
 
 func main() {
 	debug.SetGCPercent(gcPercent)
+	debug.SetMemoryLimit(memoryLimit)
 	if err := run(context.Background(), os.Environ(), os.Stderr); err != nil {
 		fmt.Fprintln(os.Stderr, "roomcast:", err)
 		os.Exit(1)
@@ -48,16 +49,16 @@ func main() {
 // with it (infra/load, limit 40). It overrides the environment's GOGC.
 const gcPercent = 200
 
+// memoryLimit makes the collector work harder as the heap comes near it, in bytes. The
+// budgets of routes.go keep what lives below it, and the process below 64 MB.
+const memoryLimit = 48 << 20
+
 // relayConns and frontConns bound the two pools: the hot loop needs two or three
 // connections, the rest answer browsers. Supabase's smaller plans allow 60 in all.
 const (
 	relayConns = 4
 	frontConns = 6
 )
-
-// burstSeconds is how many seconds' share of CLIENT_RATE an address may take at once:
-// an office is one address, and all of it comes back together.
-const burstSeconds = 20
 
 // run is the program: it returns nil when it left in order.
 func run(ctx context.Context, environ []string, logTo io.Writer) error {
@@ -82,7 +83,6 @@ func run(ctx context.Context, environ []string, logTo io.Writer) error {
 		MetricsAddr:     cfg.address(cfg.MetricsPort),
 		Metrics:         app.metrics,
 		IdleExit:        cfg.IdleExit,
-		NotWork:         []string{"/healthz"},
 		Log:             log,
 	}
 	if app.relay != nil && !app.freezes {
@@ -109,7 +109,7 @@ type app struct {
 	history   *history.Handler
 	presence  *presence.Handler // nil in forward-only mode
 	parity    *parity.Handler
-	limit     *web.Limiter
+	gates     gates
 }
 
 // assemble wires everything and connects nothing. Its error names every part
@@ -129,9 +129,10 @@ func assemble(cfg Config, log *slog.Logger, freezes bool) (*app, error) {
 	if err := errors.Join(err, tokenErr, accessErr); err != nil {
 		return nil, fmt.Errorf("configuration:\n%w", err)
 	}
+	a.gates = newGates(cfg, freezes)
 	a.newAuthorizer(tokens, readers, push)
 	a.history = &history.Handler{Authorizer: a.authorize, Log: log}
-	receipts := parity.Config{Reader: a.authorize, Secrets: plainText(cfg.ParitySecret)}
+	receipts := parity.Config{Reader: a.authorize}
 	if a.db != nil {
 		a.history.Store, receipts.Store = a.front, audit.Store{DB: a.front}
 	}
@@ -183,7 +184,6 @@ func (a *app) newAuthorizer(tokens *token.Verifier, readers authorize.Access, pu
 		cfg.Info = a.coalescer.Info(access.Store{DB: a.front})
 	}
 	a.authorize = authorize.New(cfg)
-	a.limit = web.NewLimiter(a.cfg.ClientRate, a.cfg.ClientRate*burstSeconds, a.cfg.addresses(a.freezes), time.Now)
 }
 
 // nobody may read anything: the access of a function with public channels only.
@@ -201,9 +201,10 @@ func (a *app) relayFrom(push *pusher.Client) {
 	})
 	a.presence = &presence.Handler{
 		Verifier: push, Store: access.Store{DB: a.front}, Announce: a.cfg.PresenceEvents, Wake: a.relay.Wake, Clock: time.Now,
+		Verified: a.working,
 	}
 	a.metrics.watch(a.relay.Busy, &backlogGauge{look: admin.Operator{DB: a.db}.Backlog})
-	webhook := &relay.Webhook{Secrets: plainText(a.cfg.WebhookSecret), Wake: a.relay.Wake}
+	webhook := &relay.Webhook{Wake: a.relay.Wake}
 	if a.freezes {
 		webhook.Empty = a.relay.Empty
 	}
@@ -212,7 +213,7 @@ func (a *app) relayFrom(push *pusher.Client) {
 
 func (a *app) forwardTo(push *pusher.Client) {
 	a.webhook = (&forward.Handler{
-		Secrets: plainText(a.cfg.WebhookSecret), Pusher: push, Channels: event.NewChannels(a.cfg.kinds, a.cfg.PackedRooms),
+		Pusher: push, Channels: event.NewChannels(a.cfg.kinds, a.cfg.PackedRooms),
 		Messages: a.cfg.MessagesTables, Members: a.cfg.MembersTables, RoomColumn: a.cfg.RoomColumn, UserColumn: a.cfg.UserColumn,
 		Limit: forwardLimit, Observer: a.metrics, Log: a.log,
 	}).ServeHTTP

@@ -134,8 +134,8 @@ func TestLambda(t *testing.T) {
 			if n := len(push.Events()) - before; n != 25 {
 				t.Errorf("%d of 25 events were sent before the answer", n)
 			}
-			if answer := invoke("POST", "/pusher/auth", "x"); answer.StatusCode != http.StatusUnsupportedMediaType {
-				t.Errorf("authorization answered %d to a JSON body, want 415", answer.StatusCode)
+			if answer := invoke("POST", "/pusher/auth", "x"); answer.StatusCode != http.StatusUnauthorized {
+				t.Errorf("authorization answered %d to a secret in place of a token, want 401", answer.StatusCode)
 			}
 		})
 	}
@@ -162,8 +162,8 @@ func TestRoutes(t *testing.T) {
 		{"GET", "/webhooks/supabase", 405},
 		{"POST", "/webhooks/supabase", 401},
 		{"POST", "/webhooks/pusher", 401},
-		{"POST", "/pusher/auth", 415},
-		{"POST", "/pusher/user-auth", 415},
+		{"POST", "/pusher/auth", 401},
+		{"POST", "/pusher/user-auth", 401},
 		{"GET", "/", 404},
 		{"OPTIONS", "/pusher/auth", 204},
 	} {

@@ -5,7 +5,9 @@ import (
 	"strings"
 	"time"
 
+	"roomcast/functions/parity"
 	"roomcast/shared/browser"
+	"roomcast/shared/runtime"
 	"roomcast/shared/web"
 )
 
@@ -13,7 +15,8 @@ import (
 // seconds by default and would count a later answer as lost.
 const forwardLimit = 4 * time.Second
 
-// routes is the index of the function. Every repeat is harmless.
+// routes is the index of the function. Every repeat is harmless. On each route the
+// caller's credential comes first, then its body, then the handler.
 //
 //	route                       who calls it                    code
 //	POST /webhooks/supabase     pg_net, with WEBHOOK_SECRET     relay.Webhook
@@ -32,34 +35,37 @@ func (a *app) routes() http.Handler {
 	handle := func(pattern string, h web.HandlerFunc, opts ...web.Option) {
 		mux.Handle(pattern, web.Handle(a.log, pattern, h, append(opts, web.Observe(a.metrics.request))...))
 	}
-	handle("POST /webhooks/supabase", a.webhook)
+	g := a.gates
+	limit, answers := web.Limit(g.limit), web.Answers(g.answers)
+	hooks, bodies, unproven := web.Bodies(g.hooks, bodyTime), web.Bodies(g.bodies, bodyTime), web.Bodies(g.unproven, unprovenTime)
+	webhook := web.Credential(g.webhook.Credential, a.working)
+	operator := web.Credential(parity.Operator(g.operator), a.working)
+	listener, user := web.Credential(a.authorize.Listener, a.working), web.Credential(a.authorize.Credential, a.working)
+
+	handle("POST /webhooks/supabase", a.webhook, webhook, hooks)
 	if a.presence != nil {
-		handle("POST /webhooks/pusher", a.presence.Presence)
+		handle("POST /webhooks/pusher", a.presence.Presence, web.Credential(a.presence.Form, nil), unproven)
 	}
-	handle("POST /pusher/auth", a.limit.Guard(a.authorize.Channel))
-	handle("POST /pusher/user-auth", a.limit.Guard(a.authorize.User))
-	handle("GET /rooms/{room}/events", a.limit.Guard(a.history.Events))
-	handle("POST /parity", a.limit.Guard(a.parity.Receive))
-	handle("GET /parity", a.limit.Guard(a.parity.Show))
+	handle("POST /pusher/auth", a.authorize.Channel, limit, listener, bodies)
+	handle("POST /pusher/user-auth", a.authorize.User, limit, listener, bodies)
+	handle("GET /rooms/{room}/events", a.history.Events, limit, user, answers)
+	handle("POST /parity", a.parity.Receive, limit, user, bodies)
+	handle("GET /parity", a.parity.Show, limit, operator, answers)
 	handle("GET /roomcast.js", browser.NewScript().Serve)
 	handle("GET /receipts.js", browser.NewReceipts().Serve)
 	handle("GET /roomcast.json", a.cfg.plan.Serve)
 	handle("GET /healthz", a.health, web.Quiet())
-	return versioned(web.CORS(a.cfg.AllowedOrigins, a.wakingIfWaiting(mux)))
+	return web.DropUnread(versioned(web.CORS(a.cfg.AllowedOrigins, mux)))
 }
 
-// wakingIfWaiting lets any request but a health check wake a relay whose wake-up webhook
-// was lost: clients that connect are one more backstop.
-func (a *app) wakingIfWaiting(next http.Handler) http.Handler {
-	if a.relay == nil || a.freezes {
-		return next
+// working is told of every request that has shown a credential. It is what keeps the
+// process from leaving as idle, and one more backstop for a wake-up webhook that was
+// lost: whatever strangers ask does neither.
+func (a *app) working(r *http.Request) {
+	runtime.Working(r.Context())
+	if a.relay != nil && !a.freezes {
+		a.relay.WakeIfWaiting()
 	}
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path != "/healthz" {
-			a.relay.WakeIfWaiting()
-		}
-		next.ServeHTTP(w, r)
-	})
 }
 
 // health answers GET /healthz. It asks nobody: a database that is away must not

@@ -30,11 +30,11 @@ const (
 )
 
 func (h *Handler) channel(w http.ResponseWriter, r *http.Request) ([]byte, error) {
-	form, err := readForm(w, r, "socket_id", "channel_name")
+	user, ctx, err := h.bearer(r)
 	if err != nil {
 		return nil, err
 	}
-	user, ctx, err := h.bearer(r)
+	form, err := readForm(w, r, "socket_id", "channel_name")
 	if err != nil {
 		return nil, err
 	}
@@ -103,11 +103,11 @@ func (h *Handler) sign(kind event.ChannelKind, socketID, name string, member pus
 }
 
 func (h *Handler) user(w http.ResponseWriter, r *http.Request) ([]byte, error) {
-	form, err := readForm(w, r, "socket_id")
+	user, _, err := h.bearer(r)
 	if err != nil {
 		return nil, err
 	}
-	user, _, err := h.bearer(r)
+	form, err := readForm(w, r, "socket_id")
 	if err != nil {
 		return nil, err
 	}
@@ -116,9 +116,34 @@ func (h *Handler) user(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	return h.signer.AuthorizeUser(form["socket_id"], map[string]any{"id": user.UserID})
 }
 
-// bearer verifies the request's token. The context returned carries it, for an
-// Access that asks in the user's own name.
+// userKey is where the context of a request keeps the user that its route has verified.
+type userKey struct{}
+
+// Credential is the [web.Credential] of every route whose callers bring a Supabase JWT.
+// The request that it returns knows its user.
+func (h *Handler) Credential(r *http.Request) (*http.Request, error) {
+	user, ctx, err := h.bearer(r)
+	if err != nil {
+		return nil, err
+	}
+	return r.WithContext(context.WithValue(ctx, userKey{}, user)), nil
+}
+
+// Listener is Credential for Channel and User, and counts its refusals as theirs.
+func (h *Handler) Listener(r *http.Request) (*http.Request, error) {
+	known, err := h.Credential(r)
+	if err != nil {
+		h.observe(result(r, err))
+	}
+	return known, err
+}
+
+// bearer verifies the request's token, if its route has not. The context returned carries
+// it, for an Access that asks in the user's own name.
 func (h *Handler) bearer(r *http.Request) (token.Claims, context.Context, error) {
+	if user, ok := r.Context().Value(userKey{}).(token.Claims); ok {
+		return user, r.Context(), nil
+	}
 	compact, _ := web.Bearer(r) // "" without a header: the verifier's ErrMissing
 	user, err := h.verifier.Verify(r.Context(), compact)
 	switch {

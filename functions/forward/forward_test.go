@@ -47,12 +47,13 @@ func newForwarder(t *testing.T) *forwarder {
 	f := &forwarder{T: t, pusher: server, logged: &bytes.Buffer{}}
 	log := slog.New(slog.NewJSONHandler(f.logged, nil))
 	f.forward = &Handler{
-		Secrets: []string{"an-older-secret", hookSecret}, Pusher: client,
+		Pusher:   client,
 		Channels: event.NewChannels([]event.ChannelKind{event.Private}, nil),
 		Messages: []string{"messages", "wh_types"}, Members: []string{"room_members", "public.room_participants"},
 		RoomColumn: "room_id", UserColumn: "user_id", Limit: 3 * time.Second, Observer: unobserved{}, Log: log,
 	}
-	f.route = web.Handle(log, "POST /webhooks/supabase", f.forward.ServeHTTP)
+	secrets := web.NewSecrets([]string{"an-older-secret", hookSecret}, web.Addresses{}, time.Now)
+	f.route = web.Handle(log, "POST /webhooks/supabase", f.forward.ServeHTTP, web.Credential(secrets.Credential, nil))
 	return f
 }
 

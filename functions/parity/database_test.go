@@ -37,11 +37,11 @@ func TestFromReceiptToCertificate(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(db.Close)
-	h := parity.New(parity.Config{Reader: reader{}, Store: audit.Store{DB: db}, Secrets: []string{secret}})
+	h := parity.New(parity.Config{Reader: reader{}, Store: audit.Store{DB: db}})
 	mux := http.NewServeMux()
 	log := slog.New(slog.NewTextHandler(t.Output(), nil))
 	mux.Handle("POST /parity", web.Handle(log, "POST /parity", h.Receive))
-	mux.Handle("GET /parity", web.Handle(log, "GET /parity", h.Show))
+	mux.Handle("GET /parity", web.Handle(log, "GET /parity", h.Show, operator(secret)))
 	server := httptest.NewServer(mux)
 	t.Cleanup(server.Close)
 

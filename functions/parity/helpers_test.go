@@ -73,14 +73,19 @@ func (reader) Reader(r *http.Request, room string) (string, error) {
 // serve runs a handler over the store as the function would.
 func serve(t *testing.T, store parity.Store) string {
 	t.Helper()
-	h := parity.New(parity.Config{Reader: reader{}, Store: store, Secrets: []string{"an-older-secret", secret}, Now: func() time.Time { return now }})
+	h := parity.New(parity.Config{Reader: reader{}, Store: store, Now: func() time.Time { return now }})
 	mux := http.NewServeMux()
 	log := slog.New(slog.NewTextHandler(t.Output(), nil))
 	mux.Handle("POST /parity", web.Handle(log, "POST /parity", h.Receive))
-	mux.Handle("GET /parity", web.Handle(log, "GET /parity", h.Show))
+	mux.Handle("GET /parity", web.Handle(log, "GET /parity", h.Show, operator("an-older-secret", secret)))
 	server := httptest.NewServer(mux)
 	t.Cleanup(server.Close)
 	return server.URL + "/parity"
+}
+
+// operator is the credential of the report's reader.
+func operator(secrets ...string) web.Option {
+	return web.Credential(parity.Operator(web.NewSecrets(secrets, web.Addresses{}, time.Now)), nil)
 }
 
 // bell is a histogram of n delays around a middle in milliseconds, with a tail.

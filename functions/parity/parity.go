@@ -48,25 +48,23 @@ var _ Store = audit.Store{}
 
 // Config is what a Handler is made of.
 type Config struct {
-	Reader  Reader
-	Store   Store            // nil in forward-only mode, which has nothing to compare
-	Secrets []string         // PARITY_SECRET: any of them opens the report
-	Now     func() time.Time // nil is time.Now
+	Reader Reader
+	Store  Store            // nil in forward-only mode, which has nothing to compare
+	Now    func() time.Time // nil is time.Now
 }
 
 // Handler answers POST /parity and GET /parity.
 type Handler struct {
-	reader  Reader
-	store   Store
-	secrets []string
-	now     func() time.Time
-	load    load
-	slots   chan struct{}
+	reader Reader
+	store  Store
+	now    func() time.Time
+	load   load
+	slots  chan struct{}
 }
 
 // New returns a Handler.
 func New(cfg Config) *Handler {
-	h := &Handler{reader: cfg.Reader, store: cfg.Store, secrets: cfg.Secrets, now: cfg.Now, slots: make(chan struct{}, maxAtOnce)}
+	h := &Handler{reader: cfg.Reader, store: cfg.Store, now: cfg.Now, slots: make(chan struct{}, maxAtOnce)}
 	if h.now == nil {
 		h.now = time.Now
 	}
@@ -87,12 +85,6 @@ func (h *Handler) Receive(w http.ResponseWriter, r *http.Request) error {
 	if h.store == nil {
 		return errForwardOnly
 	}
-	select {
-	case h.slots <- struct{}{}:
-		defer func() { <-h.slots }()
-	default:
-		return web.Unavailable("too many receipts at once", busyRetry, nil)
-	}
 	receipt, err := readReceipt(w, r)
 	if err != nil {
 		return err
@@ -100,6 +92,12 @@ func (h *Handler) Receive(w http.ResponseWriter, r *http.Request) error {
 	user, err := h.reader.Reader(r, receipt.Room)
 	if err != nil {
 		return err
+	}
+	select {
+	case h.slots <- struct{}{}:
+		defer func() { <-h.slots }()
+	default:
+		return web.Unavailable("too many receipts at once", busyRetry, nil)
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), noteTimeout)
 	defer cancel()

@@ -2,6 +2,7 @@ package parity
 
 import (
 	"bytes"
+	"errors"
 	"net/http"
 	"strings"
 	"time"
@@ -17,9 +18,6 @@ import (
 // the URL, which histories, logs and referrers keep.
 func (h *Handler) Show(w http.ResponseWriter, r *http.Request) error {
 	w.Header().Add("Vary", "Accept")
-	if !h.isOperator(r) {
-		return challenge(w)
-	}
 	if h.store == nil {
 		return errForwardOnly
 	}
@@ -43,22 +41,23 @@ func (h *Handler) Show(w http.ResponseWriter, r *http.Request) error {
 	return send(w, report, form)
 }
 
-// isOperator checks both ways of showing the secret. Two Authorization headers are none.
-func (h *Handler) isOperator(r *http.Request) bool {
-	secret, ok := web.Bearer(r)
-	if !ok && len(r.Header.Values("Authorization")) == 1 {
-		_, secret, ok = r.BasicAuth()
+// Operator is the credential of GET /parity, in either way of showing the secret. Two
+// Authorization headers are none. The answer to a missing one offers Basic, as browsers
+// open a dialogue for nothing else.
+func Operator(secrets *web.Secrets) func(r *http.Request) (*http.Request, error) {
+	return func(r *http.Request) (*http.Request, error) {
+		secret, ok := web.Bearer(r)
+		if !ok && len(r.Header.Values("Authorization")) == 1 {
+			_, secret, _ = r.BasicAuth()
+		}
+		err := secrets.Check(r, secret)
+		var answer *web.Error
+		if errors.As(err, &answer) && answer.Status == http.StatusUnauthorized {
+			answer.Reason = "wants PARITY_SECRET, as a bearer token or as the password of HTTP Basic"
+			answer.Challenge = `Basic realm="Roomcast: any name, PARITY_SECRET as the password", charset="UTF-8"`
+		}
+		return r, err
 	}
-	return ok && web.SecretIn(secret, h.secrets)
-}
-
-// challenge answers 401 by itself: the house's own answer offers Bearer only, for which
-// no browser opens a dialogue.
-func challenge(w http.ResponseWriter) error {
-	w.Header().Set("WWW-Authenticate", `Basic realm="Roomcast: any name, PARITY_SECRET as the password", charset="UTF-8"`)
-	return web.WriteJSON(w, http.StatusUnauthorized, map[string]string{
-		"error": "wants PARITY_SECRET, as a bearer token or as the password of HTTP Basic", "field": "Authorization",
-	})
 }
 
 func send(w http.ResponseWriter, report *Report, form format) error {

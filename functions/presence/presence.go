@@ -20,9 +20,9 @@ import (
 )
 
 const (
-	// maxBody bounds a webhook in bytes: thousands of events, where Pusher sends what
+	// maxBody bounds a webhook in bytes: two thousand events, where Pusher sends what
 	// happened in a second at most.
-	maxBody = 1 << 20
+	maxBody = 256 << 10
 	// maxAge and maxAhead bound what is believed by its own time. Pusher repeats for
 	// 5 minutes, and a leaving comes up to 75 s late; the rest is for clocks. Beyond
 	// that a signed body is a recording.
@@ -35,6 +35,7 @@ const (
 
 // Verifier tells a webhook of Pusher's from others; *pusher.Client is one.
 type Verifier interface {
+	WebhookForm(header http.Header) error
 	Webhook(header http.Header, body []byte) (*pusher.Webhook, error)
 }
 
@@ -54,9 +55,20 @@ type Handler struct {
 	Store    Store
 	// Announce puts what changed into the outbox, as user-online and user-offline.
 	Announce bool
-	// Ring wakes the relay after it did.
+	// Wake wakes the relay after it did.
 	Wake  func()
 	Clock func() time.Time
+	// Verified, if set, is called for each webhook that Pusher has signed.
+	Verified func(r *http.Request)
+}
+
+// Form checks what can be checked before the body is read: whether the headers are those
+// of this app's webhooks. They can be forged; the signature, over the body, cannot.
+func (h *Handler) Form(r *http.Request) (*http.Request, error) {
+	if err := h.Verifier.WebhookForm(r.Header); err != nil {
+		return nil, web.Unauthorized("not signed by this app", err)
+	}
+	return r, nil
 }
 
 // Presence handles POST /webhooks/pusher. Repeats are harmless, and so are webhooks
@@ -73,6 +85,9 @@ func (h *Handler) Presence(w http.ResponseWriter, r *http.Request) error {
 		return web.BadRequest("body", "is no webhook")
 	case err != nil:
 		return web.Unauthorized("not signed by this app", err)
+	}
+	if h.Verified != nil {
+		h.Verified(r)
 	}
 	if age := h.Clock().Sub(hook.Time); age > maxAge || age < -maxAhead {
 		return web.Forbidden("too old, or from the future; check this machine's clock", nil)

@@ -93,8 +93,9 @@ func (s *stack) relay(name string, change ...func(*Config)) *Relay {
 // bells starts the stand-in for pg_net and a server that answers its bells with r.
 func (s *stack) bells(r *Relay) *pgnet.Sender {
 	s.Helper()
-	bell := &Webhook{Secrets: []string{outboxtest.BellSecret}, Wake: r.Wake}
-	server := httptest.NewServer(web.Handle(r.Log, "bell", bell.ServeHTTP))
+	webhook := &Webhook{Wake: r.Wake}
+	secrets := web.NewSecrets([]string{outboxtest.BellSecret}, web.Addresses{}, time.Now)
+	server := httptest.NewServer(web.Handle(r.Log, "POST /webhooks/supabase", webhook.ServeHTTP, web.Credential(secrets.Credential, nil)))
 	s.Cleanup(server.Close)
 	s.exec(`select roomcast.configure(url => $1, secret => $2)`, server.URL+"/webhooks/supabase", outboxtest.BellSecret)
 	sender, err := pgnet.Start(s.Context(), s.url)

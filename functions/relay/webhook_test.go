@@ -5,6 +5,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"roomcast/shared/web"
 )
@@ -12,8 +13,9 @@ import (
 // The secret alone decides: a bad body wakes the relay, too, and is not read.
 func TestWebhookWakesWhateverTheBody(t *testing.T) {
 	woken := 0
-	h := &Webhook{Secrets: []string{"an-older-secret", hookSecret}, Wake: func() { woken++ }}
-	route := web.Handle(slog.New(slog.DiscardHandler), "POST /webhooks/supabase", h.ServeHTTP)
+	h := &Webhook{Wake: func() { woken++ }}
+	secrets := web.NewSecrets([]string{"an-older-secret", hookSecret}, web.Addresses{}, time.Now)
+	route := web.Handle(slog.New(slog.DiscardHandler), "POST /webhooks/supabase", h.ServeHTTP, web.Credential(secrets.Credential, nil))
 	for _, tc := range []struct {
 		body, secret  string
 		status, woken int

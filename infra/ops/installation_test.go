@@ -156,7 +156,8 @@ func newFakeFunction(t *testing.T) *fakeFunction {
 	t.Helper()
 	f := &fakeFunction{origins: []string{origin}, health: `{"status":"ok","mode":"outbox","channels":"private","version":"abc"}`}
 	log := slog.New(slog.DiscardHandler)
-	webhook := web.Handle(log, "wake-up", (&relay.Webhook{Secrets: []string{secret}, Wake: func() {}}).ServeHTTP)
+	webhook := web.Handle(log, "wake-up", (&relay.Webhook{Wake: func() {}}).ServeHTTP,
+		web.Credential(web.NewSecrets([]string{secret}, web.Addresses{}, time.Now).Credential, nil))
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST "+webhookPath, func(w http.ResponseWriter, r *http.Request) {
 		if nth := f.wakeups.Add(1); f.delay != nil {

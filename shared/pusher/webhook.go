@@ -1,6 +1,7 @@
 package pusher
 
 import (
+	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -33,12 +34,25 @@ type WebhookEvent struct {
 	SocketID string `json:"socket_id"` // client_event only
 }
 
+// WebhookForm reports whether a request can be a webhook of this app at all, by its headers
+// alone: it names the app's key, and brings a signature of the right length. Errors:
+// ErrWebhookKey, ErrWebhookSignature.
+func (c *Client) WebhookForm(header http.Header) error {
+	if header.Get("X-Pusher-Key") != c.cfg.Key { // public, so it may be compared plainly
+		return ErrWebhookKey
+	}
+	if sent, err := hex.DecodeString(header.Get("X-Pusher-Signature")); err != nil || len(sent) != sha256.Size {
+		return ErrWebhookSignature
+	}
+	return nil
+}
+
 // Webhook verifies that the request came from Pusher for this app, and returns what it says.
 // body is the raw body, exactly as received; header has canonical names, as net/http's do.
 // Errors: ErrWebhookKey, ErrWebhookSignature, ErrWebhookBody.
 func (c *Client) Webhook(header http.Header, body []byte) (*Webhook, error) {
-	if header.Get("X-Pusher-Key") != c.cfg.Key { // public, so it may be compared plainly
-		return nil, ErrWebhookKey
+	if err := c.WebhookForm(header); err != nil {
+		return nil, err
 	}
 	sent, err := hex.DecodeString(header.Get("X-Pusher-Signature"))
 	if err != nil || !c.signer.matches(sent, body) {

@@ -9,10 +9,11 @@ import (
 )
 
 // Budget bounds the memory of all bodies under way together, requests' or answers'.
-// One caller may have a quarter of it, so that who sends or reads slowly takes room from
+// One caller may have a share of it, so that who sends or reads slowly takes room from
 // himself first. It is safe for concurrent use.
 type Budget struct {
 	total  int64 // bytes
+	share  int64
 	caller func(*http.Request) string
 
 	mu   sync.Mutex
@@ -20,13 +21,10 @@ type Budget struct {
 	held map[string]int64 // by caller; only those who hold something
 }
 
-// maxShare is the part of a budget that one caller may have: total / maxShare.
-const maxShare = 4
-
-// NewBudget returns a budget of so many bytes. caller names whose request one is, such
-// as [Addresses.Of]; requests of the same name share a quarter.
-func NewBudget(total int64, caller func(*http.Request) string) *Budget {
-	return &Budget{total: total, caller: caller, held: make(map[string]int64)}
+// NewBudget returns a budget of total bytes, of which each caller may have share. caller
+// names whose request one is, such as [Addresses.Network].
+func NewBudget(total, share int64, caller func(*http.Request) string) *Budget {
+	return &Budget{total: total, share: share, caller: caller, held: make(map[string]int64)}
 }
 
 // errNoRoom: the bodies under way leave no room for this one.
@@ -43,7 +41,7 @@ func noRoom() *Error {
 func (b *Budget) take(caller string, n int64) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.used+n > b.total || b.held[caller]+n > b.total/maxShare {
+	if b.used+n > b.total || b.held[caller]+n > b.share {
 		return false
 	}
 	b.used += n

@@ -35,7 +35,7 @@ func TestBodiesShareABudget(t *testing.T) {
 			<-finish
 		}
 		return err
-	}, web.Bodies(web.NewBudget(8000, byHeader), time.Second)) // a caller may have 2,000, which is 1,000 bytes twice
+	}, web.Bodies(web.NewBudget(8000, 2000, byHeader), time.Second)) // a caller may have 2,000, which is 1,000 bytes twice
 	if w := post(h, "a", strings.NewReader(strings.Repeat("x", 1001))); w.Code != 503 || w.Header().Get("Retry-After") == "" {
 		t.Errorf("beyond one caller's share: %d %v", w.Code, w.Header())
 	}
@@ -93,13 +93,13 @@ func TestBodyTakesNoRoomForWhatHasNotCome(t *testing.T) {
 func TestAnswersShareABudget(t *testing.T) {
 	h := web.Handle(slog.New(slog.DiscardHandler), "GET /", func(w http.ResponseWriter, r *http.Request) error {
 		return web.WriteJSON(w, 200, strings.Repeat("x", 40<<10))
-	}, web.Answers(web.NewBudget(100<<10, byHeader)))
+	}, web.Answers(web.NewBudget(100<<10, 25<<10, byHeader)))
 	if w := post(h, "a", nil); w.Code != 503 {
 		t.Errorf("an answer beyond the caller's share: %d", w.Code)
 	}
 	small := web.Handle(slog.New(slog.DiscardHandler), "GET /", func(w http.ResponseWriter, r *http.Request) error {
 		return web.WriteJSON(w, 200, "small")
-	}, web.Answers(web.NewBudget(1, byHeader)))
+	}, web.Answers(web.NewBudget(1, 1, byHeader)))
 	if w := post(small, "a", nil); w.Code != 200 {
 		t.Errorf("a small answer: %d", w.Code)
 	}
@@ -121,7 +121,7 @@ func TestCredentialComesFirst(t *testing.T) {
 		}
 		r.Header.Set("User", "u1")
 		return r, nil
-	}, func(*http.Request) { order = append(order, "work") }), web.Bodies(web.NewBudget(1000, byHeader), time.Second))
+	}, func(*http.Request) { order = append(order, "work") }), web.Bodies(web.NewBudget(1000, 250, byHeader), time.Second))
 	if w := post(h, "a", body); w.Code != 401 || body.n != 0 {
 		t.Errorf("refused: %d after %d bytes", w.Code, body.n)
 	}

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"math"
@@ -18,6 +19,7 @@ type Error struct {
 	Reason     string        // shown to the caller: what was wrong, in plain words, never a secret
 	Field      string        // the field, header or parameter at fault; empty if none
 	RetryAfter time.Duration // when to come back; 0 says nothing
+	Challenge  string        // of a 401: its WWW-Authenticate; empty is Bearer
 	Err        error         // the cause, logged only; may be nil
 }
 
@@ -105,7 +107,7 @@ func (e *Error) write(w http.ResponseWriter) {
 	}
 	h.Set("Cache-Control", "no-store")
 	if e.Status == http.StatusUnauthorized {
-		h.Set("WWW-Authenticate", "Bearer") // a 401 must name a scheme: RFC 9110, 15.5.2
+		h.Set("WWW-Authenticate", cmp.Or(e.Challenge, "Bearer")) // a 401 must name a scheme: RFC 9110, 15.5.2
 	}
 	if e.RetryAfter > 0 {
 		// Whole seconds (RFC 9110, 10.2.3), rounded up: never an invitation to come early.

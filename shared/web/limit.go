@@ -37,14 +37,16 @@ func NewLimiter(rate, burst float64, of Addresses, clock func() time.Time) *Limi
 	return &Limiter{rate: rate, burst: burst, of: of, clock: clock, buckets: make(map[netip.Prefix]bucket)}
 }
 
-// Guard answers 429 in h's place when the caller's address has used up its share.
-func (l *Limiter) Guard(h HandlerFunc) HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) error {
-		if wait := l.take(l.of.Of(r)); wait > 0 {
-			return &Error{Status: http.StatusTooManyRequests, Reason: "too many requests from this address", RetryAfter: wait}
-		}
-		return h(w, r)
+// Limit answers 429, before anything else is looked at, when the caller's address has
+// used up its share.
+func Limit(l *Limiter) Option { return func(rt *route) { rt.limit = l } }
+
+// check is an answer of 429, or nil.
+func (l *Limiter) check(r *http.Request) error {
+	if wait := l.take(l.of.Of(r)); wait > 0 {
+		return &Error{Status: http.StatusTooManyRequests, Reason: "too many requests from this address", RetryAfter: wait}
 	}
+	return nil
 }
 
 // take takes a token for an address, or says how long until there is one again.

@@ -19,7 +19,7 @@ type limited struct {
 func newLimited(t *testing.T, rate, burst float64) *limited {
 	l := &limited{T: t, now: time.Date(2026, 11, 22, 20, 0, 0, 0, time.UTC)}
 	l.limiter = NewLimiter(rate, burst, Addresses{Fly: true}, func() time.Time { return l.now })
-	l.handler = Handle(slog.New(slog.DiscardHandler), "x", l.limiter.Guard(func(http.ResponseWriter, *http.Request) error { return nil }))
+	l.handler = Handle(slog.New(slog.DiscardHandler), "x", func(http.ResponseWriter, *http.Request) error { return nil }, Limit(l.limiter))
 	return l
 }
 

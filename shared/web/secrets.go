@@ -46,6 +46,9 @@ func NewSecrets(accepted []string, of Addresses, clock func() time.Time) *Secret
 	}
 }
 
+// Credential is the [Credential] of a route whose callers bring a secret as a bearer token.
+func (s *Secrets) Credential(r *http.Request) (*http.Request, error) { return r, s.Bearer(r) }
+
 // Bearer checks the request's bearer token. Its error is an answer: 401, or 429.
 func (s *Secrets) Bearer(r *http.Request) error {
 	candidate, _ := Bearer(r)

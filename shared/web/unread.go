@@ -8,7 +8,7 @@ import (
 // DropUnread closes the connection behind an answer that was given without reading the
 // request's body to its end. net/http would first read on, up to 256 kB and as slowly as
 // the caller likes, to use the connection again: whoever has shown nothing would hold it,
-// and wait for the refusal himself.
+// and wait for the refusal himself. A caller whose [Credential] was right keeps his.
 func DropUnread(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.ContentLength == 0 || r.Body == nil {
@@ -26,6 +26,7 @@ type watched struct {
 	io.ReadCloser
 	left  int64 // bytes still to come; negative if that is not known
 	ended bool
+	known bool // the caller has shown a credential
 }
 
 func (b *watched) Read(p []byte) (int, error) {
@@ -45,7 +46,7 @@ type dropping struct {
 func (w *dropping) WriteHeader(status int) {
 	if !w.sent && status >= 200 {
 		w.sent = true
-		if !w.body.ended {
+		if !w.body.ended && (!w.body.known || status >= 400) {
 			w.Header().Set("Connection", "close")
 		}
 	}

@@ -79,6 +79,7 @@ type route struct {
 	observe func(string, int, time.Duration)
 	quiet   bool
 
+	limit   *Limiter
 	check   func(*http.Request) (*http.Request, error)
 	shown   func(*http.Request)
 	bodies  *Budget
@@ -128,12 +129,21 @@ func (rt *route) call(w http.ResponseWriter, r *http.Request) (err error) {
 	return rt.serve(w, r)
 }
 
-// serve lets the request through to the handler: first its credential, then its body.
+// serve lets the request through to the handler: first its address's share, then its
+// credential, then its body.
 func (rt *route) serve(w http.ResponseWriter, r *http.Request) error {
+	if rt.limit != nil {
+		if err := rt.limit.check(r); err != nil {
+			return err
+		}
+	}
 	if rt.check != nil {
 		checked, err := rt.check(r)
 		if err != nil {
 			return err
+		}
+		if body, ok := checked.Body.(*watched); ok {
+			body.known = true
 		}
 		r = checked
 		if rt.shown != nil {
