@@ -10,7 +10,7 @@ import (
 )
 
 // adminRoutes lets another process do what tests do by method calls. For the local stack
-// only: whoever reaches the port may use it.
+// only: any process that reaches the port may use it.
 //
 //	POST   /admin/faults        inject a Fault; members as in fault.go, durations as "1.5s"
 //	DELETE /admin/faults        Clear

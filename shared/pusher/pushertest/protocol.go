@@ -87,7 +87,7 @@ func marshal(v any) []byte {
 // nested is JSON inside a JSON string.
 func nested(v any) string { return string(marshal(v)) }
 
-// sign is written anew here, not shared with package pusher: emulator and client shall not
+// sign is written here again, not shared with package pusher: emulator and client shall not
 // agree on a mistake.
 func (s *Server) sign(text []byte) string {
 	mac := hmac.New(sha256.New, []byte(s.opts.Secret))

@@ -154,5 +154,5 @@ func (w *silence) stop() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.timer.Stop()
-	w.pinged = true // a timer that fires just now shall not start anew
+	w.pinged = true // a timer that fires just now shall not start it again
 }
