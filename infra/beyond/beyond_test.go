@@ -15,7 +15,7 @@ func TestLimitsByHand(t *testing.T) {
 	s := speeds{Drain: 1000, Authorize: 100, Cores: 1, RoundTrip: 100 * time.Millisecond, Connections: 40}
 	want := map[string][2]float64{
 		"one room, in order":      {200, 100},   // two thirds of 300; 10 per 100 ms
-		"calls to Pusher":         {300, 6400},  // 2 machines, 32 lanes
+		"calls to Pusher":         {300, 6400},  // 2 machines, 32 workers
 		"claim and ack":           {300, 1000},  //
 		"storm of authorizations": {2000, 2000}, // 2 machines, 10 s
 		"database connections":    {20, 40},
@@ -63,7 +63,7 @@ func TestSimulation(t *testing.T) {
 		{"far below every limit nothing waits", chat{Rate: 100, Rooms: 500, Skew: 1, Kinds: 1, Machines: 1}, s, 0, prompt},
 		{"a room that is too busy falls behind, whatever the machines", chat{Rate: 500, Rooms: 1, Kinds: 1, Machines: 8}, s, 0, behind},
 		{"three such rooms do not", chat{Rate: 500, Rooms: 3, Kinds: 1, Machines: 1}, s, 0, prompt},
-		{"one machine has too few lanes", chat{Rate: 9000, Rooms: 500, Kinds: 1, Machines: 1}, s, 0, behind},
+		{"one machine has too few workers", chat{Rate: 9000, Rooms: 500, Kinds: 1, Machines: 1}, s, 0, behind},
 		{"two have enough", chat{Rate: 9000, Rooms: 500, Kinds: 1, Machines: 2}, s, 0, prompt},
 		{"machines do not move the database's limit", chat{Rate: 20_000, Rooms: 500, Kinds: 1, Machines: 8}, s, 0, behind},
 		{"a stronger database does", chat{Rate: 20_000, Rooms: 500, Kinds: 1, Machines: 8}, stronger, 0, prompt},

@@ -59,7 +59,7 @@ func (s speeds) check() error {
 
 // What the function is made of; see functions/relay/relay.go and functions/main.go.
 const (
-	lanes     = 32 // calls to Pusher under way at once
+	workers   = 32 // calls to Pusher under way at once
 	batch     = 10 // entries in one, Pusher's limit
 	poolConns = 10 // of one machine: relayConns and frontConns
 )
@@ -83,7 +83,7 @@ func limits(c chat, s speeds) []limit {
 	machines := float64(c.Machines)
 	return []limit{
 		{"one room, in order", "messages/s", c.Rate * c.busiest(), roomPace(c, s), "two rooms: order allows nothing else"},
-		{"calls to Pusher", "messages/s", c.Rate, machines * lanes * roomPace(c, s), "more machines over the same leases"},
+		{"calls to Pusher", "messages/s", c.Rate, machines * workers * roomPace(c, s), "more machines over the same leases"},
 		{"claim and ack", "rows/s", c.Rate, s.Drain, "a bigger Postgres"},
 		{"storm of authorizations", "within 10 s", c.storm(), 10 * machines * float64(s.Cores) * s.Authorize, "more machines, or Lambda beside them"},
 		{"database connections", "", machines * poolConns, float64(s.Connections), "Supavisor's transaction mode (port 6543)"},

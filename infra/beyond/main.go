@@ -1,5 +1,5 @@
 // Command beyond says where one machine ends: the arithmetic of infra/BEYOND.md for a
-// chat described by flags, and a simulation of the relay's rooms, lanes and batches.
+// chat described by flags, and a simulation of the relay's rooms, workers and batches.
 //
 //	go run ./infra/beyond -clients 5000 -rooms 800 -rate 200
 //

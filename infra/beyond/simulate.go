@@ -32,7 +32,7 @@ func (r result) at(q float64) time.Duration {
 type waiting []int
 
 // simulate plays the relay's rules, a tick being one round trip to Pusher: each
-// machine has so many lanes, each lane one batch under way, a batch holds messages
+// machine has so many workers, each worker one batch under way, a batch holds messages
 // of several rooms, and of one room no more than a batch at a time. Rooms take
 // turns. The database hands out no more than Drain. The same chat always gives the
 // same result.
@@ -74,7 +74,7 @@ func simulate(c chat, s speeds, outage time.Duration) result {
 // send takes one tick's worth out of the rooms, beginning with a room that changes.
 func send(rooms []waiting, turn int, c chat, s speeds, accepted func(committed int)) (sent int) {
 	perRoom := batch / c.Kinds
-	most := min(float64(c.Machines*lanes*perRoom), s.Drain*s.RoundTrip.Seconds())
+	most := min(float64(c.Machines*workers*perRoom), s.Drain*s.RoundTrip.Seconds())
 	for i := range rooms {
 		room := &rooms[(turn+i)%len(rooms)]
 		n := min(len(*room), perRoom, int(most)-sent)

@@ -25,7 +25,7 @@ func (s *stack) startPostgres(ctx context.Context) (err error) {
 	}
 	s.add(s.postgres.Stop)
 	for _, sql := range []string{
-		"create role " + chatOwner + " login createrole bypassrls password '" + bellSecret + "'",
+		"create role " + chatOwner + " login createrole bypassrls password '" + webhookSecret + "'",
 		"create database chat owner " + chatOwner,
 	} {
 		if err := outboxtest.Exec(ctx, s.postgres.URL("postgres"), sql); err != nil {
@@ -49,7 +49,7 @@ func (s *stack) urlAs(role string) (string, error) {
 	if err != nil {
 		return "", errors.New("database URL cannot be parsed") // the error would repeat the password
 	}
-	u.User = url.UserPassword(role, bellSecret)
+	u.User = url.UserPassword(role, webhookSecret)
 	return u.String(), nil
 }
 
@@ -79,13 +79,13 @@ func (s *stack) installChat(ctx context.Context, frontURL string) error {
 		select roomcast.attach_messages('public.messages');
 		select roomcast.configure(url => '%s/webhooks/supabase', secret => '%s');
 		select cron.schedule('roomcast-sweep', '%d seconds', 'select roomcast.sweep()')`,
-		frontURL, bellSecret, s.timing.sweep/time.Second)); err != nil {
+		frontURL, webhookSecret, s.timing.sweep/time.Second)); err != nil {
 		return fmt.Errorf("install: %w", err)
 	}
-	return outboxtest.Exec(ctx, super, "create role "+relayLogin+" login password '"+bellSecret+"' in role roomcast_relay")
+	return outboxtest.Exec(ctx, super, "create role "+relayLogin+" login password '"+webhookSecret+"' in role roomcast_relay")
 }
 
-// startStandIns starts what sends the bells and what runs the sweep. They outlive
+// startStandIns starts what sends the wake-ups and what runs the sweep. They outlive
 // ctx, and come back by themselves when Postgres does.
 func (s *stack) startStandIns(ctx context.Context) error {
 	ctx = context.WithoutCancel(ctx)

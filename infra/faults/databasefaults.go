@@ -42,9 +42,9 @@ func cutConnections(ctx context.Context, s *scene) error {
 	return nil
 }
 
-// loseBells has nobody hear the bells of messages written while all sleep, so that
-// only the sweep is left; by then the front hears again, and nobody writes.
-func loseBells(ctx context.Context, s *scene) error {
+// loseWakeups loses the wake-ups of messages written while all relays sleep, so that only
+// the sweep is left. By then the front passes wake-ups on again, and nobody writes.
+func loseWakeups(ctx context.Context, s *scene) error {
 	if err := s.until(ctx, "the relays to sleep", func() bool { return s.asleep(ctx) }); err != nil {
 		return err
 	}
@@ -53,40 +53,40 @@ func loseBells(ctx context.Context, s *scene) error {
 	}
 	s.front.deaf.Store(true)
 	s.chat.start(ctx, writers, s.rnd)
-	err := s.until(ctx, "a bell to be lost", func() bool { return s.front.lost.Load() > 0 })
+	err := s.until(ctx, "a wake-up to be lost", func() bool { return s.front.lost.Load() > 0 })
 	s.chat.stop()
 	if err != nil {
 		return err
 	}
-	err = s.until(ctx, "the last bell to be lost", func() bool {
-		ringing, err := ask[bool](ctx, s.stack, `select exists (select from net.http_request_queue)`)
-		return err == nil && !ringing
+	err = s.until(ctx, "the last wake-up to be lost", func() bool {
+		queued, err := ask[bool](ctx, s.stack, `select exists (select from net.http_request_queue)`)
+		return err == nil && !queued
 	})
 	s.front.deaf.Store(false)
 	return err
 }
 
-// quiet is how long no relay has asked anything when all of them sleep: awake, they
+// asleepAfter is how long no relay has asked anything when all of them sleep: awake, they
 // ask many times a second.
-const quiet = 1500 * time.Millisecond
+const asleepAfter = 1500 * time.Millisecond
 
 func (s *scene) asleep(ctx context.Context) bool {
 	yes, err := ask[bool](ctx, s.stack, `
 		select not roomcast.is_awake() and not exists (
-			select from pg_stat_activity where usename = $1 and state_change > clock_timestamp() - $2::interval)`, relayLogin, quiet)
+			select from pg_stat_activity where usename = $1 and state_change > clock_timestamp() - $2::interval)`, relayLogin, asleepAfter)
 	return err == nil && yes
 }
 
 // rest watches over a sweep and a half that nothing happens where nothing waits.
 func (s *scene) rest(ctx context.Context) error {
-	before := s.front.heard.Load()
-	for end := time.Now().Add(s.timing.sweep * 3 / 2); time.Now().Before(end); wait(ctx, quiet/2) {
+	before := s.front.received.Load()
+	for end := time.Now().Add(s.timing.sweep * 3 / 2); time.Now().Before(end); wait(ctx, asleepAfter/2) {
 		if !s.asleep(ctx) {
 			return errors.New("a relay asked the database though nothing waited")
 		}
 	}
-	if s.front.heard.Load() > before {
-		return errors.New("a bell rang though nothing waited")
+	if s.front.received.Load() > before {
+		return errors.New("a wake-up was sent though nothing waited")
 	}
 	return nil
 }

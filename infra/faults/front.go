@@ -9,19 +9,19 @@ import (
 	"time"
 )
 
-// front is what the bells are rung at, in the place of Fly's proxy: it hands a
-// request to one of the healthy relays, in turn.
+// front receives the wake-ups, in the place of Fly's proxy: it passes a request on to one
+// of the healthy relays, in turn.
 type front struct {
-	relays []*relay
-	turn   atomic.Uint32
-	heard  atomic.Int64 // bells, lost or not
-	deaf   atomic.Bool  // bells are lost
-	lost   atomic.Int64 // how many were
+	relays   []*relay
+	turn     atomic.Uint32
+	received atomic.Int64 // wake-ups, lost or not
+	deaf     atomic.Bool  // wake-ups are lost
+	lost     atomic.Int64 // how many were
 }
 
-// ServeHTTP passes a bell on. pg_net never asks twice, so a 503 loses the bell.
+// ServeHTTP passes a wake-up on. pg_net never repeats one, so a 503 loses it.
 func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	f.heard.Add(1)
+	f.received.Add(1)
 	body, err := io.ReadAll(io.LimitReader(r.Body, 1<<20))
 	if err != nil || f.deaf.Load() {
 		f.lost.Add(1)

@@ -56,7 +56,7 @@ func TestBrokenRelaysAreFoundOut(t *testing.T) {
 		"repeats with other data":     {relay: func(l *ledger) { l.deliver("123453", "abcded") }, wrong: 1},
 		"sends one under two numbers": {relay: func(l *ledger) { l.deliver("123456", "abcdee") }, outOfOrder: 1, wrong: 1},
 		"invents a message":           {relay: func(l *ledger) { l.deliver("123456", "abcdez") }, wrong: 1},
-		"starts the numbering anew":   {relay: func(l *ledger) { l.deliver("1234", "abcd"); l.accept(testRoom, data("e", 5, "y")) }, wrong: 1},
+		"starts the numbering over":   {relay: func(l *ledger) { l.deliver("1234", "abcd"); l.accept(testRoom, data("e", 5, "y")) }, wrong: 1},
 		"sends what was rolled back":  {relay: func(l *ledger) { l.end([]*entry{l.entries["e"]}, undone); l.deliver("12345", "abcde") }, wrong: 1},
 		"turns a transaction around": {relay: func(l *ledger) {
 			l.entries["c"].tx, l.entries["c"].place, l.entries["d"].tx = 7, 1, 7

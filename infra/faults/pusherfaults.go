@@ -19,7 +19,7 @@ const (
 	anyChannel = "private-*room-"
 )
 
-// catchPublishing holds a request of one room up before Pusher looks at it, and says
+// catchPublishing holds a request of one room up before Pusher reads it, and says
 // which relay waits for the answer. A dead client's request is dropped; that of a
 // frozen one is accepted after a while.
 func (s *scene) catchPublishing(ctx context.Context) (*relay, string, error) {
@@ -138,16 +138,16 @@ func poison(ctx context.Context, s *scene) error {
 	return s.write(ctx, s.times(3000))
 }
 
-// sickRoom has Pusher fail on one room until everything else is through.
-func sickRoom(ctx context.Context, s *scene) error {
-	sick := s.room()
-	s.pusher.Inject(pushertest.Fault{Path: publishing, Channel: anyChannel + sick, Status: http.StatusInternalServerError})
+// failingRoom has Pusher fail on one room until everything else is through.
+func failingRoom(ctx context.Context, s *scene) error {
+	failing := s.room()
+	s.pusher.Inject(pushertest.Fault{Path: publishing, Channel: anyChannel + failing, Status: http.StatusInternalServerError})
 	if err := s.write(ctx, 1000); err != nil {
 		return err
 	}
 	s.chat.stop()
 	began := time.Now()
-	if err := s.until(ctx, "the healthy rooms", func() bool { return s.ledger.missing(sick) == 0 }); err != nil {
+	if err := s.until(ctx, "the healthy rooms", func() bool { return s.ledger.missing(failing) == 0 }); err != nil {
 		return err
 	}
 	s.note("the other rooms were through %.1f s after the last commit", time.Since(began).Seconds())

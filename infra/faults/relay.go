@@ -19,7 +19,7 @@ import (
 
 const (
 	startLimit  = 20 * time.Second // for a relay to become healthy
-	healthLimit = time.Second      // a relay that takes longer gets no bells, as at Fly
+	healthLimit = time.Second      // a relay that takes longer gets no wake-ups, as at Fly
 )
 
 // relay is one machine: the function's binary as a process, which can be killed,

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// killBeforePublish kills a relay that waits for Pusher, which has not looked at the
-// request yet.
+// killBeforePublish kills a relay that waits for Pusher, which has not read the request
+// yet.
 func killBeforePublish(ctx context.Context, s *scene) error {
 	if err := s.write(ctx, 300); err != nil {
 		return err
@@ -51,7 +51,7 @@ func killBeforeAck(ctx context.Context, s *scene) error {
 }
 
 // killAgainAndAgain kills one relay or the other at any moment; like Fly, it starts
-// the dead one anew.
+// the dead one again.
 func killAgainAndAgain(ctx context.Context, s *scene) error {
 	if err := s.write(ctx, 300); err != nil {
 		return err

@@ -28,11 +28,11 @@ import (
 const maxData = 4000
 
 const (
-	linger      = 3 * time.Second // LINGER: relays are to fall asleep in the time of a fault
-	bellSecret  = "webhook-secret-of-the-fault-suite"
-	chatOwner   = "chat_owner"
-	relayLogin  = "chat_relay"
-	startLimits = time.Minute // for everything together
+	linger        = 3 * time.Second // LINGER: relays are to fall asleep in the time of a fault
+	webhookSecret = "webhook-secret-of-the-fault-suite"
+	chatOwner     = "chat_owner"
+	relayLogin    = "chat_relay"
+	startLimits   = time.Minute // for everything together
 )
 
 // stack is all that runs, for all faults.
@@ -192,7 +192,7 @@ func (s *stack) relayEnv() ([]string, error) {
 		"DATABASE_URL=" + databaseURL,
 		"PUSHER_HOST=" + c.Host, "PUSHER_TLS=false",
 		"PUSHER_APP_ID=" + c.AppID, "PUSHER_KEY=" + c.Key, "PUSHER_SECRET=" + c.Secret,
-		"SUPABASE_JWT_SECRET=" + strings.Repeat("not used here ", 4), "WEBHOOK_SECRET=" + bellSecret,
+		"SUPABASE_JWT_SECRET=" + strings.Repeat("not used here ", 4), "WEBHOOK_SECRET=" + webhookSecret,
 		"LISTEN_HOST=127.0.0.1", "IDLE_EXIT=0", "LOG_LEVEL=info",
 		"CLAIM_LEASE=" + s.timing.lease.String(), "LINGER=" + linger.String(),
 	}, nil

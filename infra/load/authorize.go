@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/url"
 	"time"
@@ -24,10 +23,10 @@ type questions [][]byte
 // makeQuestions signs a token for each user and notes the memberships.
 func (db *database) makeQuestions(ctx context.Context, signer tokentest.Signer, supabaseURL string, users int) (questions, error) {
 	_, err := db.pool.Exec(ctx, `
-		with quiet as materialized (select set_config('roomcast.capture', 'off', true))
+		with uncaptured as materialized (select set_config('roomcast.capture', 'off', true))
 		insert into public.room_participants (room_id, user_id)
 		select public.room((u * 7 + r) % 4000), public.room(1000000 + u)
-		  from quiet, generate_series(0, $1::int - 1) u, generate_series(0, $2::int - 1) r`, users, roomsOfUser)
+		  from uncaptured, generate_series(0, $1::int - 1) u, generate_series(0, $2::int - 1) r`, users, roomsOfUser)
 	if err != nil {
 		return nil, fmt.Errorf("memberships: %w", err)
 	}
@@ -49,50 +48,37 @@ func (db *database) makeQuestions(ctx context.Context, signer tokentest.Signer, 
 // roomID is what public.room(n) gives.
 func roomID(n int) string { return fmt.Sprintf("00000000-0000-4000-8000-%012d", n) }
 
-// authorization: ES256 tokens, membership in Postgres.
-func authorization(ctx context.Context, l *lab) (results []result, err error) {
-	return results, l.with(ctx, func(db *database) error {
-		signer, err := tokentest.ES256("load")
-		if err != nil {
-			return err
-		}
-		keys, err := tokentest.Serve(signer)
-		if err != nil {
-			return err
-		}
-		defer keys.Close()
-		asks, err := db.makeQuestions(ctx, signer, keys.URL, l.pick(authUsers, authUsersFew))
-		if err != nil {
-			return err
-		}
-		function, err := l.function(ctx, "DATABASE_URL="+db.relay, "SUPABASE_URL="+keys.URL)
-		if err != nil {
-			return err
-		}
-		worker, err := l.express(ctx, "DATABASE_URL="+db.owner, "SUPABASE_URL="+keys.URL)
-		if err != nil && !errors.Is(err, errNoNode) {
-			return err
-		}
-		if results, err = l.firstAsked(ctx, asks, function, worker); err != nil {
-			return err
-		}
-		return l.keepProfile(ctx, function, "authorize")
-	})
-}
-
-// firstAsked never asks the same twice, as when a chat's clients come for the first
-// time: a cache of answers cannot help, one of verified tokens can.
-func (l *lab) firstAsked(ctx context.Context, asks questions, function, worker *program) ([]result, error) {
-	c := contest{
+// authorization: ES256 tokens, membership in Postgres. Nobody asks the same twice, as
+// when a chat's clients come for the first time: a cache of answers cannot help, one of
+// verified tokens can.
+func authorization(ctx context.Context, l *lab, db *database) ([]result, error) {
+	signer, err := tokentest.ES256("load")
+	if err != nil {
+		return nil, err
+	}
+	keys, err := tokentest.Serve(signer)
+	if err != nil {
+		return nil, err
+	}
+	defer keys.Close()
+	asks, err := db.makeQuestions(ctx, signer, keys.URL, l.pick(authUsers, authUsersFew))
+	if err != nil {
+		return nil, err
+	}
+	function, err := l.function(ctx, "DATABASE_URL="+db.relay, "SUPABASE_URL="+keys.URL)
+	if err != nil {
+		return nil, err
+	}
+	worker, err := l.express(ctx, "DATABASE_URL="+db.owner, "SUPABASE_URL="+keys.URL)
+	if err != nil {
+		return nil, err
+	}
+	ours, express := &server{program: function}, &server{program: worker}
+	c := comparison{
 		rounds: l.pick(4, 1), conns: authConns, length: time.Duration(l.pick(1500, 500)) * time.Millisecond,
 		request: func(i int64) []byte { return asks[i%int64(len(asks))] },
 	}
-	ours, express := &contender{program: function, name: "function"}, &contender{program: worker, name: "express worker"}
-	contenders := []*contender{ours}
-	if worker != nil {
-		contenders = append(contenders, express)
-	}
-	if err := c.run(ctx, contenders...); err != nil {
+	if err := c.run(ctx, ours, express); err != nil {
 		return nil, err
 	}
 	if asked := ours.asked.Load(); asked > int64(len(asks)) {
@@ -107,14 +93,6 @@ func (l *lab) firstAsked(ctx context.Context, asks questions, function, worker *
 		note: fmt.Sprintf("%d connections; every user asks for %d rooms with one token, from an address of their own, and nobody asks twice; the client, the function and Postgres share the cores.",
 			authConns, roomsOfUser),
 	}}
-	if worker != nil {
-		times := ours.against(express)
-		results = append(results, result{
-			what:    "authorization, against Express with jsonwebtoken and pg",
-			reached: fmt.Sprintf("%.1f times its %s/s", times, count(express.rate())),
-			target:  "≥ 5 times the Express worker",
-			met:     times >= 5,
-		})
-	}
-	return results, nil
+	results = append(results, ours.againstExpress("authorization, against Express with jsonwebtoken and pg", express, 5)...)
+	return results, l.keepProfile(ctx, function, "authorize")
 }

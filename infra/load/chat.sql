@@ -4,6 +4,7 @@ create table public.messages (
     room_id uuid not null,
     user_id uuid not null,
     content text not null,
+    views int not null default 0, -- not relayed
     created_at timestamptz not null default now()
 );
 create index messages_room on public.messages (room_id, created_at);

@@ -21,8 +21,8 @@ import (
 var chatSQL string
 
 const (
-	// bellSecret is what the database rings with.
-	bellSecret = "load-webhook-secret-of-32-characters"
+	// webhookSecret authorizes the database's wake-ups.
+	webhookSecret = "load-webhook-secret-of-32-characters"
 	// relayRole may call the relay's functions and nothing else, as in production.
 	relayRole = "load_relay"
 )

@@ -42,20 +42,23 @@ func main() {
 	}
 }
 
-// scenario is one thing to measure, in a file of its own.
+// scenario is one thing to measure, on a fresh copy of the chat's database.
 type scenario struct {
 	name string
-	run  func(context.Context, *lab) ([]result, error)
+	run  func(context.Context, *lab, *database) ([]result, error)
 }
 
 // scenarios in the order of the README's table.
 func scenarios() []scenario {
 	return []scenario{
 		{"latency", latency},
+		{"network", network},
 		{"asleep", asleep},
-		{"bells", bells},
+		{"wakeups", wakeups},
 		{"drain", drain},
 		{"counting", counting},
+		{"wide", wide},
+		{"relays", relays},
 		{"slow", slow},
 		{"hot", hotRoom},
 		{"packed", packed},
@@ -158,7 +161,11 @@ func (l *lab) measure(ctx context.Context, s scenario) ([]result, error) {
 	ctx, cancel := context.WithTimeout(ctx, scenarioLimit)
 	defer cancel()
 	defer l.sink.reset()
-	results, err := s.run(ctx, l)
+	var results []result
+	err := l.with(ctx, func(db *database) (err error) {
+		results, err = s.run(ctx, l, db)
+		return err
+	})
 	for _, r := range results {
 		l.say("  %s: %s", r.what, r.reached)
 	}

@@ -12,7 +12,7 @@ import (
 // send with 20 ms per call and no packing, so that both are measured keeping up.
 const livePace = 300
 
-// hot is one measurement of one room that is heard by one kind of channel.
+// hot is one measurement of one room in one kind of channel.
 type hot struct {
 	rate     float64         // rows per second of a backlog
 	messages float64         // Pusher's, for a thousand rows
@@ -21,7 +21,7 @@ type hot struct {
 
 // packed: the hot room again, without packing and with it, in turns: how fast a
 // backlog leaves, and what a steady conversation costs.
-func packed(ctx context.Context, l *lab) ([]result, error) {
+func packed(ctx context.Context, l *lab, _ *database) ([]result, error) {
 	l.sink.delay.Store(int64(callTime))
 	kinds := []event.ChannelKind{event.Private, event.Packed}
 	waiting := []int{l.pick(2000, 400), l.pick(20_000, 2000)}
@@ -44,67 +44,42 @@ func packed(ctx context.Context, l *lab) ([]result, error) {
 	return []result{packedBacklog(backlogs[0], backlogs[1]), packedTalk(lives[0], lives[1])}, nil
 }
 
-// hotBacklog lets rows of one room pile up before a sleeping function, rings, and
+// hotBacklog lets rows of one room pile up before a sleeping function, wakes it, and
 // waits until nothing waits.
-func (l *lab) hotBacklog(ctx context.Context, kind event.ChannelKind, rows int) (h hot, err error) {
-	roll := newRoll(rows)
-	return h, l.heard(ctx, kind, roll.hear, func(db *database, p *program) error {
-		if err := db.untilQuiet(ctx); err != nil {
-			return err
-		}
-		if err := db.fill(ctx, rows, 1); err != nil {
-			return err
-		}
-		start := time.Now()
-		if err := ring(ctx, p); err != nil {
-			return err
-		}
-		if err := roll.all(ctx); err != nil {
-			return err
-		}
-		if err := db.untilEmpty(ctx); err != nil {
-			return err
-		}
-		h = hot{rate: perSecond(rows, time.Since(start)), messages: roll.perThousand()}
-		return nil
+func (l *lab) hotBacklog(ctx context.Context, kind event.ChannelKind, rows int) (hot, error) {
+	seen := newRecorder(rows)
+	defer l.sink.listen(seen.note)()
+	var d drained
+	err := l.with(ctx, func(db *database) (err error) {
+		d, err = l.drainRelay(ctx, db, work{rows: rows, rooms: 1, env: []string{"ROOM_CHANNELS=" + string(kind)}, came: seen.all})
+		return err
 	})
+	return hot{rate: d.rate, messages: seen.perThousand()}, err
 }
 
 // hotTalk writes to one room at livePace, and waits for the last message.
 func (l *lab) hotTalk(ctx context.Context, kind event.ChannelKind, rows int) (h hot, err error) {
-	roll, watch := newRoll(rows), newStopwatch(rows)
-	hear := func(body []byte, at time.Time) {
-		watch.hear(body, at)
-		roll.hear(body, at)
-	}
-	return h, l.heard(ctx, kind, hear, func(db *database, p *program) error {
-		if err := ring(ctx, p); err != nil {
+	seen, watch := newRecorder(rows), newStopwatch(rows)
+	defer l.sink.listen(func(body []byte, at time.Time) {
+		watch.note(body, at)
+		seen.note(body, at)
+	})()
+	return h, l.with(ctx, func(db *database) error {
+		p, err := l.function(ctx, "DATABASE_URL="+db.relay, "ROOM_CHANNELS="+string(kind))
+		if err != nil {
+			return err
+		}
+		if err := wake(ctx, p); err != nil {
 			return err
 		}
 		if err := db.writeAfter(ctx, poisson(rows, livePace, 7), watch, 1); err != nil {
 			return err
 		}
-		if err := roll.all(ctx); err != nil {
-			return err
-		}
-		h = hot{messages: roll.perThousand(), times: watch.times()}
-		return nil
-	})
-}
-
-// heard runs do with a function on a chat of its own, whose calls to Pusher hear hears.
-func (l *lab) heard(ctx context.Context, kind event.ChannelKind, hear func([]byte, time.Time), do func(*database, *program) error) error {
-	return l.with(ctx, func(db *database) error {
-		p, err := l.function(ctx, "DATABASE_URL="+db.relay, "ROOM_CHANNELS="+string(kind))
-		if err != nil {
-			return err
-		}
-		l.sink.hear.Store(&hear)
-		defer l.sink.hear.Store(nil)
-		if err := do(db, p); err != nil {
+		if err := seen.all(ctx); err != nil {
 			return fmt.Errorf("%s: %w: %s", kind, err, p.log.String())
 		}
-		return p.stop()
+		h = hot{messages: seen.perThousand(), times: watch.times()}
+		return nil
 	})
 }
 
@@ -132,12 +107,3 @@ func packedTalk(plain, packs []hot) result {
 
 // cost is Pusher's messages for a thousand events.
 func cost(all []hot) float64 { return median(column(all, func(h hot) float64 { return h.messages })) }
-
-// column is one figure of each measurement.
-func column[T any](all []hot, figure func(hot) T) []T {
-	out := make([]T, len(all))
-	for i, h := range all {
-		out[i] = figure(h)
-	}
-	return out
-}

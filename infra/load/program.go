@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -10,7 +11,11 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"slices"
 	"strconv"
+	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -100,6 +105,15 @@ func (p *program) fault(what string) error {
 	return fmt.Errorf("%s %s: %s", p.name, what, p.log.String())
 }
 
+// says waits for a line that begins so.
+func (p *program) says(word string) error {
+	line, err := p.stdout.ReadString('\n')
+	if err != nil || !strings.HasPrefix(line, word) {
+		return p.fault("ended or said something else than " + word)
+	}
+	return nil
+}
+
 // stop ends it and waits.
 func (p *program) stop() error {
 	_ = p.stdin.Close()
@@ -117,4 +131,88 @@ func (l *lab) stopPrograms() error {
 	}
 	l.programs = nil
 	return errors.Join(faults...)
+}
+
+// functionPackage is the program that all of this is about.
+const functionPackage = "functions"
+
+// function starts the function. extra comes after what every scenario shares, and wins.
+func (l *lab) function(ctx context.Context, extra ...string) (*program, error) {
+	p, err := l.startFunction(ctx, extra...)
+	if err != nil {
+		return nil, err
+	}
+	return p, p.healthy(ctx)
+}
+
+// startFunction does not wait for it to answer.
+func (l *lab) startFunction(ctx context.Context, extra ...string) (*program, error) {
+	path, err := l.binary(ctx, functionPackage)
+	if err != nil {
+		return nil, err
+	}
+	metrics, err := child.FreePort()
+	if err != nil {
+		return nil, err
+	}
+	env := slices.Concat(l.sink.environment(), []string{
+		"LISTEN_HOST=127.0.0.1", "METRICS_PORT=" + strconv.Itoa(metrics), "LOG_LEVEL=warn", "IDLE_EXIT=0",
+		"WEBHOOK_SECRET=" + webhookSecret, "SUPABASE_URL=http://127.0.0.1:9", "SUPABASE_KEY=unused",
+	}, extra)
+	profile := ""
+	if l.profiles() {
+		l.profiled++
+		profile = filepath.Join(l.dir, fmt.Sprintf("profile-%d", l.profiled))
+		env = append(env, profileEnv+"="+profile)
+	}
+	p, err := l.spawn("function", env, path)
+	if err == nil {
+		p.profile = profile
+	}
+	return p, err
+}
+
+// express starts the Express worker of peers/, with its packages installed; nil where
+// there is no Node.
+func (l *lab) express(ctx context.Context, env ...string) (*program, error) {
+	node, err := exec.LookPath("node")
+	if err != nil {
+		return nil, nil
+	}
+	dir := filepath.Join(l.root, "infra", "load", "peers")
+	if _, err := os.Stat(filepath.Join(dir, "node_modules", "express")); err != nil {
+		l.say("  npm ci in %s", dir)
+		if err := l.command(ctx, dir, "npm", "ci"); err != nil {
+			l.say("  no Express worker: %v", err)
+			return nil, nil
+		}
+	}
+	env = append(append(l.sink.environment(), "NODE_ENV=production", "WEBHOOK_SECRET="+webhookSecret), env...)
+	return l.serve(ctx, "express worker", env, node, filepath.Join(dir, "worker.js"))
+}
+
+// tail keeps the end of what a program writes.
+type tail struct {
+	mu   sync.Mutex
+	text []byte
+}
+
+// tailLength is enough for a panic's first lines.
+const tailLength = 4 << 10
+
+// Write implements io.Writer.
+func (t *tail) Write(b []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.text = append(t.text, b...)
+	if len(t.text) > 2*tailLength {
+		t.text = slices.Clone(t.text[len(t.text)-tailLength:])
+	}
+	return len(b), nil
+}
+
+func (t *tail) String() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return string(bytes.TrimSpace(t.text[max(0, len(t.text)-tailLength):]))
 }

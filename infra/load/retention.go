@@ -4,13 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"strings"
 	"time"
 
-	"roomcast/functions/relay"
-	"roomcast/shared/access"
-	"roomcast/shared/event"
 	"roomcast/shared/outbox"
 )
 
@@ -23,33 +19,30 @@ const (
 )
 
 // retention: the same questions before and after a million sent rows are kept.
-func retention(ctx context.Context, l *lab) (results []result, err error) {
-	return results, l.with(ctx, func(db *database) error {
-		box, err := outbox.Open(db.relay, 4)
-		if err != nil {
-			return err
-		}
-		defer box.Close()
-		rows := l.pick(keptRows, 2*keptAtOnce)
-		if err := db.keep(ctx, box, keptAtOnce); err != nil {
-			return err
-		}
-		before, err := l.askOutbox(ctx, db, box)
-		if err != nil {
-			return err
-		}
-		start := time.Now()
-		if err := db.keep(ctx, box, rows); err != nil {
-			return err
-		}
-		l.say("  %s rows written and sent in %.0f s", count(rows), time.Since(start).Seconds())
-		after, err := l.askOutbox(ctx, db, box)
-		if err != nil {
-			return err
-		}
-		results = append(results, retentionResult(rows, before, after))
-		return nil
-	})
+func retention(ctx context.Context, l *lab, db *database) ([]result, error) {
+	box, err := outbox.Open(db.relay, 4)
+	if err != nil {
+		return nil, err
+	}
+	defer box.Close()
+	rows := l.pick(keptRows, 2*keptAtOnce)
+	if err := db.keep(ctx, box, keptAtOnce); err != nil {
+		return nil, err
+	}
+	before, err := l.askOutbox(ctx, db, box)
+	if err != nil {
+		return nil, err
+	}
+	start := time.Now()
+	if err := db.keep(ctx, box, rows); err != nil {
+		return nil, err
+	}
+	l.say("  %s rows written and sent in %.0f s", count(rows), time.Since(start).Seconds())
+	after, err := l.askOutbox(ctx, db, box)
+	if err != nil {
+		return nil, err
+	}
+	return []result{retentionResult(rows, before, after)}, nil
 }
 
 // keep writes rows and has them sent to a publisher that only counts.
@@ -58,10 +51,7 @@ func (db *database) keep(ctx context.Context, box *outbox.DB, rows int) error {
 		if err := db.write(ctx, keptAtOnce, keptRooms); err != nil {
 			return err
 		}
-		r := relay.New(relay.Config{
-			Name: "load", Outbox: access.Store{DB: box}, Publisher: newCounter(keptAtOnce), Channels: []event.ChannelKind{event.Private}, Log: slog.New(slog.DiscardHandler),
-		})
-		if err := r.Empty(ctx); err != nil {
+		if err := relayInto(box, newCounter(keptAtOnce)).Empty(ctx); err != nil {
 			return err
 		}
 	}

@@ -32,7 +32,7 @@ type sink struct {
 	delay  atomic.Int64 // of each answer, in nanoseconds
 	events atomic.Int64 // accepted
 	goal   atomic.Pointer[goal]
-	hear   atomic.Pointer[func(body []byte, at time.Time)]
+	note   atomic.Pointer[func(body []byte, at time.Time)]
 }
 
 // goal is a number of events that somebody waits for.
@@ -66,7 +66,13 @@ func (s *sink) close() error {
 func (s *sink) reset() {
 	s.delay.Store(0)
 	s.goal.Store(nil)
-	s.hear.Store(nil)
+	s.note.Store(nil)
+}
+
+// listen has note called with the body of each accepted call, until stop.
+func (s *sink) listen(note func(body []byte, at time.Time)) (stop func()) {
+	s.note.Store(&note)
+	return func() { s.note.Store(nil) }
 }
 
 // environment tells a program where the sink is, in the function's own words.
@@ -94,8 +100,8 @@ func (s *sink) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 func (s *sink) accept(n int64, body []byte) {
 	now := time.Now()
-	if hear := s.hear.Load(); hear != nil {
-		(*hear)(body, now)
+	if note := s.note.Load(); note != nil {
+		(*note)(body, now)
 	}
 	total := s.events.Add(n)
 	if g := s.goal.Load(); g != nil && total >= g.at && total-n < g.at {

@@ -25,7 +25,7 @@ func startSink(t *testing.T) *sink {
 	return s
 }
 
-// tricky holds, as data, what the sink looks for.
+// tricky holds, as data, what the sink counts by.
 const tricky = `{"id":"1","content":"\"channel\":\"x\" probe-3 ","channel":"y","channels":["z"]}`
 
 // The sink counts what each of the programs under measurement posts.
@@ -90,7 +90,7 @@ func TestSinkDelaysAndForgets(t *testing.T) {
 		t.Errorf("answered after %v, want 20 ms", took)
 	}
 	s.reset()
-	if s.delay.Load() != 0 || s.goal.Load() != nil || s.hear.Load() != nil {
+	if s.delay.Load() != 0 || s.goal.Load() != nil || s.note.Load() != nil {
 		t.Error("the next scenario would meet what this one set")
 	}
 }
@@ -98,9 +98,9 @@ func TestSinkDelaysAndForgets(t *testing.T) {
 func TestStopwatchMatchesByNumber(t *testing.T) {
 	w := newStopwatch(3)
 	zero := time.Now()
-	w.hear([]byte(`{"batch":[{"data":"{\"content\":\"probe-2\"}"},{"data":"probe-0"},{"data":"probe-99, probe-x"}]}`), zero.Add(5*time.Millisecond))
-	w.hear([]byte("probe-2"), zero.Add(time.Hour)) // a repeat
-	w.hear([]byte("probe-1"), zero)
+	w.note([]byte(`{"batch":[{"data":"{\"content\":\"probe-2\"}"},{"data":"probe-0"},{"data":"probe-99, probe-x"}]}`), zero.Add(5*time.Millisecond))
+	w.note([]byte("probe-2"), zero.Add(time.Hour)) // a repeat
+	w.note([]byte("probe-1"), zero)
 	w.committed = []time.Time{zero, zero.Add(time.Millisecond), zero.Add(2 * time.Millisecond)}
 	got := w.times()
 	// Message 1 was accepted before the writer knew of its commit.

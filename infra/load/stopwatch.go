@@ -22,8 +22,8 @@ func newStopwatch(n int) *stopwatch {
 	return &stopwatch{committed: make([]time.Time, n), arrived: make([]time.Time, n)}
 }
 
-// hear notes the messages in the body of a call to Pusher.
-func (s *stopwatch) hear(body []byte, at time.Time) {
+// note takes the messages in the body of a call to Pusher.
+func (s *stopwatch) note(body []byte, at time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for {

@@ -58,7 +58,7 @@ $$;
 create trigger hook after insert on public.hook_messages for each row
     execute function supabase_functions.http_request(
         'http://127.0.0.1:9/webhooks/supabase', 'POST',
-        '{"Content-type":"application/json","Authorization":"Bearer load-bell-secret"}', '{}', '5000');
+        '{"Content-type":"application/json","Authorization":"Bearer load-webhook-secret"}', '{}', '5000');
 
 -- The stand-in wakes its sender by NOTIFY, which costs a commit more than the
 -- extension's shared memory does. Here nobody is to be woken: the webhook gets that

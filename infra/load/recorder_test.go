@@ -11,9 +11,9 @@ import (
 	"roomcast/shared/pusher"
 )
 
-// A row is heard once, alone or in a pack; a repeat, a gap and rubbish are not taken
+// A row comes once, alone or in a pack; a repeat, a gap and rubbish are not taken
 // for it, and a pack is one of Pusher's messages.
-func TestRoll(t *testing.T) {
+func TestRecorder(t *testing.T) {
 	type e struct{ Name, Data string }
 	row := func(seq string) e { return e{event.NewMessage, `{"content":"\"[","roomcast":{"seq":` + seq + `}}`} }
 	pack := func(rows ...e) e {
@@ -31,19 +31,19 @@ func TestRoll(t *testing.T) {
 	}{
 		{"alone and packed", [][]e{{row("1")}, {pack(row("2"), row("3"), row("4")), row("5")}}, nil, 600},
 		{"all packed", [][]e{{pack(row("1"), row("2"), row("3"), row("4"), row("5"))}}, nil, 200},
-		{"a repeat", [][]e{{row("1")}, {row("1")}}, errRoll, 0},
-		{"a repeat in a pack", [][]e{{pack(row("1"), row("1"))}}, errRoll, 0},
-		{"a gap", [][]e{{pack(row("1"), row("3"))}}, errRoll, 0},
-		{"no pack", [][]e{{{event.Pack, `{}`}}}, errRoll, 0},
+		{"a repeat", [][]e{{row("1")}, {row("1")}}, errRecorder, 0},
+		{"a repeat in a pack", [][]e{{pack(row("1"), row("1"))}}, errRecorder, 0},
+		{"a gap", [][]e{{pack(row("1"), row("3"))}}, errRecorder, 0},
+		{"no pack", [][]e{{{event.Pack, `{}`}}}, errRecorder, 0},
 		{"rows are missing", [][]e{{row("1")}}, errShort, 0},
 	} {
-		r := newRoll(5)
+		r := newRecorder(5)
 		for _, events := range tc.calls {
 			body, err := json.Marshal(map[string]any{"batch": events})
 			if err != nil {
 				t.Fatal(err)
 			}
-			r.hear(body, time.Time{})
+			r.note(body, time.Time{})
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		if tc.fault == errShort {
@@ -59,12 +59,11 @@ func TestRoll(t *testing.T) {
 	}
 }
 
-// The roll reads what the client writes.
-func TestRollReadsTheClientsCalls(t *testing.T) {
+// The recorder reads what the client writes.
+func TestRecorderReadsTheClientsCalls(t *testing.T) {
 	s := startSink(t)
-	r := newRoll(2)
-	hear := r.hear
-	s.hear.Store(&hear)
+	r := newRecorder(2)
+	defer s.listen(r.note)()
 	client, err := pusher.New(pusher.Config{AppID: appID, Key: appKey, Secret: appSecret, Host: s.addr})
 	if err != nil {
 		t.Fatal(err)

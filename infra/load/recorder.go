@@ -11,9 +11,9 @@ import (
 	"roomcast/shared/event"
 )
 
-// roll calls the rows of one room as Pusher gets them, packed or not: each must come
+// recorder follows the rows of one room as Pusher gets them, packed or not: each must come
 // once, and in order, from seq 1 on.
-type roll struct {
+type recorder struct {
 	mu       sync.Mutex
 	want     int64
 	came     int64 // rows so far, and so the last one's seq
@@ -21,20 +21,20 @@ type roll struct {
 	done     chan error
 }
 
-// errRoll says that a row came twice, too early, or cannot be read.
-var errRoll = errors.New("not every row came once and in order")
+// errRecorder says that a row came twice, too early, or cannot be read.
+var errRecorder = errors.New("not every row came once and in order")
 
-func newRoll(rows int) *roll { return &roll{want: int64(rows), done: make(chan error, 1)} }
+func newRecorder(rows int) *recorder { return &recorder{want: int64(rows), done: make(chan error, 1)} }
 
-// hear takes the body of a call that the sink accepts.
-func (r *roll) hear(body []byte, _ time.Time) {
+// note takes the body of a call that the sink accepts.
+func (r *recorder) note(body []byte, _ time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	var call struct {
 		Batch []struct{ Name, Data string }
 	}
 	if err := json.Unmarshal(body, &call); err != nil {
-		r.end(fmt.Errorf("%w: %w", errRoll, err))
+		r.end(fmt.Errorf("%w: %w", errRecorder, err))
 		return
 	}
 	for _, e := range call.Batch {
@@ -43,20 +43,20 @@ func (r *roll) hear(body []byte, _ time.Time) {
 		if e.Name == event.Pack {
 			var err error
 			if events, err = event.Unpack([]byte(e.Data)); err != nil {
-				r.end(fmt.Errorf("%w: %w", errRoll, err))
+				r.end(fmt.Errorf("%w: %w", errRecorder, err))
 				return
 			}
 		}
 		for _, one := range events {
-			r.call(one)
+			r.row(one)
 		}
 	}
 }
 
-func (r *roll) call(e event.Event) {
+func (r *recorder) row(e event.Event) {
 	var data struct{ Roomcast event.Position }
 	if err := json.Unmarshal(e.Data, &data); err != nil || data.Roomcast.Seq != r.came+1 {
-		r.end(fmt.Errorf("%w: seq %d behind %d, %w", errRoll, data.Roomcast.Seq, r.came, err))
+		r.end(fmt.Errorf("%w: seq %d behind %d, %w", errRecorder, data.Roomcast.Seq, r.came, err))
 		return
 	}
 	if r.came++; r.came == r.want {
@@ -65,7 +65,7 @@ func (r *roll) call(e event.Event) {
 }
 
 // end keeps the first that is known.
-func (r *roll) end(err error) {
+func (r *recorder) end(err error) {
 	select {
 	case r.done <- err:
 	default:
@@ -73,7 +73,7 @@ func (r *roll) end(err error) {
 }
 
 // all waits for the last row.
-func (r *roll) all(ctx context.Context) error {
+func (r *recorder) all(ctx context.Context) error {
 	select {
 	case err := <-r.done:
 		return err
@@ -85,7 +85,7 @@ func (r *roll) all(ctx context.Context) error {
 }
 
 // perThousand is how many Pusher messages a thousand rows were.
-func (r *roll) perThousand() float64 {
+func (r *recorder) perThousand() float64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return 1000 * float64(r.messages) / float64(r.came)
