@@ -64,7 +64,7 @@ func (s *stack) client(change ...func(*pusher.Config)) *pusher.Client {
 // relay starts a relay on the stack. It is drained at the end of the test.
 func (s *stack) relay(name string, change ...func(*Config)) *Relay {
 	s.Helper()
-	db, err := outbox.Open(s.url, 4)
+	db, err := outbox.Open(outboxtest.Pooled(s, s.url), 4)
 	if err != nil {
 		s.Fatal(err)
 	}

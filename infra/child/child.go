@@ -64,7 +64,7 @@ func (p *Process) Signal(sig os.Signal) error {
 // Stop ends the program with SIGINT, after patience with SIGKILL, and waits for its end.
 // Having had to kill it is an error.
 func (p *Process) Stop(patience time.Duration) error {
-	if err := p.Signal(os.Interrupt); err != nil {
+	if err := interrupt(p.Cmd.Process); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return err
 	}
 	select {

@@ -84,10 +84,10 @@ func (r *relay) end(sig syscall.Signal) error {
 
 // freeze stops the process where it stands, as a suspended machine does; its
 // connections stay.
-func (r *relay) freeze() error { return r.signal(syscall.SIGSTOP) }
+func (r *relay) freeze() error { return r.signal(child.Freeze) }
 
 // thaw lets it go on, with no idea of the time that has passed.
-func (r *relay) thaw() error { return r.signal(syscall.SIGCONT) }
+func (r *relay) thaw() error { return r.signal(child.Thaw) }
 
 func (r *relay) signal(sig syscall.Signal) error {
 	r.mu.Lock()

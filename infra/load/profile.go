@@ -9,8 +9,9 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/pprof"
-	"syscall"
 	"time"
+
+	"roomcast/infra/child"
 )
 
 //go:embed overlay/profile.go.txt
@@ -45,7 +46,7 @@ func (l *lab) keepProfile(ctx context.Context, p *program, what string) error {
 	if p.profile == "" {
 		return nil
 	}
-	if err := p.Signal(syscall.SIGUSR1); err != nil {
+	if err := p.Signal(child.Profile); err != nil {
 		return fmt.Errorf("profile: %w", err)
 	}
 	ctx, cancel := context.WithTimeout(ctx, profileLimit)

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/chromedp/chromedp"
+
+	"roomcast/infra/child"
 )
 
 // brokenUnderLoad kills and freezes the function while somebody writes all the time.
@@ -39,9 +41,9 @@ func brokenUnderLoad(t *testing.T, env map[string]string) {
 		case 50, 200:
 			signalFunction(t, env, syscall.SIGKILL)
 		case 100:
-			signalFunction(t, env, syscall.SIGSTOP)
+			signalFunction(t, env, child.Freeze)
 		case 150:
-			signalFunction(t, env, syscall.SIGCONT)
+			signalFunction(t, env, child.Thaw)
 		}
 	}
 	// A dead relay's rooms wait for their lease, 15 s.
@@ -60,7 +62,7 @@ func signalFunction(t *testing.T, env map[string]string, sig syscall.Signal) {
 	t.Helper()
 	deadline := time.Now().Add(10 * time.Second)
 	for time.Now().Before(deadline) {
-		if pid := functionPID(env); pid != 0 && syscall.Kill(pid, sig) == nil {
+		if pid := functionPID(env); pid != 0 && kill(pid, sig) == nil {
 			return
 		}
 		time.Sleep(10 * time.Millisecond) // there is no event for another's child

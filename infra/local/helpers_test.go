@@ -79,3 +79,12 @@ func (l testLog) Write(b []byte) (int, error) { return l.t.Output().Write(b) }
 
 // browser starts a Chromium for the test.
 func browser(t *testing.T) context.Context { return chromiumtest.Start(t, 1280, 860) }
+
+// kill sends a signal to a process that is not ours to wait for.
+func kill(pid int, sig os.Signal) error {
+	p, err := os.FindProcess(pid)
+	if err != nil {
+		return err
+	}
+	return p.Signal(sig)
+}

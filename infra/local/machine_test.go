@@ -90,7 +90,7 @@ func TestKilledFunctionStartsAgainByItself(t *testing.T) {
 	m, base, _ := newMachine(t, "works")
 	first := pid(t, base)
 	before := m.now()
-	if err := syscall.Kill(first, syscall.SIGKILL); err != nil {
+	if err := kill(first, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
 	<-before.done
@@ -108,7 +108,7 @@ func TestKilledFunctionStartsAgainByItself(t *testing.T) {
 func TestRequestsDuringADeathAreAnswered(t *testing.T) {
 	_, base, _ := newMachine(t, "works")
 	for range 3 {
-		if err := syscall.Kill(pid(t, base), syscall.SIGKILL); err != nil {
+		if err := kill(pid(t, base), syscall.SIGKILL); err != nil {
 			t.Fatal(err)
 		}
 		if status, body := call(t, "GET", base+"/pid", "", ""); status != http.StatusOK && status != http.StatusBadGateway {

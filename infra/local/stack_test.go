@@ -88,7 +88,7 @@ func TestDeadPostgresEndsTheStack(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := syscall.Kill(postmaster, syscall.SIGQUIT); err != nil {
+	if err := kill(postmaster, syscall.SIGQUIT); err != nil {
 		t.Fatal(err)
 	}
 	if err := <-s.ended; err == nil || !strings.Contains(err.Error(), "Postgres died") {

