@@ -60,7 +60,7 @@ func TestLogsOfBadCallers(t *testing.T) {
 	push, database := newPusher(t), outboxtest.Chat(t)
 	f := start(t, environment(push, "DATABASE_URL="+database))
 	f.post(t, "/webhooks/supabase", "application/json", `{"type":"INSERT","record":{"content":"`+content+`"}`, webhookSecret)
-	f.post(t, "/webhooks/supabase", "application/json", `{"type":"BELL"}`, guessed)
+	f.post(t, "/webhooks/supabase", "application/json", `{"type":"WAKEUP"}`, guessed)
 	for _, token := range []string{badToken, memberToken(t)} {
 		f.post(t, "/pusher/auth", "application/x-www-form-urlencoded", "socket_id="+content+"&channel_name=private-room-x", token)
 		f.post(t, "/pusher/auth?token="+token, "application/x-www-form-urlencoded", "socket_id=1.1&channel_name=private-room-"+content, token)

@@ -128,7 +128,7 @@ func TestLambda(t *testing.T) {
 				t.Fatal(err)
 			}
 			// Nothing runs after the answer: it comes when all is sent.
-			if answer := invoke("POST", "/webhooks/supabase", `{"type":"BELL"}`); answer.StatusCode != http.StatusAccepted {
+			if answer := invoke("POST", "/webhooks/supabase", `{"type":"WAKEUP"}`); answer.StatusCode != http.StatusAccepted {
 				t.Errorf("the bell answered %d", answer.StatusCode)
 			}
 			if n := len(push.Events()) - before; n != 25 {

@@ -93,7 +93,7 @@ func (f *function) message(t *testing.T, url, content string) {
 
 func (f *function) ring(t *testing.T) {
 	t.Helper()
-	if status := f.post(t, "/webhooks/supabase", "application/json", `{"type":"BELL"}`, webhookSecret); status != http.StatusAccepted {
+	if status := f.post(t, "/webhooks/supabase", "application/json", `{"type":"WAKEUP"}`, webhookSecret); status != http.StatusAccepted {
 		t.Fatalf("the bell answered %d", status)
 	}
 }

@@ -27,7 +27,7 @@ func TestFromReceiptToCertificate(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	exec(`update roomcast.sources set attached_at = now() - interval '1 day';
+	exec(`update roomcast.attached_tables set attached_at = now() - interval '1 day';
 		insert into messages (room_id, user_id, content) select '` + room + `', gen_random_uuid(), 'm' || n from generate_series(1, 5) n;
 		alter table messages disable trigger roomcast_capture;
 		insert into messages (room_id, user_id, content) values ('` + room + `', gen_random_uuid(), 'never captured');

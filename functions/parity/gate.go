@@ -109,7 +109,7 @@ func judgeDelay(r *Report) Check {
 	return c
 }
 
-// judgeAudit asks for what the audit counts as lost or late. Holes, parked and roomless
+// judgeAudit asks for what the audit counts as lost or late. Holes, parked and unroutable
 // rows are shown and do not count: clients pass over or fetch those.
 func judgeAudit(r *Report) Check {
 	c := Check{Name: "Audit", Want: atMost(r.Limits.Missing)}
@@ -157,7 +157,7 @@ func remedy(f audit.Finding) string {
 		return "Somebody deleted rows of roomcast.outbox. Clients pass over their numbers."
 	case "parked":
 		return "Too large for Pusher, or refused by it; clients fetch them. select * from roomcast.parked;"
-	case "roomless":
+	case "unroutable":
 		return "Rows without a room go nowhere."
 	}
 	return ""

@@ -110,7 +110,7 @@ func count(problem, table string, n int64) audit.Finding {
 
 func clean() []audit.Finding {
 	return []audit.Finding{zero("missing", "public.messages"), zero("unnumbered", ""), zero("waiting", ""),
-		zero("holes", ""), zero("parked", ""), zero("roomless", "")}
+		zero("holes", ""), zero("parked", ""), zero("unroutable", "")}
 }
 
 // week is the evidence of a good week: Supabase loses what its cuts cost, Roomcast

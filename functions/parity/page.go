@@ -209,7 +209,7 @@ func question(problem, table string) string {
 		return "Numbered, then deleted by hand"
 	case "parked":
 		return "Parked: fetched by clients, never pushed"
-	case "roomless":
+	case "unroutable":
 		return "Written without a room, not relayed"
 	}
 	return problem

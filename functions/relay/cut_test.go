@@ -170,7 +170,7 @@ func TestFailingCutHoldsUpNothing(t *testing.T) {
 // What Pusher can never do is given up, so that it keeps nobody awake.
 func TestImpossibleCutIsGivenUp(t *testing.T) {
 	s := newStack(t)
-	s.exec(`insert into roomcast.revocations (user_id, settles, due) values ('no id of Pusher''s', now(), now())`)
+	s.exec(`insert into roomcast.revocations (user_id, confirmable_at, due) values ('no id of Pusher''s', now(), now())`)
 	c, with := s.cuts()
 	s.relay("r", with)
 	if result := next(t, c.result); result != "given up" {

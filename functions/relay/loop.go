@@ -111,7 +111,7 @@ func (l *loop) mayRest(ctx context.Context) bool {
 		return false
 	}
 	rest := false
-	l.call(ctx, "may rest", func(ctx context.Context) (err error) {
+	l.call(ctx, "may sleep", func(ctx context.Context) (err error) {
 		rest, err = l.Outbox.MaySleep(ctx)
 		return err
 	})

@@ -26,7 +26,7 @@ var (
 )
 
 // wakeupBody is what the database sends: it says only that something may be waiting.
-const wakeupBody = `{"type":"BELL","schema":"roomcast","table":"outbox","record":null,"old_record":null}`
+const wakeupBody = `{"type":"WAKEUP","schema":"roomcast","table":"outbox","record":null,"old_record":null}`
 
 // expected is what a machine must tell of itself.
 type expected struct {

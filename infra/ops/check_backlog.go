@@ -79,7 +79,7 @@ const overdueRevocation = 30 * time.Second
 // would not end their connections.
 func (d *doctor) checkRevocations(ctx context.Context, f *findings) error {
 	var users, tries int64
-	err := d.conn.QueryRow(ctx, `select count(*), coalesce(max(tries), 0) from roomcast.revocations where settles < clock_timestamp() - $1::interval`, overdueRevocation).
+	err := d.conn.QueryRow(ctx, `select count(*), coalesce(max(tries), 0) from roomcast.revocations where confirmable_at < clock_timestamp() - $1::interval`, overdueRevocation).
 		Scan(&users, &tries)
 	switch {
 	case err != nil:
@@ -94,8 +94,8 @@ func (d *doctor) checkRevocations(ctx context.Context, f *findings) error {
 
 // checkUnroutable looks for changes that had no room.
 func (d *doctor) checkUnroutable(ctx context.Context, f *findings) error {
-	tables, err := d.list(ctx, `select count(*) || ' of ' || coalesce((select s.relation::text from roomcast.sources s where s.id = r.source), '?')
-		from roomcast.roomless r group by r.source order by 1`)
+	tables, err := d.list(ctx, `select count(*) || ' of ' || coalesce((select s.relation::text from roomcast.attached_tables s where s.id = r.attached), '?')
+		from roomcast.unroutable r group by r.attached order by 1`)
 	if err != nil {
 		return err
 	}
@@ -103,7 +103,7 @@ func (d *doctor) checkUnroutable(ctx context.Context, f *findings) error {
 		f.ok("none")
 		return nil
 	}
-	f.warn("make the room column not null, or attach with the right room_column; delete from roomcast.roomless; forgets them",
+	f.warn("make the room column not null, or attach with the right room_column; delete from roomcast.unroutable; forgets them",
 		"changes without a room were not relayed: %s", strings.Join(tables, ", "))
 	return nil
 }
@@ -136,7 +136,7 @@ func (d *doctor) checkRetention(ctx context.Context, f *findings) error {
 		select coalesce(k.at < clock_timestamp() - s.retention * 1.5 - interval '10 minutes', false),
 		       coalesce(date_trunc('minute', clock_timestamp() - k.at)::text, '0'), s.retention::text
 		  from roomcast.settings s left join lateral (
-		    select min(g.at) as at from roomcast.runs g join roomcast.rooms r using (room) where g.last_seq <= r.sent_seq) k on true`).
+		    select min(g.at) as at from roomcast.seq_ranges g join roomcast.rooms r using (room) where g.last_seq <= r.sent_seq) k on true`).
 		Scan(&late, &kept, &retention)
 	switch {
 	case err != nil:

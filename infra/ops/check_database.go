@@ -105,7 +105,7 @@ func (d *doctor) sources(ctx context.Context) ([]source, error) {
 		       coalesce((select t.tgenabled::text from pg_trigger t where t.tgrelid = s.relation and t.tgname = 'roomcast_truncate'), ''),
 		       array(select distinct n from unnest(array_remove(array[s.room_column::text, s.user_column::text] || s.columns || s.keys, null)) n
 		              where not exists (select from pg_attribute a where a.attrelid = s.relation and a.attname = n and a.attnum > 0 and not a.attisdropped))
-		  from roomcast.sources s left join pg_class c on c.oid = s.relation
+		  from roomcast.attached_tables s left join pg_class c on c.oid = s.relation
 		 where s.detached_at is null order by s.id`)
 	if err != nil {
 		return nil, err
@@ -132,7 +132,7 @@ func (s source) check(f *findings) {
 	attach := fmt.Sprintf("select roomcast.attach_%s('%s', room_column => '%s', …); names the columns again", s.Kind, s.Table, s.Room)
 	switch {
 	case s.Gone:
-		f.fail(fmt.Sprintf("attach the table that took its place, then: update roomcast.sources set detached_at = now() where id = %d;", s.ID),
+		f.fail(fmt.Sprintf("attach the table that took its place, then: update roomcast.attached_tables set detached_at = now() where id = %d;", s.ID),
 			"the attached table with number %s was dropped", s.Table)
 	case len(s.Missing) > 0:
 		f.fail(attach, "%s has lost %s: its events are incomplete, or cannot be routed", s.Table, strings.Join(s.Missing, ", "))
@@ -153,7 +153,7 @@ func (d *doctor) checkMembers(ctx context.Context, f *findings) error {
 	var tables int64
 	var replaced bool
 	err := d.conn.QueryRow(ctx, `
-		select (select count(*) from roomcast.sources where kind = 'members' and detached_at is null),
+		select (select count(*) from roomcast.attached_tables where kind = 'members' and detached_at is null),
 		       coalesce((select p.prosrc !~ 'roomcast\.is_member' from pg_proc p
 		                  where p.oid = to_regprocedure('roomcast.can_read(text,uuid,jsonb)')), true)`).Scan(&tables, &replaced)
 	switch {
@@ -174,7 +174,7 @@ func (d *doctor) checkMembers(ctx context.Context, f *findings) error {
 func (d *doctor) checkOldWebhooks(ctx context.Context, f *findings) error {
 	rows, err := d.conn.Query(ctx, `
 		select t.tgname || ' on ' || s.relation::text
-		  from roomcast.sources s join pg_trigger t on t.tgrelid = s.relation
+		  from roomcast.attached_tables s join pg_trigger t on t.tgrelid = s.relation
 		  join pg_proc p on p.oid = t.tgfoid join pg_namespace n on n.oid = p.pronamespace
 		 where s.detached_at is null and n.nspname = 'supabase_functions' and p.proname = 'http_request' and t.tgenabled <> 'D' order by 1`)
 	if err != nil {

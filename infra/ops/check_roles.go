@@ -65,7 +65,7 @@ func (d *doctor) lacking(ctx context.Context, role string) ([]string, error) {
 // whole or by a column.
 func (d *doctor) readableBy(ctx context.Context, role string) ([]string, error) {
 	return d.list(ctx, `select t::text from (
-		  select s.relation from roomcast.sources s join pg_class c on c.oid = s.relation where s.detached_at is null
+		  select s.relation from roomcast.attached_tables s join pg_class c on c.oid = s.relation where s.detached_at is null
 		  union all select 'roomcast.outbox'::regclass) as tables (t)
 		 where has_table_privilege($1::name, t, 'select') or has_any_column_privilege($1::name, t, 'select') order by 1`, role)
 }

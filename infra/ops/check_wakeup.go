@@ -14,7 +14,7 @@ import (
 
 const (
 	webhookPath = "/webhooks/supabase"
-	wakeupBody  = `{"type":"BELL","schema":"roomcast","table":"outbox","record":null,"old_record":null}`
+	wakeupBody  = `{"type":"WAKEUP","schema":"roomcast","table":"outbox","record":null,"old_record":null}`
 
 	coldStart  = 2 * time.Second // what a stopped machine may take to answer, and some more
 	slowWakeup = time.Second     // an awake function answers in milliseconds
@@ -30,7 +30,7 @@ type wakeup struct {
 // checkWakeupSettings reads what configure() was told.
 func (d *doctor) checkWakeupSettings(ctx context.Context, f *findings) error {
 	var ms int64
-	err := d.conn.QueryRow(ctx, `select coalesce(url, ''), coalesce(roomcast.bell_secret(), ''), timeout_ms, roomcast.has_pg_net() from roomcast.settings`).
+	err := d.conn.QueryRow(ctx, `select coalesce(url, ''), coalesce(roomcast.wakeup_secret(), ''), timeout_ms, roomcast.has_pg_net() from roomcast.settings`).
 		Scan(&d.wakeup.url, &d.wakeup.secret, &ms, &d.wakeup.pgNet)
 	if err != nil {
 		return err

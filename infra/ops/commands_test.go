@@ -482,18 +482,18 @@ func TestMigrate(t *testing.T) {
 	p := &installation{T: t}
 	p.connect(outboxtest.Database(t))
 	code, out, _ := p.ops("migrate", "-dry-run")
-	if code != exitOK || !strings.Contains(out, "would apply 001_outbox.sql") {
+	if code != exitOK || !strings.Contains(out, "would apply 001_schema.sql") {
 		t.Errorf("migrate -dry-run: exit %d\n%s", code, out)
 	}
 	if one[bool](p, `select to_regnamespace('roomcast') is not null`) {
 		t.Fatal("the dry run installed something")
 	}
-	if code, out, _ := p.ops("migrate"); code != exitOK || !strings.Contains(out, "applied 001_outbox.sql") {
+	if code, out, _ := p.ops("migrate"); code != exitOK || !strings.Contains(out, "applied 001_schema.sql") {
 		t.Errorf("migrate: exit %d\n%s", code, out)
 	}
 	p.want(exitOK, "up to date", "migrate")
-	p.exec(`create or replace function roomcast.may_rest() returns boolean language sql as 'select true'`)
-	p.want(exitOK, "applied 1 changed function: may_rest", "migrate")
+	p.exec(`create or replace function roomcast.may_sleep() returns boolean language sql as 'select true'`)
+	p.want(exitOK, "applied 1 changed function: may_sleep", "migrate")
 	p.exec(`insert into roomcast.migrations values (999)`)
 	p.want(exitFailed, "ops: the database is newer than this program (version 999): use the program that migrated it", "migrate")
 }

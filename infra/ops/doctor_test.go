@@ -42,8 +42,8 @@ func faults() []fault {
 		{"no database is named", func(p *installation) { p.OwnerURL, p.DatabaseURL = "", "" }, "database", failure, "no database", "OWNER_DATABASE_URL"},
 		{"the database is away", func(p *installation) { p.OwnerURL = "postgres://nobody@127.0.0.1:1/none" }, "database", failure, "cannot be reached", "host, port and password"},
 
-		{"nothing is installed", sql(`drop schema roomcast cascade`), "schema", failure, "001_outbox.sql", "ops migrate"},
-		{"a function is of another version", sql(`create or replace function roomcast.may_rest() returns boolean language sql as 'select true'`), "schema", failure, "may_rest", "ops migrate"},
+		{"nothing is installed", sql(`drop schema roomcast cascade`), "schema", failure, "001_schema.sql", "ops migrate"},
+		{"a function is of another version", sql(`create or replace function roomcast.may_sleep() returns boolean language sql as 'select true'`), "schema", failure, "may_sleep", "ops migrate"},
 		{"the program is the older one", sql(`insert into roomcast.migrations values (999)`), "schema", failure, "version 999", "deploy"},
 
 		{"the trigger is gone", sql(`drop trigger roomcast_capture on messages`), "tables", failure, "lost the trigger", "attach_messages('messages'"},
@@ -60,7 +60,7 @@ func faults() []fault {
 			create trigger "to-pusher" after insert on messages for each row execute function supabase_functions.http_request()`),
 			"old webhooks", warning, "to-pusher on messages", "Webhooks"},
 
-		{"the relay lacks a right", sql(`revoke execute on function roomcast.may_rest() from roomcast_relay`), "relay's role", failure, "may_rest", "ops migrate"},
+		{"the relay lacks a right", sql(`revoke execute on function roomcast.may_sleep() from roomcast_relay`), "relay's role", failure, "may_sleep", "ops migrate"},
 		{"the relay lacks the schema", sql(`revoke usage on schema roomcast from roomcast_relay`), "relay's role", failure, "may not execute", "ops migrate"},
 		{"the relay can read messages", sql(`grant select on messages to roomcast_relay`), "relay's role", failure, "can read messages", "revoke select on messages"},
 		{"everybody can read a column of them", sql(`grant select (content) on messages to public`), "relay's role", failure, "can read messages", "revoke select"},
@@ -136,8 +136,8 @@ func faults() []fault {
 		{"a transaction stays open", holdOpen, "transactions", warning, "holds its rows back", "pg_terminate_backend"},
 		{"nothing is cleared away", func(p *installation) {
 			p.exec(`insert into messages (room_id, content) values ('` + roomA + `', 'x')`)
-			p.exec(`select roomcast.number()`) // in a transaction of its own, to see the row
-			p.exec(`update roomcast.rooms set sent_seq = head_seq; update roomcast.runs set at = now() - interval '3 days'`)
+			p.exec(`select roomcast.assign_seqs()`) // in a transaction of its own, to see the row
+			p.exec(`update roomcast.rooms set sent_seq = head_seq; update roomcast.seq_ranges set at = now() - interval '3 days'`)
 		}, "retention", warning, "sent rows are kept", "roomcast.clean"},
 	}
 }

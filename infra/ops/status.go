@@ -92,7 +92,7 @@ type statusJSON struct {
 	Holders       map[string]int64 `json:"holders"`
 	RestingRooms  int64            `json:"resting_rooms"`
 	Parked        int64            `json:"parked"`
-	Roomless      int64            `json:"unroutable"`
+	Unroutable    int64            `json:"unroutable"`
 	WrittenPerSec float64          `json:"written_per_second"`
 	SentPerSec    *float64         `json:"sent_per_second,omitempty"` // with -watch, from the second on
 	OutboxBytes   int64            `json:"outbox_bytes"`
@@ -104,7 +104,7 @@ func drawStatus(out *printer, s, before snapshot) error {
 		j := statusJSON{
 			Awake: s.Awake > 0, AwakeSeconds: max(0, s.Awake.Seconds()), Waiting: s.Waiting, Unnumbered: s.Unnumbered,
 			OldestSeconds: s.Oldest.Seconds(), WaitingRooms: s.Rooms, InFlight: s.InFlight, LeasedRooms: s.Leased,
-			Holders: s.Holders, RestingRooms: s.Resting, Parked: s.Parked, Roomless: s.Roomless,
+			Holders: s.Holders, RestingRooms: s.Resting, Parked: s.Parked, Unroutable: s.Unroutable,
 			WrittenPerSec: float64(s.PerMinute) / 60, OutboxBytes: s.Bytes,
 		}
 		if known {

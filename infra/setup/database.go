@@ -76,13 +76,13 @@ func (db *database) survey(ctx context.Context) error {
 		return err
 	}
 	var installed bool
-	err = db.conn.QueryRow(ctx, `select to_regclass('roomcast.sources') is not null and to_regclass('roomcast.settings') is not null,
+	err = db.conn.QueryRow(ctx, `select to_regclass('roomcast.attached_tables') is not null and to_regclass('roomcast.settings') is not null,
 		coalesce((select rolcanlogin from pg_roles where rolname = 'roomcast_relay'), false)`).Scan(&installed, &db.relayCanLogin)
 	if err != nil || !installed {
 		return err
 	}
 	return db.conn.QueryRow(ctx, `select coalesce((select url from roomcast.settings), ''),
-		array(select kind from roomcast.sources where detached_at is null)`).Scan(&db.url, &db.kinds)
+		array(select kind from roomcast.attached_tables where detached_at is null)`).Scan(&db.url, &db.kinds)
 }
 
 func (db *database) tables() []table {

@@ -177,7 +177,7 @@ func TestAnswers(t *testing.T) {
 	if got := w.secrets()["ALLOWED_ORIGINS"]; got != "https://chat.example" {
 		t.Errorf("ALLOWED_ORIGINS=%q", got)
 	}
-	sources := one[[]string](w, `select array_agg(relation::text || ' ' || kind || ' ' || coalesce(columns::text, '') order by kind desc) from roomcast.sources where detached_at is null`)
+	sources := one[[]string](w, `select array_agg(relation::text || ' ' || kind || ' ' || coalesce(columns::text, '') order by kind desc) from roomcast.attached_tables where detached_at is null`)
 	want := []string{"chat.messages messages {id,room_id,user_id,content}", "chat.room_participants members "}
 	if !slices.Equal(sources, want) {
 		t.Errorf("attached %q, want %q", sources, want)

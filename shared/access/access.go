@@ -120,7 +120,7 @@ func (s Store) ConfirmRevocations(ctx context.Context, confirmed []Confirmation)
 			waits[i] = &seconds
 		}
 	}
-	return s.Exec(ctx, "confirm revocations", `select roomcast.settle_revocations($1::text[], $2::text[]::timestamptz[], $3::float8[])`, users, stamps, waits)
+	return s.Exec(ctx, "confirm revocations", `select roomcast.confirm_revocations($1::text[], $2::text[]::timestamptz[], $3::float8[])`, users, stamps, waits)
 }
 
 // Presence says that a user came online in a room or went offline. Without a user

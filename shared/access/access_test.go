@@ -112,7 +112,7 @@ func TestRevokeLooksLikeADeletion(t *testing.T) {
 // Without a members table at all there is still something to say.
 func TestRevokeWithoutMembersTable(t *testing.T) {
 	c := newChat(t)
-	c.Exec(`delete from roomcast.sources where relation = 'room_participants'::regclass`)
+	c.Exec(`delete from roomcast.attached_tables where relation = 'room_participants'::regclass`)
 	c.Exec(`select roomcast.revoke('lobby', $1)`, user1)
 	if users := c.queue(c.departures(), 0); !slices.Equal(users, []string{user1}) {
 		t.Errorf("queued %v", users)

@@ -52,7 +52,7 @@ func Compare(ctx context.Context, conn *pgx.Conn) (Drift, error) {
 // write them: the body is what Postgres keeps, to the byte, in pg_proc.prosrc. Like
 // those below it is compiled where it is used, by operators' commands only: a relay
 // that starts has no time for it.
-const functionText = `(?s)create (?:or replace )?function roomcast\.(\w+)\(.*?\bas \$\$(.*?)\$\$;?\n`
+const functionText = `(?ms)^create or replace function roomcast\.(\w+)\(.*?\bas \$\$(.*?)\$\$;?\n`
 
 // staleFunctions lists the functions of the re-applied files that the database does
 // not have in this form.

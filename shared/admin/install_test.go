@@ -8,6 +8,8 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/jackc/pgx/v5"
+
 	"roomcast/shared/outbox/outboxtest"
 )
 
@@ -40,5 +42,33 @@ func TestInstallByPSQL(t *testing.T) {
 		if out, err := cmd.CombinedOutput(); err != nil {
 			t.Fatalf("psql: %v\n%s", err, out)
 		}
+	}
+}
+
+// Who may create temporary objects can put a type before ours in the search path of a
+// function that does not pin it, and have code run with its owner's rights.
+func TestFunctionsPinTheirSearchPath(t *testing.T) {
+	c := newChat(t)
+	var names []string
+	rows, err := c.Conn.Query(t.Context(), `select p.oid::regprocedure::text from pg_proc p
+		where p.pronamespace = 'roomcast'::regnamespace and p.prokind <> 'a'
+		  and not coalesce(p.proconfig, '{}') @> array['search_path=pg_catalog, pg_temp']`)
+	if err == nil {
+		names, err = pgx.CollectRows(rows, pgx.RowTo[string])
+	}
+	if err != nil || len(names) > 0 {
+		t.Errorf("functions without search_path = pg_catalog, pg_temp: %v, %v", names, err)
+	}
+	if n := one[int](c, `select count(*) from pg_proc where pronamespace = 'roomcast'::regnamespace`); n < 40 {
+		t.Errorf("only %d functions", n)
+	}
+}
+
+// A publication for all tables refuses updates and deletions of a table without a key.
+func TestTablesHaveKeys(t *testing.T) {
+	c := newChat(t)
+	if n := one[int](c, `select count(*) from pg_class k where k.relnamespace = 'roomcast'::regnamespace and k.relkind = 'r'
+		and not exists (select from pg_index i where i.indrelid = k.oid and i.indisprimary)`); n > 0 {
+		t.Errorf("%d tables have no primary key", n)
 	}
 }

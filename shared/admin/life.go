@@ -32,7 +32,7 @@ select r.room, r.epoch, r.head_seq, r.sent_seq, r.fence, coalesce(r.holder, ''),
        extract(epoch from r.due - clock_timestamp())::float8,
        (select count(*) from roomcast.outbox o where o.room = r.room
          and (o.xid >= c.next_xid or o.xid = any (c.open_xids))),
-       coalesce((select min(g.first_seq) from roomcast.runs g where g.room = r.room), 0)
+       coalesce((select min(g.first_seq) from roomcast.seq_ranges g where g.room = r.room), 0)
   from roomcast.rooms r, roomcast.cursor c where r.room = $1`
 
 // Room reads where a room stands, or returns [ErrUnknown].
@@ -76,8 +76,8 @@ select coalesce(o.id, n.id), n.room, n.seq,
        coalesce(extract(epoch from g.at + t.retention - clock_timestamp()), 0)::float8
   from n cross join roomcast.settings t
   left join roomcast.outbox o on o.id = n.id
-  left join roomcast.sources s on s.id = o.source
-  left join roomcast.runs g on g.room = n.room and n.seq between g.first_seq and g.last_seq
+  left join roomcast.attached_tables s on s.id = o.attached
+  left join roomcast.seq_ranges g on g.room = n.room and n.seq between g.first_seq and g.last_seq
   left join roomcast.parked p on p.room = n.room and p.seq = n.seq
  order by n.seq nulls last, n.id`
 
@@ -86,7 +86,7 @@ select coalesce(o.id, n.id), n.room, n.seq,
 func (o Operator) Lives(ctx context.Context, room string, first, last int64) ([]Life, error) {
 	return o.lives(ctx, `with n as (
 	  select g.room, u.id, g.first_seq + u.i - 1 as seq
-	    from roomcast.runs g cross join lateral unnest(g.ids) with ordinality as u (id, i)
+	    from roomcast.seq_ranges g cross join lateral unnest(g.ids) with ordinality as u (id, i)
 	   where g.room = $1 and g.first_seq <= $3::bigint and g.last_seq >= $2::bigint
 	     and g.first_seq + u.i - 1 between $2::bigint and $3::bigint)`+lifeSQL, room, first, last)
 }
@@ -96,13 +96,13 @@ func (o Operator) Lives(ctx context.Context, room string, first, last int64) ([]
 // JSON object of them.
 func (o Operator) LivesOf(ctx context.Context, id string) ([]Life, error) {
 	return o.lives(ctx, `with k as (
-	  select s.id as source, hashtextextended(key, s.id) as hash   -- as enqueue() hashes it
-	    from roomcast.sources s
+	  select s.id as attached, hashtextextended(key, s.id) as hash   -- as enqueue() hashes it
+	    from roomcast.attached_tables s
 	   cross join (values ($1::text), ($2::jsonb::text)) as candidates (key)
 	   where key is not null
 	), n as (
 	  select o.room, o.id, roomcast.seq_of(o.room, o.id) as seq
-	    from roomcast.outbox o join k on o.key_hash = k.hash and o.source = k.source)`+lifeSQL, id, object(id))
+	    from roomcast.outbox o join k on o.key_hash = k.hash and o.attached = k.attached)`+lifeSQL, id, object(id))
 }
 
 // object returns text that is a JSON object, or nil.
@@ -139,7 +139,7 @@ func (o Operator) lives(ctx context.Context, sql string, args ...any) ([]Life, e
 // has a room: a row that exists but has left no trace was not captured.
 func (o Operator) Rows(ctx context.Context, id string) (map[string]bool, error) {
 	rows, err := o.Query(ctx, `select s.relation::text, s.room_column::text, s.keys[1]
-	  from roomcast.sources s join pg_class c on c.oid = s.relation where s.detached_at is null`)
+	  from roomcast.attached_tables s join pg_class c on c.oid = s.relation where s.detached_at is null`)
 	if err != nil {
 		return nil, fmt.Errorf("rows: %w", err)
 	}

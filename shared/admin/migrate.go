@@ -58,7 +58,11 @@ func Migrate(ctx context.Context, databaseURL string) error {
 // reapplied lists the files that show today's functions, in the order in which they
 // are applied after the numbered ones.
 func reapplied() []string {
-	return []string{"functions.sql", "access.sql", "operator.sql", "parity.sql"}
+	return []string{
+		"capture.sql", "wakeup.sql", "claim.sql", "history.sql", "retention.sql",
+		"access.sql", "attach.sql", "revocation.sql", "presence.sql",
+		"operator.sql", "parity.sql", "audit.sql", "rights.sql",
+	}
 }
 
 // migrations lists the numbered files in order.

@@ -111,7 +111,7 @@ func (s Store) Parity(ctx context.Context, since time.Time, maxRooms int) (Repor
 
 // Finding is one question of the audit and its answer.
 type Finding struct {
-	Problem string     `json:"problem"`          // missing, unnumbered, waiting, holes, parked, roomless
+	Problem string     `json:"problem"`          // missing, unnumbered, waiting, holes, parked, unroutable
 	Table   string     `json:"table,omitempty"`  // of missing
 	Count   *int64     `json:"count"`            // rows; nil: it cannot be told, see Note
 	Oldest  *time.Time `json:"oldest,omitempty"` // when the oldest of them was written

@@ -62,7 +62,7 @@ func (c *chat) wantAudit(want map[string]int64) {
 // longAgo lets the source seem attached long before, so that the audit judges what
 // the test has just written.
 func (c *chat) longAgo() {
-	c.Exec(`update roomcast.sources set attached_at = now() - interval '1 day'`)
+	c.Exec(`update roomcast.attached_tables set attached_at = now() - interval '1 day'`)
 }
 
 func TestReceiptsAddUpAndRepeatsDoNot(t *testing.T) {
@@ -127,7 +127,7 @@ func TestCommittedOutlivesTheRetention(t *testing.T) {
 	c.Exec(insertMessage, roomA, user1, "2")
 	c.Exec(`insert into room_participants (room_id, user_id) values ($1, $2)`, roomA, user1) // no message
 	c.AckAll(c.Claim("r"))
-	c.Exec(`update roomcast.runs set at = now() - interval '2 days'`)
+	c.Exec(`update roomcast.seq_ranges set at = now() - interval '2 days'`)
 	c.Exec(insertMessage, roomA, user1, "3")
 	if n, err := c.DB.Clean(t.Context(), 10); err != nil || n != 3 {
 		t.Fatalf("cleaned %d, %v", n, err)
@@ -155,7 +155,7 @@ func TestAuditFindsNothingWhereAllWasCaptured(t *testing.T) {
 	c.Exec(`update messages set content = 'edited'`)
 	c.wantAudit(map[string]int64{})
 	c.Exec(`delete from messages`)
-	c.Exec(`delete from roomcast.outbox where source = (select id from roomcast.sources where relation = 'notes'::regclass)`)
+	c.Exec(`delete from roomcast.outbox where attached = (select id from roomcast.attached_tables where relation = 'notes'::regclass)`)
 	c.wantAudit(map[string]int64{"missing": 2})
 }
 
@@ -171,14 +171,14 @@ func TestAuditSparesWhatIsNoLoss(t *testing.T) {
 		c.Exec(`begin; set local roomcast.capture = 'off'; ` + import_ + `; ` + import_ + `; commit`)
 	}
 	c.longAgo()
-	c.wantAudit(map[string]int64{"roomless": 1})
+	c.wantAudit(map[string]int64{"unroutable": 1})
 
 	c.Exec(`alter table messages disable trigger roomcast_capture`)
 	c.Exec(insertMessage, roomA, user1, "lost")
 	c.Exec(`alter table messages enable trigger roomcast_capture`)
-	c.wantAudit(map[string]int64{"roomless": 1, "missing": 1})
-	c.Exec(`update roomcast.sources set attached_at = now()`)
-	c.wantAudit(map[string]int64{"roomless": 1})
+	c.wantAudit(map[string]int64{"unroutable": 1, "missing": 1})
+	c.Exec(`update roomcast.attached_tables set attached_at = now()`)
+	c.wantAudit(map[string]int64{"unroutable": 1})
 }
 
 func TestAuditBySerialKeyOrNotAtAll(t *testing.T) {
@@ -222,7 +222,7 @@ func TestRepairSendsAgainWhatIsMissing(t *testing.T) {
 	c.Exec(`alter table messages enable trigger roomcast_capture`)
 
 	// The hourly audit only notes it, until it is allowed more.
-	c.Exec(`select roomcast.tend()`)
+	c.Exec(`select roomcast.scheduled_audit()`)
 	if n := one[int](c, `select count(*)::int from roomcast.outbox`); n != 0 {
 		t.Fatalf("%d rows enqueued without leave", n)
 	}
@@ -230,7 +230,7 @@ func TestRepairSendsAgainWhatIsMissing(t *testing.T) {
 		t.Errorf("noted %d missing", n)
 	}
 	c.Exec(`select roomcast.auditing('messages', repairs => true)`)
-	c.Exec(`select roomcast.tend()`)
+	c.Exec(`select roomcast.scheduled_audit()`)
 	c.Exec(`select roomcast.repair()`)
 	c.WantClaim(c.Claim("r")[roomA], "1 INSERT first", "2 INSERT second")
 	c.wantAudit(map[string]int64{})
@@ -268,7 +268,7 @@ func TestRepairOfANumberingThatPassedARowOver(t *testing.T) {
 	c.Exec(insertMessage, roomA, user1, "1")
 	c.AckAll(c.Claim("r"))
 	c.Exec(`update roomcast.cursor set next_xid = pg_snapshot_xmax(pg_current_snapshot()), open_xids = '{}'`)
-	c.Exec(`with passed as (delete from roomcast.runs returning room) update roomcast.rooms set head_seq = 0, sent_seq = 0`)
+	c.Exec(`with passed as (delete from roomcast.seq_ranges returning room) update roomcast.rooms set head_seq = 0, sent_seq = 0`)
 	c.wantAudit(map[string]int64{"unnumbered": 1})
 	c.Exec(`select roomcast.repair()`)
 	c.WantClaim(c.Claim("r")[roomA], "1 INSERT 1")

@@ -50,7 +50,7 @@ func TestHistoryPages(t *testing.T) {
 		c.Exec(insertMessage, roomA, user1, fmt.Sprint("m", i))
 		c.Exec(insertMessage, roomB, user1, "elsewhere")
 		if i != 3 { // so that runs of one and of two make up the room
-			c.Exec(`select roomcast.number()`)
+			c.Exec(`select roomcast.assign_seqs()`)
 		}
 	}
 	all := "1 INSERT m1, 2 INSERT m2, 3 INSERT m3, 4 INSERT m4, 5 INSERT m5"
@@ -68,7 +68,7 @@ func TestHistoryPages(t *testing.T) {
 func TestHistoryInLongRuns(t *testing.T) {
 	c := newChat(t)
 	c.Exec(`insert into messages (room_id, content) select $1, 'm' || i from generate_series(1, 2500) i`, roomA)
-	c.Exec(`select roomcast.number()`)
+	c.Exec(`select roomcast.assign_seqs()`)
 	for _, after := range []int64{0, 499, 998, 999, 1000, 1999, 2498} {
 		h, err := c.DB.History(t.Context(), outbox.HistoryQuery{Room: roomA, UserID: user1, After: after, Max: 500})
 		if err != nil {
@@ -84,7 +84,7 @@ func TestHistoryWindow(t *testing.T) {
 	c := newChat(t)
 	c.Exec(insertMessage, roomA, user1, "old")
 	c.AckAll(c.Claim("r"))
-	c.Exec(`update roomcast.runs set at = at - interval '25 hours'`)
+	c.Exec(`update roomcast.seq_ranges set at = at - interval '25 hours'`)
 	c.Exec(insertMessage, roomA, user1, "young")
 	c.AckAll(c.Claim("r"))
 	if _, err := c.DB.Clean(t.Context(), 100); err != nil {
@@ -92,7 +92,7 @@ func TestHistoryWindow(t *testing.T) {
 	}
 	c.wantPage(outbox.HistoryQuery{Max: 10}, "head 2 first 2 reset true last 2: 2 INSERT young")
 	c.wantPage(outbox.HistoryQuery{After: 1, Max: 10}, "head 2 first 2 reset false last 2: 2 INSERT young")
-	c.Exec(`delete from roomcast.outbox; delete from roomcast.runs`)
+	c.Exec(`delete from roomcast.outbox; delete from roomcast.seq_ranges`)
 	c.wantPage(outbox.HistoryQuery{After: 1, Max: 10}, "head 2 first 3 reset true last 2: ")
 	c.wantPage(outbox.HistoryQuery{After: 2, Max: 10}, "head 2 first 3 reset false last 2: ")
 }
@@ -101,10 +101,10 @@ func TestHistoryWindow(t *testing.T) {
 func TestHistoryReadableSince(t *testing.T) {
 	c := newChat(t)
 	c.Exec(insertMessage, roomA, user1, "before")
-	c.Exec(`select roomcast.number()`)
-	c.Exec(`update roomcast.runs set at = at - interval '1 hour'`)
+	c.Exec(`select roomcast.assign_seqs()`)
+	c.Exec(`update roomcast.seq_ranges set at = at - interval '1 hour'`)
 	c.Exec(insertMessage, roomA, user1, "since")
-	c.Exec(`select roomcast.number()`)
+	c.Exec(`select roomcast.assign_seqs()`)
 	c.Exec(`create or replace function roomcast.readable_since(room text, user_id uuid) returns timestamptz
 		language sql stable as $$ select case user_id when '` + user2 + `' then now() - interval '1 minute' end $$`)
 	c.wantPage(outbox.HistoryQuery{UserID: user2, Max: 10}, "head 2 first 2 reset true last 2: 2 INSERT since")
@@ -122,7 +122,7 @@ func TestHistoryParkedDeletedAndMissing(t *testing.T) {
 	}
 	c.Exec(`delete from messages where content = 'regretted'`)
 	c.Exec(`delete from roomcast.outbox where record->>'content' = 'vanished'`)
-	c.Exec(`select roomcast.number()`)
+	c.Exec(`select roomcast.assign_seqs()`)
 	c.wantPage(outbox.HistoryQuery{Max: 3}, "head 5 first 1 reset false last 3: 1 INSERT parked, 2 DELETE id,room_id")
 	c.wantPage(outbox.HistoryQuery{After: 3, Max: 3}, "head 5 first 1 reset false last 5: 4 INSERT kept, 5 DELETE id,room_id")
 }
@@ -133,7 +133,7 @@ func TestHistoryBytes(t *testing.T) {
 	for _, kilobytes := range []int{600, 600, 3000, 1} {
 		c.Exec(`insert into messages (room_id, content) select $1, repeat('x', 1000 * $2)`, roomA, kilobytes)
 	}
-	c.Exec(`select roomcast.number()`)
+	c.Exec(`select roomcast.assign_seqs()`)
 	var after int64
 	var sizes []int
 	for after < 4 {
@@ -176,9 +176,9 @@ func TestHistoryIsWhatWasSent(t *testing.T) {
 func TestHistoryScansNothing(t *testing.T) {
 	c := newChat(t)
 	c.Exec(`insert into messages (room_id, content) select $1, 'm' from generate_series(1, 20000)`, roomA)
-	c.Exec(`select roomcast.number()`)
+	c.Exec(`select roomcast.assign_seqs()`)
 	c.Exec(`analyze roomcast.outbox`)
-	c.Exec(`analyze roomcast.runs`)
+	c.Exec(`analyze roomcast.seq_ranges`)
 	tx, err := c.Conn.Begin(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -195,15 +195,15 @@ func TestHistoryScansNothing(t *testing.T) {
 	}
 }
 
-// However many runs of a room are kept, a claim and a page read those they need.
-func TestRunsThatAreKeptCostNothing(t *testing.T) {
+// However many ranges of a room are kept, a claim and a page read those they need.
+func TestRangesThatAreKeptCostNothing(t *testing.T) {
 	c := newChat(t)
 	c.Exec(insertMessage, roomA, user1, "first")
 	c.AckAll(c.Claim("r"))
-	c.Exec(`insert into roomcast.runs (room, first_seq, last_seq, ids) select $1, i, i, array[-i] from generate_series(2, 5000) i`, roomA)
+	c.Exec(`insert into roomcast.seq_ranges (room, first_seq, last_seq, ids) select $1, i, i, array[-i] from generate_series(2, 5000) i`, roomA)
 	c.Exec(`update roomcast.rooms set head_seq = 5000, sent_seq = 5000`)
 	c.Exec(insertMessage, roomA, user1, "last")
-	c.Exec(`analyze roomcast.runs`)
+	c.Exec(`analyze roomcast.seq_ranges`)
 	for what, sql := range map[string]string{
 		"a claim": `select count(*) from roomcast.claim('r', 100, 100, '1 minute') c where $1 <> ''`,
 		"a page":  `select count(*) from roomcast.history($1, 5000, 100, '-infinity')`,
@@ -213,10 +213,10 @@ func TestRunsThatAreKeptCostNothing(t *testing.T) {
 			t.Fatal(err)
 		}
 		var rows, read int
-		if _, err := tx.Exec(t.Context(), `select roomcast.number()`); err != nil {
+		if _, err := tx.Exec(t.Context(), `select roomcast.assign_seqs()`); err != nil {
 			t.Fatal(err)
 		}
-		const readSQL = `select seq_tup_read + idx_tup_fetch from pg_stat_xact_user_tables where schemaname = 'roomcast' and relname = 'runs'`
+		const readSQL = `select seq_tup_read + idx_tup_fetch from pg_stat_xact_user_tables where schemaname = 'roomcast' and relname = 'seq_ranges'`
 		var before int
 		if err := tx.QueryRow(t.Context(), readSQL).Scan(&before); err != nil {
 			t.Fatal(err)
@@ -225,7 +225,7 @@ func TestRunsThatAreKeptCostNothing(t *testing.T) {
 			t.Fatal(what, rows, err)
 		}
 		if err := tx.QueryRow(t.Context(), readSQL).Scan(&read); err != nil || read-before > 10 {
-			t.Errorf("%s of one row read %d runs, %v", what, read-before, err)
+			t.Errorf("%s of one row read %d ranges, %v", what, read-before, err)
 		}
 		if err := tx.Rollback(t.Context()); err != nil {
 			t.Fatal(err)

@@ -76,7 +76,7 @@ func (db *DB) Ping(ctx context.Context) error { return db.pool.Ping(ctx) }
 // StartAwake is a relay's first call after start or sleep. It takes the awake lease for
 // this long, during which writers ring no bell, and notices a restored database.
 func (db *DB) StartAwake(ctx context.Context, lease time.Duration) error {
-	return db.Exec(ctx, "wake", `select roomcast.wake($1::interval)`, lease)
+	return db.Exec(ctx, "start awake", `select roomcast.start_awake($1::interval)`, lease)
 }
 
 // StayAwake moves the awake lease ahead of the database's clock.
@@ -94,7 +94,7 @@ func (db *DB) LeaveAwake(ctx context.Context) error {
 // MaySleep reports whether a relay that let its lease lapse may stop polling:
 // nothing waits, and no transaction is open that wrote while the lease held.
 func (db *DB) MaySleep(ctx context.Context) (bool, error) {
-	return db.Ask(ctx, "may rest", `select roomcast.may_rest()`)
+	return db.Ask(ctx, "may sleep", `select roomcast.may_sleep()`)
 }
 
 // Await waits, in the database, until a claim would find something, for as long as

@@ -91,7 +91,7 @@ func TestNumberingInTheWritersOwnTransaction(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 2 {
-		if _, err := tx.Exec(t.Context(), `select roomcast.number()`); err != nil {
+		if _, err := tx.Exec(t.Context(), `select roomcast.assign_seqs()`); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -215,7 +215,7 @@ func TestRowsWithoutARoomAreCounted(t *testing.T) {
 	if rooms := c.Claim("r"); len(rooms) != 0 {
 		t.Errorf("claimed %v", rooms)
 	}
-	if n := one[int](c, `select count(*) from roomcast.roomless`); n != 1 {
+	if n := one[int](c, `select count(*) from roomcast.unroutable`); n != 1 {
 		t.Errorf("counted %d rows without a room, want 1", n)
 	}
 }
@@ -299,7 +299,7 @@ func TestRowDeletedByHandIsPassedOver(t *testing.T) {
 	c := newChat(t)
 	c.Exec(insertMessage, roomA, user1, "one")
 	c.Exec(insertMessage, roomA, user1, "two")
-	c.Exec(`select roomcast.number()`)
+	c.Exec(`select roomcast.assign_seqs()`)
 	c.Exec(`delete from roomcast.outbox where record->>'content' = 'one'`)
 	rows := c.Claim("r")[roomA].Rows
 	if len(rows) != 2 || !rows[0].Missing || rows[1].Missing || rows[1].Seq != 2 {
@@ -314,7 +314,7 @@ func TestRetention(t *testing.T) {
 	rooms := c.Claim("r")
 	delete(rooms, roomB)
 	c.AckAll(rooms)
-	c.Exec(`update roomcast.runs set at = at - interval '25 hours'`)
+	c.Exec(`update roomcast.seq_ranges set at = at - interval '25 hours'`)
 	c.Exec(insertMessage, roomA, user1, "young")
 	c.AckAll(c.Claim("r"))
 	if n, err := c.DB.Clean(t.Context(), 100); err != nil || n != 1 {
@@ -331,7 +331,7 @@ func TestRetentionWaitsForNobody(t *testing.T) {
 	c := newChat(t)
 	c.Exec(insertMessage, roomA, user1, "held")
 	c.AckAll(c.Claim("r"))
-	c.Exec(`update roomcast.runs set at = at - interval '25 hours'`)
+	c.Exec(`update roomcast.seq_ranges set at = at - interval '25 hours'`)
 	tx, err := outboxtest.Connect(t, c.URL).Begin(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -443,9 +443,9 @@ func TestRelayRoleReadsNothing(t *testing.T) {
 	c.Exec(`set role roomcast_relay`)
 	for _, sql := range []string{
 		`select * from public.messages`, `select * from public.room_participants`, `select * from roomcast.outbox`,
-		`select * from roomcast.settings`, `select roomcast.bell_secret()`, `select roomcast.ring()`,
+		`select * from roomcast.settings`, `select roomcast.wakeup_secret()`, `select roomcast.request_wakeup()`,
 		`select roomcast.configure(secret => 'stolen-stolen')`, `select roomcast.attach_messages('public.messages')`,
-		`insert into roomcast.outbox (source, op, room, key_hash, record) values (1, 'INSERT', 'x', 0, '{}')`,
+		`insert into roomcast.outbox (attached, op, room, key_hash, record) values (1, 'INSERT', 'x', 0, '{}')`,
 	} {
 		if _, err := c.Conn.Exec(t.Context(), sql); err == nil || !strings.Contains(err.Error(), "permission denied") {
 			t.Errorf("%s: error %v, want permission denied", sql, err)

@@ -1,8 +1,9 @@
--- The operator's functions, applied after functions.sql and as often as you like.
--- None is given to roomcast_relay but backlog(), which its metrics show. The rest
--- run with the rights of whoever calls them: the owner of the schema.
+-- What people call: how the relay stands, what is stuck, and how it is configured. None is
+-- granted to roomcast_relay but backlog(), which its metrics show. The rest run with the
+-- rights of the caller: the owner of the schema.
 begin;
 select pg_advisory_xact_lock(hashtextextended('roomcast.migrate', 0));
+set local lock_timeout = '3s';
 
 -- backlog tells what Pusher has not accepted yet: rows, of them those still without a
 -- number, the age of the oldest in seconds (null when nothing waits), rooms, rooms
@@ -12,7 +13,7 @@ select pg_advisory_xact_lock(hashtextextended('roomcast.migrate', 0));
 create or replace function roomcast.backlog(
   out waiting bigint, out unnumbered bigint, out oldest double precision,
   out rooms bigint, out leased_rooms bigint, out leased bigint, out parked bigint)
-language sql volatile security definer set search_path = '' as $$
+language sql volatile security definer set search_path = pg_catalog, pg_temp as $$
   with fresh as (
     select o.at from roomcast.outbox o where o.xid >= (select c.next_xid from roomcast.cursor c)
     union all
@@ -26,7 +27,7 @@ language sql volatile security definer set search_path = '' as $$
   ), first as (
     select o.at from late l
      cross join lateral (
-       select g.ids[l.head - g.first_seq + 1] as id from roomcast.runs g
+       select g.ids[l.head - g.first_seq + 1] as id from roomcast.seq_ranges g
         where g.room = l.room and g.first_seq <= l.head
         order by g.first_seq desc limit 1) g
       join roomcast.outbox o on o.id = g.id
@@ -42,18 +43,18 @@ $$;
 
 -- at_seq finds the outbox row that a room's seq was given to.
 create or replace function roomcast.at_seq(room text, seq bigint) returns bigint
-language sql stable set search_path = '' as $$
-  select g.ids[$2 - g.first_seq + 1] from roomcast.runs g
-   where g.room = $1 and g.first_seq <= $2 and g.last_seq >= $2
+language sql stable set search_path = pg_catalog, pg_temp as $$
+  select g.ids[at_seq.seq - g.first_seq + 1] from roomcast.seq_ranges g
+   where g.room = at_seq.room and g.first_seq <= at_seq.seq and g.last_seq >= at_seq.seq
    order by g.first_seq desc limit 1
 $$;
 
 -- seq_of finds the seq that an outbox row of a room was given; null while it has none.
--- It looks through the room's runs.
+-- It looks through the room's ranges.
 create or replace function roomcast.seq_of(room text, outbox_id bigint) returns bigint
-language sql stable set search_path = '' as $$
-  select g.first_seq + array_position(g.ids, $2) - 1 from roomcast.runs g
-   where g.room = $1 and $2 = any (g.ids)
+language sql stable set search_path = pg_catalog, pg_temp as $$
+  select g.first_seq + array_position(g.ids, seq_of.outbox_id) - 1 from roomcast.seq_ranges g
+   where g.room = seq_of.room and seq_of.outbox_id = any (g.ids)
 $$;
 
 -- skip parks the event at which a room is stuck, and moves the room past it. The event
@@ -61,25 +62,25 @@ $$;
 -- that waits, so that nobody skips what they have not looked at. The fence moves, too:
 -- a relay that is trying this very event finds its ack refused.
 create or replace function roomcast.skip(room text, seq bigint, reason text) returns void
-language plpgsql set search_path = '' as $$
+language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
   r roomcast.rooms;
 begin
-  select * into r from roomcast.rooms x where x.room = $1 for update;
+  select * into r from roomcast.rooms x where x.room = skip.room for update;
   if not found or r.head_seq = r.sent_seq then
-    raise exception 'room: nothing waits in %', $1 using errcode = 'no_data_found';
+    raise exception 'room: nothing waits in %', skip.room using errcode = 'no_data_found';
   end if;
-  if $2 <> r.sent_seq + 1 then
-    raise exception 'seq: the first that waits is %, not %', r.sent_seq + 1, $2 using errcode = 'invalid_parameter_value';
+  if skip.seq <> r.sent_seq + 1 then
+    raise exception 'seq: the first that waits is %, not %', r.sent_seq + 1, skip.seq using errcode = 'invalid_parameter_value';
   end if;
   insert into roomcast.parked (room, seq, outbox_id, reason)
-  values ($1, $2, roomcast.at_seq($1, $2), left('skipped by hand: ' || $3, 500))
+  values (skip.room, skip.seq, roomcast.at_seq(skip.room, skip.seq), left('skipped by hand: ' || skip.reason, 500))
   on conflict on constraint parked_pkey do update set reason = excluded.reason, at = excluded.at;
   update roomcast.rooms x
-     set sent_seq = $2, fence = x.fence + 1, holder = null, due = clock_timestamp()
-   where x.room = $1;
+     set sent_seq = skip.seq, fence = x.fence + 1, holder = null, due = clock_timestamp()
+   where x.room = skip.room;
   if not roomcast.is_awake() and roomcast.has_waiting() then
-    perform roomcast.ring();   -- for what waited behind it
+    perform roomcast.request_wakeup();   -- for what waited behind it
   end if;
 end
 $$;
@@ -89,20 +90,87 @@ $$;
 -- send is not among them: that would be n+1 before n.
 create or replace function roomcast.sent_again(room text, first_seq bigint, last_seq bigint)
 returns table (seq bigint, epoch text, at text, kind text, op text, keys text[], record text, parked text)
-language sql stable set search_path = '' as $$
+language sql stable set search_path = pg_catalog, pg_temp as $$
   select n.seq, r.epoch, to_char(o.at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"'),
          s.kind, o.op, s.keys, o.record::text, p.reason
     from roomcast.rooms r
-    join roomcast.runs g on g.room = r.room and g.first_seq <= $3 and g.last_seq >= $2
+    join roomcast.seq_ranges g on g.room = r.room and g.first_seq <= sent_again.last_seq and g.last_seq >= sent_again.first_seq
    cross join lateral (
      select u.id, g.first_seq + u.i - 1 as seq from unnest(g.ids) with ordinality as u (id, i)) n
     join roomcast.outbox o on o.id = n.id
-    join roomcast.sources s on s.id = o.source
+    join roomcast.attached_tables s on s.id = o.attached
     left join roomcast.parked p on p.room = r.room and p.seq = n.seq
-   where r.room = $1 and n.seq between $2 and least($3, r.sent_seq)
+   where r.room = sent_again.room and n.seq between sent_again.first_seq and least(sent_again.last_seq, r.sent_seq)
    order by n.seq
 $$;
 
-select roomcast.close_to_all();
-grant execute on function roomcast.backlog() to roomcast_relay;
+-- configure says where wake-ups go and with which secret. The secret goes into
+-- Vault where there is one. With pg_cron it also schedules the sweep, every ten
+-- seconds if this pg_cron knows seconds (from 1.5 on), else every minute. Null leaves
+-- a setting as it is.
+create or replace function roomcast.configure(
+  url text default null, secret text default null, retention interval default null, timeout_ms int default null)
+returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_variable
+begin
+  if url is not null and url !~ '^https?://[^/\s]+' then
+    raise exception 'url: must be an http or https address, as https://app.fly.dev/webhooks/supabase'
+      using errcode = 'invalid_parameter_value';
+  end if;
+  if secret is not null and secret !~ '^[\x21-\x7e]{8,}$' then
+    raise exception 'secret: must be at least 8 printable ASCII characters without spaces'
+      using errcode = 'invalid_parameter_value';
+  end if;
+  update roomcast.settings s
+     set url = coalesce(configure.url, s.url),
+         retention = coalesce(configure.retention, s.retention),
+         timeout_ms = coalesce(configure.timeout_ms, s.timeout_ms);
+  if secret is not null then
+    perform roomcast.keep_secret(secret);
+  end if;
+  perform roomcast.schedule_sweep();
+end
+$$;
+
+create or replace function roomcast.keep_secret(secret text) returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+  known uuid;
+begin
+  if to_regclass('vault.decrypted_secrets') is null then
+    update roomcast.settings s set secret = keep_secret.secret, vault_name = null;
+    return;
+  end if;
+  execute 'select id from vault.decrypted_secrets where name = keep_secret.secret' into known using 'roomcast_webhook_secret';
+  if known is null then
+    execute 'select vault.create_secret($1, $2)' using secret, 'roomcast_webhook_secret';
+  else
+    execute 'select vault.update_secret($1, $2)' using known, secret;
+  end if;
+  update roomcast.settings s set secret = null, vault_name = 'roomcast_webhook_secret';
+end
+$$;
+
+-- sweep_schedule: schedules in seconds exist since pg_cron 1.5; versions look like 1.4-1.
+create or replace function roomcast.sweep_schedule(cron_version text) returns text
+language sql immutable set search_path = pg_catalog, pg_temp as $$
+  select case when string_to_array(substring(sweep_schedule.cron_version from '^\d+(?:\.\d+)?'), '.')::int[] < array[1, 5]
+              then '* * * * *' else '10 seconds' end
+$$;
+
+create or replace function roomcast.schedule_sweep() returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+  if to_regprocedure('cron.schedule(text,text,text)') is null then
+    raise notice 'roomcast: no pg_cron here; a lost wake-up waits for the next one';
+    return;
+  end if;
+  execute 'select cron.schedule($1, $2, $3)'
+    using 'roomcast-sweep',
+          roomcast.sweep_schedule((select extversion from pg_extension where extname = 'pg_cron')),
+          'select roomcast.sweep()';
+end
+$$;
+
 commit;

@@ -1,0 +1,284 @@
+-- 001: the tables.
+--
+-- Forward-only, and harmless to apply twice: by admin.Migrate, by `psql -f install.sql`, or
+-- by the Supabase SQL editor. Functions are in the other files, which show today's code
+-- and are applied again after every migration. Nothing here waits long for the chat's own
+-- transactions: see lock_timeout.
+begin;
+
+-- Two people who install at once take turns.
+select pg_advisory_xact_lock(hashtextextended('roomcast.migrate', 0));
+set local lock_timeout = '3s';
+
+create schema if not exists roomcast;
+comment on schema roomcast is 'Roomcast: carries committed rows to Pusher. `drop schema roomcast cascade` removes it and leaves your tables as they were.';
+revoke all on schema roomcast from public;
+
+do $$
+begin
+  if not exists (select from pg_roles where rolname = 'roomcast_relay') then
+    create role roomcast_relay nologin;
+  end if;
+end
+$$;
+grant usage on schema roomcast to roomcast_relay;
+
+create table if not exists roomcast.migrations (
+  version    int primary key,
+  applied_at timestamptz not null default now()
+);
+comment on table roomcast.migrations is 'Which numbered files have been applied.';
+
+-- One row: what configure() was told, and what the database knows of itself.
+create table if not exists roomcast.settings (
+  one        boolean primary key default true constraint settings_has_one_row check (one),
+  url        text    constraint url_is_http check (url ~ '^https?://'),
+  secret     text,
+  vault_name text,
+  timeout_ms int not null default 5000 constraint timeout_pg_net_takes check (timeout_ms between 1000 and 10000),
+  retention  interval not null default '24 hours' constraint retention_is_positive check (retention > '0'),
+  cluster_id bigint
+);
+comment on column roomcast.settings.url        is 'Where wake-ups go: the relay''s POST /webhooks/supabase. Null: no wake-ups.';
+comment on column roomcast.settings.secret     is 'The wake-up''s bearer token, unless Vault keeps it.';
+comment on column roomcast.settings.vault_name is 'The name under which Vault keeps the wake-up''s bearer token.';
+comment on column roomcast.settings.timeout_ms is 'How long pg_net waits for the wake-up''s answer: a stopped machine needs up to 2 s to start.';
+comment on column roomcast.settings.retention  is 'How long sent rows stay, so that browsers can catch up.';
+comment on column roomcast.settings.cluster_id is 'pg_control_system().system_identifier when rows were last numbered: another one means a restored database.';
+insert into roomcast.settings default values on conflict do nothing;
+
+create table if not exists roomcast.attached_tables (
+  id          int generated always as identity primary key,
+  relation    regclass not null constraint attached_once unique,
+  kind        text not null constraint kind_is_known check (kind in ('messages', 'members', 'presence')),
+  room_column name not null,
+  user_column name constraint members_have_users check ((kind = 'members') = (user_column is not null)),
+  columns     text[],
+  keys        text[] not null,
+  attached_at timestamptz not null default now(),
+  detached_at timestamptz,
+  time_column name,
+  repairs     boolean not null default false
+);
+comment on table  roomcast.attached_tables             is 'The tables that are relayed. A detached one stays, for the rows of it still kept.';
+comment on column roomcast.attached_tables.columns     is 'The columns that may leave the database. Null: all.';
+comment on column roomcast.attached_tables.keys        is 'The columns that identify a row: all that a deletion or a stub carries.';
+comment on column roomcast.attached_tables.time_column is 'The column that says when a row was written. Null: the audit finds one itself.';
+comment on column roomcast.attached_tables.repairs     is 'Whether the hourly audit enqueues again what it finds missing.';
+
+-- The outbox proper. A row is written once, by the trigger, in the user's own
+-- transaction, and never updated but to take a deleted message's text away: numbering,
+-- sending and parking are kept elsewhere, so that a burst costs no second version of its
+-- rows.
+create table if not exists roomcast.outbox (
+  id           bigint generated always as identity primary key,
+  xid          xid8 not null default pg_current_xact_id(),
+  at           timestamptz not null default clock_timestamp(),
+  attached     int not null,
+  op           text not null,
+  room         text not null,
+  key_hash     bigint not null,
+  record       jsonb not null,
+  wants_wakeup boolean not null default false
+);
+comment on column roomcast.outbox.xid          is 'The writing transaction: a row is new to the numbering exactly when this was not visible to the last one.';
+comment on column roomcast.outbox.attached     is 'attached_tables.id; no foreign key, which would lock a shared row for every message.';
+comment on column roomcast.outbox.op           is 'INSERT, UPDATE or DELETE: what the event tells, which for a row that moved is not what was done. No CHECK: it would cost every INSERT of the chat.';
+comment on column roomcast.outbox.room         is 'The room column as text.';
+comment on column roomcast.outbox.key_hash     is 'Hash of attached table and primary key: finds a message''s rows when it is deleted.';
+comment on column roomcast.outbox.record       is 'The allowed columns: of the new row, or of the old one of a DELETE.';
+comment on column roomcast.outbox.wants_wakeup is 'Written while the relay slept, first of its transaction: requests a wake-up at commit.';
+
+-- Sequence numbers, one row per room and numbering, not per message: the row ids[i] has
+-- seq first_seq + i - 1. Append-only until retention.
+create table if not exists roomcast.seq_ranges (
+  room      text not null,
+  first_seq bigint not null,
+  last_seq  bigint not null,
+  ids       bigint[] not null,
+  at        timestamptz not null default clock_timestamp(),
+  primary key (room, first_seq),
+  constraint range_is_gapless check (cardinality(ids) = last_seq - first_seq + 1)
+);
+
+create table if not exists roomcast.rooms (
+  room     text primary key,
+  epoch    text not null default substr(md5(gen_random_uuid()::text), 1, 8),
+  head_seq bigint not null default 0,
+  sent_seq bigint not null default 0,
+  fence    bigint not null default 0,
+  due      timestamptz not null default clock_timestamp(),
+  holder   text,
+  constraint sent_is_numbered check (sent_seq between 0 and head_seq)
+) with (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 500);
+comment on column roomcast.rooms.epoch    is 'Changes when the numbering starts again: clients then start over.';
+comment on column roomcast.rooms.head_seq is 'The last number given.';
+comment on column roomcast.rooms.sent_seq is 'All up to here was accepted by Pusher, or parked.';
+comment on column roomcast.rooms.fence    is 'Counts the claims: an ack that names an older one is refused.';
+comment on column roomcast.rooms.due      is 'When the room may be claimed: a lease and a backoff both move it ahead.';
+comment on column roomcast.rooms.holder   is 'The relay that holds the lease, for people to read.';
+
+create table if not exists roomcast.parked (
+  room      text not null,
+  seq       bigint not null,
+  outbox_id bigint not null,
+  reason    text not null,
+  at        timestamptz not null default clock_timestamp(),
+  primary key (room, seq)
+);
+comment on table roomcast.parked is 'Events that Pusher will never take. They keep their seq; clients fetch them over HTTP.';
+
+-- One row: the snapshot up to which rows are numbered. The rows still to be numbered are
+-- those whose transaction it could not see, which two index lookups find: xid >=
+-- next_xid, or xid = any (open_xids).
+create table if not exists roomcast.cursor (
+  one       boolean primary key default true constraint cursor_has_one_row check (one),
+  next_xid  xid8 not null,
+  open_xids xid8[] not null
+) with (fillfactor = 10, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 500);
+insert into roomcast.cursor (next_xid, open_xids) values ('0', '{}') on conflict do nothing;
+
+-- One row, read by every writer and locked by none: until when the relay polls.
+create table if not exists roomcast.awake (
+  one   boolean primary key default true constraint awake_has_one_row check (one),
+  until timestamptz not null
+) with (fillfactor = 10, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 500);
+insert into roomcast.awake (until) values ('-infinity') on conflict do nothing;
+
+-- One row, read by every writer. It is not in roomcast.awake: a commit that hangs must
+-- not keep a relay from taking its lease.
+create table if not exists roomcast.wakeup (
+  one          boolean primary key default true constraint wakeup_has_one_row check (one),
+  requested_at timestamptz not null
+) with (fillfactor = 10, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 500);
+comment on column roomcast.wakeup.requested_at is 'When a wake-up was last seen on its way. Who writes within a second of it requests no other, unless a lease has answered it since.';
+insert into roomcast.wakeup (requested_at) values ('-infinity') on conflict do nothing;
+
+create table if not exists roomcast.unroutable (
+  id       bigint generated always as identity primary key,
+  attached int not null,
+  op       text not null,
+  at       timestamptz not null default clock_timestamp(),
+  reason   text not null default 'no room'
+);
+comment on table roomcast.unroutable is 'One row for each change that had no room, and so was not relayed.';
+
+-- Who is to be disconnected. One row per user, whatever the number of rooms, since one
+-- call to Pusher ends all of a user's connections. A row is written after user-left was
+-- accepted and goes when Pusher has confirmed a disconnect that was late enough.
+create table if not exists roomcast.revocations (
+  user_id        text primary key,
+  confirmable_at timestamptz not null,
+  due            timestamptz not null,
+  tries          int not null default 0
+);
+comment on table  roomcast.revocations                is 'Users whose connections Pusher is to end.';
+comment on column roomcast.revocations.confirmable_at is 'A disconnect before this does not count: an answer given before the membership ended may still be on its way.';
+comment on column roomcast.revocations.due            is 'When to try: a lease and a backoff both move it ahead.';
+comment on column roomcast.revocations.tries          is 'Attempts since the last revocation.';
+
+-- Who is online in which room, by Pusher's presence webhooks. It is hearsay beside the
+-- tables' truth: Pusher reports late, out of order and twice, so a row stays a while
+-- after its user left, to outlive what is still on its way.
+create table if not exists roomcast.presence (
+  room    text not null,
+  user_id text not null,
+  online  boolean not null,
+  at      timestamptz not null,
+  primary key (room, user_id)
+);
+comment on table  roomcast.presence    is 'Who is online in which room, as Pusher says. Membership is another matter: see your own tables.';
+comment on column roomcast.presence.at is 'When Pusher said so, by its clock: what is older changes nothing.';
+
+-- Rows of the outbox that no attached table wrote: revoke() and presence. They have
+-- entries of their own, never attached.
+insert into roomcast.attached_tables (relation, kind, room_column, user_column, keys, detached_at) values
+  ('roomcast.revocations', 'members',  'room_id', 'user_id', '{room_id,user_id}', now()),
+  ('roomcast.presence',    'presence', 'room_id', null,      '{room_id,user_id}', now())
+on conflict on constraint attached_once do nothing;
+
+-- What pages of the dual run saw, summed up: one row per room and hour, whatever the
+-- traffic. Nothing is written here before the first receipt arrives, and everything is
+-- removed two weeks later: after the move the tables are empty by themselves.
+create table if not exists roomcast.parity (
+  room             text not null,
+  hour             timestamptz not null constraint hour_is_whole check (hour = date_trunc('hour', hour, 'UTC')),
+  receipts         bigint not null default 0,
+  pages            bigint not null default 0,
+  committed        bigint not null default 0,
+  saw_both         bigint not null default 0,
+  only_pusher      bigint not null default 0,
+  only_supabase    bigint not null default 0,
+  fetched          bigint not null default 0,
+  pusher_repeats   bigint not null default 0,
+  supabase_repeats bigint not null default 0,
+  flips            bigint not null default 0,
+  skewed           bigint not null default 0,
+  pusher_delays    bigint[] not null default '{}',
+  supabase_delays  bigint[] not null default '{}',
+  primary key (room, hour)
+) with (fillfactor = 70);
+comment on table  roomcast.parity                is 'What pages that listen to both Supabase Realtime and Pusher have seen. Counts of counts, no content, no user.';
+comment on column roomcast.parity.hour           is 'The hour in which the receipt came, by the database''s clock.';
+comment on column roomcast.parity.pages          is 'Pages that sent a receipt in this hour.';
+comment on column roomcast.parity.committed      is 'New messages of this hour whose outbox rows the retention has taken; those still kept are counted there.';
+comment on column roomcast.parity.fetched        is 'Of what was seen by way of Pusher: fetched over HTTP after a gap. Not in pusher_delays.';
+comment on column roomcast.parity.pusher_repeats is 'Events a page got a second time, and dropped.';
+comment on column roomcast.parity.flips          is 'Pairs of events that the two sides brought in different orders.';
+comment on column roomcast.parity.skewed         is 'Receipts whose delays were left out, because the page''s clock was off.';
+comment on column roomcast.parity.pusher_delays  is 'Histogram, commit to page; its edges are in functions/parity/histogram.go. Trailing zeros are left out.';
+
+-- The last receipt of each page and room, so that a repeat counts nothing twice. user_id
+-- is part of the key: nobody can spend another's numbers.
+create table if not exists roomcast.receipts (
+  user_id  uuid not null,
+  page     uuid not null,
+  room     text not null,
+  n        bigint not null,
+  hour     timestamptz not null,
+  first_at timestamptz not null default clock_timestamp(),
+  at       timestamptz not null default clock_timestamp(),
+  primary key (user_id, page, room)
+) with (fillfactor = 70);
+
+-- Transactions that wrote with roomcast.capture = 'off': what they left out of the outbox
+-- was left out on purpose, and the audit must not call it lost.
+create table if not exists roomcast.capture_skips (
+  attached int not null,
+  xid      bigint not null,
+  at       timestamptz not null default clock_timestamp(),
+  primary key (attached, xid)
+);
+comment on column roomcast.capture_skips.xid is 'As xmin shows it, 32 bits: of the transaction, or of the savepoint within.';
+
+-- What the hourly audit found and repaired, for two weeks.
+create table if not exists roomcast.audits (
+  id       bigint generated always as identity primary key,
+  at       timestamptz not null default clock_timestamp(),
+  relation text,
+  problem  text not null,
+  found    bigint,
+  repaired bigint not null default 0,
+  note     text
+);
+
+-- "create index if not exists" waits for every open writer before it sees that the index
+-- is there, and the chat's next INSERT waits behind it.
+do $$
+begin
+  if to_regclass('roomcast.outbox_xid') is null then
+    create index outbox_xid       on roomcast.outbox (xid);
+    create index outbox_key       on roomcast.outbox (key_hash);
+    create index seq_ranges_at    on roomcast.seq_ranges (at);
+    create index rooms_due        on roomcast.rooms (due) where head_seq > sent_seq;
+    create index revocations_due  on roomcast.revocations (due);
+    create index presence_offline on roomcast.presence (at) where not online;
+    create index parity_hour      on roomcast.parity (hour);
+    create index receipts_at      on roomcast.receipts (at);
+    create index audits_at        on roomcast.audits (at);
+  end if;
+end
+$$;
+
+insert into roomcast.migrations (version) values (1) on conflict do nothing;
+commit;

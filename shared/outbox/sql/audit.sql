@@ -1,0 +1,232 @@
+-- The audit: the chat's tables against the outbox, the outbox against what was sent. The
+-- relay may ask for it; it repairs nothing.
+begin;
+select pg_advisory_xact_lock(hashtextextended('roomcast.migrate', 0));
+set local lock_timeout = '3s';
+
+-- hash_of is the key_hash that enqueue() writes for a row. The audit's tests hold the
+-- two together.
+create or replace function roomcast.hash_of(attached int, record jsonb, ids text[]) returns bigint
+language sql immutable set search_path = pg_catalog, pg_temp as $$
+  select hashtextextended(case cardinality(hash_of.ids) when 1 then hash_of.record ->> hash_of.ids[1] else roomcast.pick(hash_of.record, hash_of.ids)::text end, hash_of.attached)
+$$;
+
+-- time_column_of names the column that says when a row was written: the one given to
+-- auditing(), else one that the table itself fills with the time.
+create or replace function roomcast.time_column_of(s roomcast.attached_tables) returns name
+language sql stable set search_path = pg_catalog, pg_temp as $$
+  select coalesce(s.time_column, (
+    select a.attname
+      from pg_attribute a join pg_attrdef d on d.adrelid = a.attrelid and d.adnum = a.attnum
+     where a.attrelid = s.relation and not a.attisdropped
+       and a.atttypid in ('timestamptz'::regtype, 'timestamp'::regtype)
+       and pg_get_expr(d.adbin, d.adrelid) ~* '\m(now|transaction_timestamp|statement_timestamp|clock_timestamp|current_timestamp|localtimestamp)\M'
+       and a.attname !~* 'updat|edit|modif|chang|delet|expir|seen|read'
+     order by a.attname in ('created_at', 'inserted_at', 'sent_at') desc, a.attnum
+     limit 1))
+$$;
+
+-- serial_of names the primary key of an attached table if a sequence fills it: rows are then
+-- written about in its order.
+create or replace function roomcast.serial_of(s roomcast.attached_tables) returns name
+language sql stable set search_path = pg_catalog, pg_temp as $$
+  select a.attname
+    from pg_attribute a
+   where a.attrelid = s.relation and array[a.attname::text] = roomcast.ids_of(s) and not a.attisdropped
+     and a.atttypid in ('int4'::regtype, 'int8'::regtype)
+     and (a.attidentity <> '' or pg_get_serial_sequence(s.relation::text, a.attname) is not null)
+$$;
+
+-- is_costly: would finding an attached table's latest rows by this column mean reading a large
+-- table from end to end?
+create or replace function roomcast.is_costly(relation regclass, name text) returns boolean
+language sql stable set search_path = pg_catalog, pg_temp as $$
+  select (select coalesce(sum(greatest(c.reltuples, 0)), 0) from pg_class c
+           where c.oid = is_costly.relation or c.oid in (select i.inhrelid from pg_inherits i where i.inhparent = is_costly.relation)) > 500000
+     and not exists (
+       select from pg_index i join pg_attribute a on a.attrelid = i.indrelid and a.attnum = i.indkey[0]
+        where i.indrelid = is_costly.relation and i.indpred is null and a.attname = is_costly.name)
+$$;
+
+-- missing_rows writes the part of a query, from "from" on, that finds an attached table's rows
+-- m which the outbox should hold and does not; or, instead, why that cannot be told.
+--
+-- A row and its outbox row commit together, so a single statement sees both or
+-- neither: however young, a row without one was never captured. Three things are no
+-- loss and are left out: rows without a room, rows of transactions that had capture
+-- off, rows from before the table was attached. Rows that are gone cannot be found,
+-- and are not to be: nothing that was deleted is sent again.
+create or replace function roomcast.missing_rows(s roomcast.attached_tables, since interval, out query text, out note text)
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set timezone = 'UTC' as $$
+declare
+  -- Cleaning goes by the time of numbering, which comes later: a tenth is margin.
+  start  constant timestamptz := greatest(
+    clock_timestamp() - least(missing_rows.since, (select t.retention * 0.9 from roomcast.settings t)),
+    s.attached_at + interval '10 seconds');   -- writers that queued behind attach()
+  col    constant name := roomcast.time_column_of(s);
+  serial constant name := roomcast.serial_of(s);
+  low    bigint;
+  recent text;
+begin
+  if col is not null then
+    note   := format('by %I', col);
+    recent := format('m.%I between %L::timestamptz and %L::timestamptz', col, start, clock_timestamp());
+  elsif serial is not null then
+    note := format('by %I', serial);
+    select min((o.record ->> serial::text)::bigint) into low from roomcast.outbox o
+     where o.attached = s.id and o.op = 'INSERT' and o.at >= start;
+    recent := format('m.%I > %L::bigint', serial, low);   -- null: nothing to compare with, nothing found
+  else
+    note := 'not judged: no column tells when a row was written; name one with roomcast.auditing()';
+    return;
+  end if;
+  if roomcast.is_costly(s.relation, coalesce(col, serial)) then
+    note := format('not judged: %s is large and has no index that begins with %I', s.relation, coalesce(col, serial));
+    return;
+  end if;
+  query := format('from %s m where %s and m.%I is not null'
+    ' and not exists (select from roomcast.outbox o where o.attached = %s'
+    ' and o.key_hash = roomcast.hash_of(%s, pg_catalog.jsonb_build_object(%s), %L))'
+    ' and not exists (select from roomcast.capture_skips q where q.attached = %s and q.xid = m.xmin::text::bigint)',
+    s.relation, recent, s.room_column, s.id,
+    s.id, (select string_agg(format('%L, m.%I', k, k), ', ') from unnest(roomcast.ids_of(s)) k), roomcast.ids_of(s), s.id);
+end
+$$;
+
+-- audit compares, and changes nothing. One row per attached messages table and one per
+-- other question, how_many 0 where all is well, null where it cannot be told:
+--   missing     in the table, not in the outbox            roomcast.repair()
+--   unnumbered  in the outbox, passed over by the numbering roomcast.repair()
+--   waiting     not yet taken by Pusher after a minute      is the relay running?
+--   holes       numbered, then deleted by hand              clients pass over them
+--   parked      never to be taken by Pusher; see roomcast.parked; clients fetch them
+--   unroutable  had no room, and were not relayed
+create or replace function roomcast.audit(since interval default '24 hours')
+returns table (relation text, problem text, how_many bigint, oldest timestamptz, note text)
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set timezone = 'UTC' as $$
+#variable_conflict use_column
+declare
+  start constant timestamptz := clock_timestamp() - audit.since;
+  s     roomcast.attached_tables;
+  query text;
+  col   name;
+begin
+  problem := 'missing';
+  for s in select * from roomcast.attached_tables where kind = 'messages' and detached_at is null order by id loop
+    relation := s.relation::text;
+    oldest   := null;
+    how_many := null;
+    select * into query, note from roomcast.missing_rows(s, audit.since);
+    col := roomcast.time_column_of(s);
+    if query is not null then
+      execute format('select count(*), %s %s', case when col is null then 'null::timestamptz' else format('min(m.%I)::timestamptz', col) end, query)
+        into how_many, oldest;
+    end if;
+    return next;
+  end loop;
+  return query
+  select null::text, 'unnumbered', count(*), min(o.at), null::text
+    from roomcast.outbox o, roomcast.cursor c
+   where o.xid < c.next_xid and not o.xid = any (c.open_xids)
+     and not exists (select from (select unnest(r.ids) as id from roomcast.seq_ranges r) u where u.id = o.id)
+  union all
+  select null, 'waiting', count(*), min(o.at), null
+    from (select u.id, g.room, g.first_seq + u.i - 1 as seq
+            from roomcast.rooms r join roomcast.seq_ranges g on g.room = r.room and g.last_seq > r.sent_seq
+           cross join lateral unnest(g.ids) with ordinality as u (id, i)
+           where r.head_seq > r.sent_seq and g.first_seq + u.i - 1 > r.sent_seq
+          union all
+          select f.id, f.room, null from roomcast.outbox f, roomcast.cursor c
+           where f.xid >= c.next_xid or f.xid = any (c.open_xids)) w
+    join roomcast.outbox o on o.id = w.id
+   where o.at < clock_timestamp() - interval '1 minute'
+  union all
+  select null, 'holes', count(*), min(g.at), null
+    from roomcast.seq_ranges g cross join lateral unnest(g.ids) as u (id)
+   where g.at >= greatest(start, clock_timestamp() - (select t.retention * 0.9 from roomcast.settings t))
+     and not exists (select from roomcast.outbox o where o.id = u.id)
+  union all
+  select null, 'parked', count(*), min(p.at), null from roomcast.parked p where p.at >= start
+  union all
+  select null, 'unroutable', count(*), min(l.at), null from roomcast.unroutable l where l.at >= start;
+end
+$$;
+
+-- repair enqueues again what the audit calls missing, at most max_rows of a table,
+-- oldest first, and numbers what the numbering passed over. Each row is locked
+-- meanwhile, so that an edit or a deletion comes after it, and one that is being
+-- edited or deleted at this moment is left alone. With opted_only it touches only
+-- tables for which auditing() has allowed it. What it did is noted in audits.
+create or replace function roomcast.repair(since interval default '24 hours', max_rows int default 1000, opted_only boolean default false)
+returns table (relation text, problem text, repaired bigint)
+language plpgsql security definer set search_path = pg_catalog, pg_temp set timezone = 'UTC' as $$
+#variable_conflict use_column
+declare
+  s      roomcast.attached_tables;
+  query  text;
+  record jsonb;
+begin
+  perform pg_advisory_xact_lock(hashtextextended('roomcast.repair', 0));
+  problem := 'missing';
+  for s in select * from roomcast.attached_tables where kind = 'messages' and detached_at is null and (repairs or not repair.opted_only) order by id loop
+    query := (roomcast.missing_rows(s, repair.since)).query;
+    relation := s.relation::text;
+    repaired := 0;
+    continue when query is null;
+    for record in execute format('select to_jsonb(m) %s order by m.%I limit %s for share of m skip locked', query,
+                                 coalesce(roomcast.time_column_of(s), roomcast.serial_of(s)), repair.max_rows) loop
+      perform roomcast.enqueue(s.id, 'INSERT', record ->> s.room_column::text, record, s.columns, roomcast.ids_of(s));
+      repaired := repaired + 1;
+    end loop;
+    if repaired > 0 then
+      insert into roomcast.audits (relation, problem, repaired) values (relation, problem, repaired);
+    end if;
+    return next;
+  end loop;
+  relation := null;
+  problem  := 'unnumbered';
+  repaired := 0;
+  if (select a.how_many > 0 from roomcast.audit('0') a where a.problem = 'unnumbered') then
+    repaired := roomcast.assign_seqs(full_scan => true);
+    insert into roomcast.audits (problem, repaired) values (problem, repaired);
+  end if;
+  return next;
+end
+$$;
+
+-- scheduled_audit is the audit that runs by itself, every hour where there is pg_cron. It notes
+-- what it finds, and repairs where auditing() has allowed it.
+create or replace function roomcast.scheduled_audit() returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+  insert into roomcast.audits (relation, problem, found, note)
+  select a.relation, a.problem, a.how_many, a.note from roomcast.audit('3 hours') a
+   where a.problem in ('missing', 'unnumbered', 'holes');
+  perform roomcast.repair('3 hours', 1000, opted_only => true);
+end
+$$;
+
+-- auditing sets how a messages table is audited: by which column (null: leave it) and
+-- whether the hourly audit may send again what it finds missing (null: leave it). Allow
+-- that where nobody but the database fills the column: a row that claims to be younger
+-- than it is would be sent a second time once the retention has taken the first.
+create or replace function roomcast.auditing(table_name text, time_column text default null, repairs boolean default null)
+returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_variable
+declare
+  tbl constant regclass := roomcast.table_named(table_name);
+begin
+  if time_column is not null and coalesce(roomcast.column_type(tbl, time_column), '') not like 'timestamp%' then
+    raise exception 'time_column: % has no column % of a timestamp type', tbl, time_column using errcode = 'undefined_column';
+  end if;
+  update roomcast.attached_tables s
+     set time_column = coalesce(auditing.time_column, s.time_column), repairs = coalesce(auditing.repairs, s.repairs)
+   where s.relation = tbl and s.kind = 'messages' and s.detached_at is null;
+  if not found then
+    raise exception 'table_name: % is not attached as messages', tbl using errcode = 'undefined_table';
+  end if;
+end
+$$;
+
+commit;

@@ -1,0 +1,74 @@
+-- Catching up.
+begin;
+select pg_advisory_xact_lock(hashtextextended('roomcast.migrate', 0));
+set local lock_timeout = '3s';
+
+-- readable_from is how the relay asks readable_since: as its owner, and with null
+-- meaning no limit.
+create or replace function roomcast.readable_from(room text, user_id uuid) returns timestamptz
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
+begin
+  return coalesce(roomcast.readable_since(readable_from.room, readable_from.user_id), '-infinity');
+end
+$$;
+
+-- history reads one page of a room: its numbered events after a seq, in order, sent
+-- or not, parked ones too. At most max of them, and no more once a megabyte is full,
+-- but always the next one, however large.
+--
+-- Every row repeats where the room stands; a page without events is one row with a
+-- null seq, an unknown room no row. A row deleted by hand comes with a null op: its
+-- number is to be passed over. first is the first seq still kept and not older than
+-- since, counted from when it was numbered, which is when listeners could first hear
+-- it. reset says that nothing continues from after (it lies outside of first - 1 to
+-- head, or belongs to another epoch); the page then begins at first.
+create or replace function roomcast.history(room text, after bigint, max int, since timestamptz, known_epoch text default '')
+returns table (epoch text, head bigint, sent bigint, first bigint, reset boolean,
+               seq bigint, at text, kind text, op text, keys text[], record text)
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+declare
+  stands     roomcast.rooms;
+  first_kept bigint;
+  onwards    bigint := history.after;
+  starts     boolean;
+begin
+  -- All statements of a stable function see one snapshot.
+  select * into stands from roomcast.rooms r where r.room = history.room;
+  if not found then
+    return;
+  end if;
+  first_kept := coalesce((select g.first_seq from roomcast.seq_ranges g
+                           where g.room = history.room and g.at >= history.since
+                           order by g.first_seq limit 1), stands.head_seq + 1);
+  starts := (history.known_epoch <> '' and history.known_epoch <> stands.epoch) or history.after not between first_kept - 1 and stands.head_seq;
+  if starts then
+    onwards := first_kept - 1;
+  end if;
+  return query
+  with numbered as (
+    select u.id, g.first_seq + u.i - 1 as seq
+      from roomcast.seq_ranges g cross join lateral unnest(g.ids) with ordinality as u (id, i)
+     where g.room = history.room and g.first_seq <= onwards + history.max
+       and g.first_seq >= coalesce((select max(p.first_seq) from roomcast.seq_ranges p where p.room = history.room and p.first_seq <= onwards + 1), 0)
+       and g.first_seq + u.i - 1 between onwards + 1 and onwards + history.max
+     order by 2 limit history.max
+  ), page as (
+    select n.seq, o.at, o.attached, o.op, o.record,
+           sum(octet_length(o.record)) over (order by n.seq rows between unbounded preceding and 1 preceding) as before
+      from numbered n
+      left join lateral (   -- offset 0: look each row up by its key, whatever the planner expects of unnest
+        select r.at, r.attached, r.op, r.record::text as record from roomcast.outbox r where r.id = n.id offset 0
+      ) o on true
+  )
+  select stands.epoch, stands.head_seq, stands.sent_seq, first_kept, starts, p.seq,
+         to_char(p.at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"'),
+         s.kind, p.op, s.keys, p.record
+    from (values (true)) as one (row)
+    left join page p on coalesce(p.before, 0) < 1048576
+    left join roomcast.attached_tables s on s.id = p.attached
+   order by p.seq;
+end
+$$;
+
+commit;

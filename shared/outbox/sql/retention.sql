@@ -1,0 +1,50 @@
+-- What has been kept long enough goes, a little at a time.
+begin;
+select pg_advisory_xact_lock(hashtextextended('roomcast.migrate', 0));
+set local lock_timeout = '3s';
+
+-- clean removes up to max_ranges ranges of sent rows that are older than the retention,
+-- and returns how many rows went. A row that a user's DELETE holds at this moment is
+-- left for the next time: the chat never waits for the cleaning.
+create or replace function roomcast.clean(max_ranges int) returns bigint
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+  before constant timestamptz := (select clock_timestamp() - retention from roomcast.settings);
+  picked roomcast.seq_ranges[];
+  old    bigint[];
+  n      bigint;
+begin
+  perform roomcast.clean_parity(100);
+  picked := array(
+    select g from roomcast.seq_ranges g join roomcast.rooms r using (room)
+     where g.at < before and g.last_seq <= r.sent_seq
+     order by g.at limit clean.max_ranges
+       for update of g skip locked);
+  if cardinality(picked) = 0 then
+    return 0;
+  end if;
+  old := array(
+    select o.id from roomcast.outbox o
+     where o.id in (select unnest(p.ids) from unnest(picked) p)
+       for update skip locked);
+  with gone as (
+    delete from roomcast.outbox o where o.id = any (old) returning o.attached, o.op, o.room, o.at
+  ), tallied as (   -- the parity report still counts them, while there is a dual run
+    insert into roomcast.parity as p (room, hour, committed)
+    select g.room, date_trunc('hour', g.at, 'UTC'), count(*)
+      from gone g join roomcast.attached_tables s on s.id = g.attached
+     where g.op = 'INSERT' and s.kind = 'messages' and exists (select from roomcast.receipts)
+     group by 1, 2 order by 1, 2
+    on conflict on constraint parity_pkey do update set committed = p.committed + excluded.committed
+  )
+  select count(*) into n from gone;
+  delete from roomcast.parked k using unnest(picked) p
+   where k.room = p.room and k.seq between p.first_seq and p.last_seq;
+  delete from roomcast.seq_ranges g using unnest(picked) p
+   where g.room = p.room and g.first_seq = p.first_seq
+     and not exists (select from roomcast.outbox o where o.id = any (p.ids));
+  return n;
+end
+$$;
+
+commit;

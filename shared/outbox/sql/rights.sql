@@ -1,0 +1,54 @@
+-- Rights: nobody has any, the relay has these. Applied last, since a new function is open
+-- to public.
+begin;
+select pg_advisory_xact_lock(hashtextextended('roomcast.migrate', 0));
+set local lock_timeout = '3s';
+
+-- close_to_all takes every table and function of the schema from everybody but its owner
+-- and the relay's role.
+create or replace function roomcast.close_to_all() returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+  grantee text;
+begin
+  revoke all on all tables    in schema roomcast from public;
+  revoke all on all sequences in schema roomcast from public;
+  revoke all on all functions in schema roomcast from public;
+  for grantee in select rolname from pg_roles where rolname in ('anon', 'authenticated') loop
+    execute format('revoke all on schema roomcast from %I', grantee);
+    execute format('revoke all on all tables in schema roomcast from %I', grantee);
+    execute format('revoke all on all sequences in schema roomcast from %I', grantee);
+    execute format('revoke all on all functions in schema roomcast from %I', grantee);
+  end loop;
+end
+$$;
+
+select roomcast.close_to_all();
+grant execute on function
+  roomcast.start_awake(interval),
+  roomcast.stay_awake(interval),
+  roomcast.may_sleep(),
+  roomcast.leave_awake(),
+  roomcast.has_waiting(),
+  roomcast.await_rows(interval, interval),
+  roomcast.claim(text, int, int, interval),
+  roomcast.ack(text[], bigint[], bigint[], double precision[]),
+  roomcast.park(text, bigint, bigint, text),
+  roomcast.clean(int),
+  roomcast.readable_from(text, uuid),
+  roomcast.history(text, bigint, int, timestamptz, text),
+  roomcast.may_read(text, uuid, jsonb),
+  roomcast.may_read_all(text[], uuid[], jsonb[]),
+  roomcast.info_of(text, uuid, jsonb),
+  roomcast.queue_revocations(text[], bigint[], interval),
+  roomcast.claim_revocations(int, interval),
+  roomcast.confirm_revocations(text[], timestamptz[], double precision[]),
+  roomcast.note_presence(text[], text[], boolean[], timestamptz, boolean),
+  roomcast.clean_presence(),
+  roomcast.backlog(),
+  roomcast.note_receipt(uuid, uuid, text, bigint, jsonb),
+  roomcast.parity_report(timestamptz, int),
+  roomcast.audit(interval)
+to roomcast_relay;
+
+commit;
