@@ -46,9 +46,9 @@ func (d *doctor) checkDatabase(ctx context.Context, f *findings) error {
 		f.fail(ownerMissed, "no database is named")
 		return nil
 	}
-	conn, err := connect(ctx, d.ownerURL())
+	conn, err := d.connect(ctx, d.ownerURL())
 	if err != nil {
-		f.fail("check host, port and password; Supabase's db.<ref>.supabase.co is IPv6 only: elsewhere use the pooler's address", "cannot be reached: %s", short(err))
+		f.fail(connectRemedy(err, "check host, port and password; Supabase's db.<ref>.supabase.co is IPv6 only: elsewhere use the pooler's address"), "cannot be reached: %s", short(err))
 		return nil
 	}
 	var version, user, name string

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"roomcast/shared/event"
+	"roomcast/shared/outbox"
 	"roomcast/shared/pusher"
 	"roomcast/shared/token"
 )
@@ -239,7 +240,7 @@ func (d *doctor) checkOrigins(ctx context.Context, f *findings) error {
 		case origin == "*": // harmless: the page sends its token itself, and no cookie
 		case err != nil || u.Scheme == "" || u.Host == "" || strings.Trim(u.Path, "/") != "" || u.RawQuery != "":
 			f.fail("an origin is scheme and host, such as https://chat.example", "%q is no origin: no browser will match it", origin)
-		case u.Scheme != "https" && !isLocal(u.Hostname()):
+		case u.Scheme != "https" && !outbox.IsLocal(u.Hostname()):
 			f.warn("serve the chat by https", "%s is not https: tokens travel in clear", origin)
 		default:
 			d.preflight(ctx, f, strings.TrimSuffix(origin, "/"))

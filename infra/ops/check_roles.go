@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"net"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -84,9 +83,9 @@ func (d *doctor) checkLogin(ctx context.Context, f *findings) error {
 		f.skip("needs DATABASE_URL, as the function has it")
 		return nil
 	}
-	conn, err := connect(ctx, d.DatabaseURL)
+	conn, err := d.connect(ctx, d.DatabaseURL)
 	if err != nil {
-		f.fail("set the DATABASE_URL that the function has, and check its password", "DATABASE_URL does not let in: %s", short(err))
+		f.fail(connectRemedy(err, "set the DATABASE_URL that the function has, and check its password"), "DATABASE_URL does not let in: %s", short(err))
 		return nil
 	}
 	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
@@ -111,42 +110,4 @@ func (d *doctor) checkLogin(ctx context.Context, f *findings) error {
 		f.ok("%s has the relay's rights and no others on the chat", user)
 	}
 	return nil
-}
-
-// checkConnection looks at how DATABASE_URL gets there: through which pooler, and
-// behind what encryption. The relay works in transaction mode, and only there do many
-// relays share few connections.
-func (d *doctor) checkConnection(_ context.Context, f *findings) error {
-	if d.DatabaseURL == "" {
-		f.skip("needs DATABASE_URL, as the function has it")
-		return nil
-	}
-	config, err := pgx.ParseConfig(d.DatabaseURL)
-	if err != nil {
-		f.fail("it must look like postgres://user:password@host:6543/postgres", "DATABASE_URL cannot be parsed")
-		return nil
-	}
-	pooled := strings.HasSuffix(config.Host, ".pooler.supabase.com")
-	switch {
-	case pooled && config.Port == 5432:
-		f.warn("use port 6543", "DATABASE_URL names the pooler's session mode, which holds one of few connections for each of ours")
-	case pooled || config.Port == 6543:
-		f.ok("through the pooler's transaction mode")
-	default:
-		f.ok("direct, to %s", net.JoinHostPort(config.Host, fmt.Sprint(config.Port)))
-	}
-	switch {
-	case isLocal(config.Host):
-	case config.TLSConfig == nil:
-		f.fail("add sslmode=verify-full&sslrootcert=prod-ca-2021.crt to DATABASE_URL (Supabase: Database settings, SSL)", "the connection is not encrypted")
-	case config.TLSConfig.InsecureSkipVerify && config.TLSConfig.VerifyPeerCertificate == nil:
-		f.warn("use sslmode=verify-full with the project's CA certificate (Supabase: Database settings, SSL)", "the connection is encrypted, and does not check who is at the other end")
-	}
-	return nil
-}
-
-// isLocal: a socket's directory, or this machine.
-func isLocal(host string) bool {
-	ip := net.ParseIP(host)
-	return host == "" || strings.HasPrefix(host, "/") || host == "localhost" || ip != nil && ip.IsLoopback()
 }

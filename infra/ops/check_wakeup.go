@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"roomcast/shared/outbox"
 )
 
 const (
@@ -62,7 +64,7 @@ func (d *doctor) checkURL(f *findings) {
 	switch {
 	case err != nil || u.Path != webhookPath:
 		f.fail("select roomcast.configure(url => 'https://<app>.fly.dev"+webhookPath+"');", "the wake-up URL does not end in %s", webhookPath)
-	case u.Scheme != "https" && !isLocal(u.Hostname()):
+	case u.Scheme != "https" && !outbox.IsLocal(u.Hostname()):
 		f.fail("select roomcast.configure(url => 'https://…');", "the wake-up URL is not https: its secret travels in clear, and a redirect would lose the wake-up")
 	}
 }

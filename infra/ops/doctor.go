@@ -79,6 +79,7 @@ func checks() []check {
 		{"relay's role", schema, (*doctor).checkRole},
 		{"relay's login", schema, (*doctor).checkLogin},
 		{"connection", nothing, (*doctor).checkConnection},
+		{"project", nothing, (*doctor).checkProject},
 		{"wake-up settings", schema, (*doctor).checkWakeupSettings},
 		{"wake-up", schema, (*doctor).checkWakeup},
 		{"pg_net", schema, (*doctor).checkPgNet},

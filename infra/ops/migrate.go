@@ -31,7 +31,7 @@ type migration struct {
 }
 
 func migrate(ctx context.Context, c *call, dry bool) (int, error) {
-	before, err := compare(ctx, c.ownerURL())
+	before, err := compare(ctx, c)
 	if err != nil {
 		return exitFailed, err
 	}
@@ -63,8 +63,8 @@ func migrate(ctx context.Context, c *call, dry bool) (int, error) {
 // emptied is a list that JSON writes as [] when there is nothing in it.
 func emptied(list []string) []string { return append([]string{}, list...) }
 
-func compare(ctx context.Context, databaseURL string) (admin.Drift, error) {
-	conn, err := connect(ctx, databaseURL)
+func compare(ctx context.Context, c *call) (admin.Drift, error) {
+	conn, err := c.connect(ctx, c.ownerURL())
 	if err != nil {
 		return admin.Drift{}, fmt.Errorf("connect: %w", err)
 	}

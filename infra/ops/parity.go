@@ -30,9 +30,9 @@ func setUpParity(*flag.FlagSet) func(context.Context, *call) (int, error) {
 		if err != nil {
 			return exitFailed, err
 		}
-		db, err := outbox.Open(c.ownerURL(), 1)
+		db, err := outbox.Open(c.ownerURL(), 1, outbox.WithCA(c.DatabaseCA))
 		if err != nil {
-			return exitFailed, errDatabaseURL
+			return exitFailed, err
 		}
 		defer db.Close()
 		report, err := parity.Compile(ctx, audit.Store{DB: db}, ask, time.Now())

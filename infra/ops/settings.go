@@ -14,6 +14,7 @@ import (
 
 	"roomcast/shared/admin"
 	"roomcast/shared/event"
+	"roomcast/shared/outbox"
 	"roomcast/shared/pusher"
 )
 
@@ -23,6 +24,7 @@ import (
 type settings struct {
 	OwnerURL    string `env:"OWNER_DATABASE_URL"` // the owner of the chat's tables
 	DatabaseURL string `env:"DATABASE_URL"`       // what the function uses
+	DatabaseCA  string `env:"DATABASE_CA"`        // PEM; both are verified by it
 	FunctionURL string `env:"ROOMCAST_URL"`       // where it answers; by default the host of the wake-up URL
 
 	WebhookSecrets []string `env:"WEBHOOK_SECRET"`
@@ -70,23 +72,22 @@ func (s settings) operator() (admin.Operator, error) {
 	if s.ownerURL() == "" {
 		return admin.Operator{}, errNoDatabase
 	}
-	return admin.OpenOperator(s.ownerURL())
+	return admin.OpenOperator(s.ownerURL(), outbox.WithCA(s.DatabaseCA))
 }
 
 // connect opens one connection. Its error does not repeat the URL, which holds a
 // password.
-func connect(ctx context.Context, databaseURL string) (*pgx.Conn, error) {
-	config, err := pgx.ParseConfig(databaseURL)
+func (s settings) connect(ctx context.Context, databaseURL string) (*pgx.Conn, error) {
+	config, err := outbox.ParseURL(databaseURL, s.DatabaseCA)
 	if err != nil {
-		return nil, errDatabaseURL
+		return nil, err
 	}
-	config.ConnectTimeout = 5 * time.Second
-	config.RuntimeParams["application_name"] = "roomcast-ops"
-	config.DefaultQueryExecMode = pgx.QueryExecModeExec // right behind every pooler, as the relay's
-	return pgx.ConnectConfig(ctx, config)
+	conn := config.ConnConfig
+	conn.ConnectTimeout = 5 * time.Second
+	conn.RuntimeParams["application_name"] = "roomcast-ops"
+	conn.DefaultQueryExecMode = pgx.QueryExecModeExec // right behind every pooler, as the relay's
+	return pgx.ConnectConfig(ctx, conn)
 }
-
-var errDatabaseURL = errors.New("the database URL cannot be parsed: it must look like postgres://user:password@host:5432/postgres")
 
 // pusher makes a client of the app, without connecting.
 func (s settings) pusher() (*pusher.Client, error) {

@@ -25,8 +25,8 @@ type Operator struct{ *outbox.DB }
 
 // OpenOperator reads a database URL and returns an Operator that connects when
 // first used.
-func OpenOperator(databaseURL string) (Operator, error) {
-	db, err := outbox.Open(databaseURL, 2)
+func OpenOperator(databaseURL string, opts ...outbox.Option) (Operator, error) {
+	db, err := outbox.Open(databaseURL, 2, opts...)
 	return Operator{db}, err
 }
 

@@ -17,10 +17,8 @@ package outbox
 import (
 	"context"
 	"embed"
-	"errors"
 	"fmt"
 	"io/fs"
-	"regexp"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -32,13 +30,25 @@ type DB struct {
 	pool *pgxpool.Pool
 }
 
+// Option changes how [Open] connects.
+type Option func(*options)
+
+type options struct{ ca string }
+
+// WithCA has the server verified in full, by this certificate authority (PEM).
+func WithCA(pem string) Option { return func(o *options) { o.ca = pem } }
+
 // Open reads a database URL and returns a DB that connects when first used. The
 // error names what is wrong with the URL and never repeats its password.
 // maxConns bounds the pool; Supabase's smaller plans allow 60 in all.
-func Open(databaseURL string, maxConns int32) (*DB, error) {
-	config, err := pgxpool.ParseConfig(databaseURL)
+func Open(databaseURL string, maxConns int32, opts ...Option) (*DB, error) {
+	var o options
+	for _, opt := range opts {
+		opt(&o)
+	}
+	config, err := ParseURL(databaseURL, o.ca)
 	if err != nil {
-		return nil, fmt.Errorf("database URL: %w", ScrubURL(err))
+		return nil, err
 	}
 	config.MaxConns = maxConns
 	config.MaxConnIdleTime = time.Minute
@@ -60,12 +70,6 @@ var files embed.FS
 // SQL holds the files of the schema, in sql/: numbered tables, then functions. Package
 // admin applies them.
 func SQL() fs.FS { return files }
-
-// ScrubURL takes the connection string, and so the password, out of pgx's parse error,
-// which quotes it.
-func ScrubURL(err error) error {
-	return errors.New(regexp.MustCompile("`[^`]*`").ReplaceAllString(err.Error(), "…"))
-}
 
 // Close waits for the queries under way and ends every connection.
 func (db *DB) Close() { db.pool.Close() }

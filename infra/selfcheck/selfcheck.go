@@ -1,0 +1,143 @@
+// Package selfcheck asks the function what it sees of its database, its Pusher app and
+// its clock (GET /selfcheck, answered by functions/selfcheck.go), for those who must not
+// take their own view for the function's: doctor and deploy.
+package selfcheck
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+)
+
+// Report is the function's answer. It holds no secret.
+type Report struct {
+	Version     string            `json:"version"` // commit
+	Mode        string            `json:"mode"`    // outbox or forward-only
+	Channels    []string          `json:"channels"`
+	PackedRooms []string          `json:"packed_rooms"`
+	ClientMode  string            `json:"client_mode"`
+	Origins     []string          `json:"origins"`
+	SupabaseURL string            `json:"supabase_url"`
+	Database    *Database         `json:"database"` // nil in forward-only mode
+	Pusher      Pusher            `json:"pusher"`
+	Keys        *Keys             `json:"keys"` // nil without SUPABASE_URL
+	Clock       Clock             `json:"clock"`
+	Relay       *Relay            `json:"relay"`  // nil in forward-only mode
+	Prints      map[string]string `json:"prints"` // of settings, by name; see web.Print
+	Event       *Event            `json:"event"`  // of a test event, if one was asked for
+}
+
+// Database is what the function's own connection reaches.
+type Database struct {
+	Reachable        bool     `json:"reachable"`
+	Error            string   `json:"error"`
+	Host             string   `json:"host"` // with its port
+	Name             string   `json:"name"`
+	ServerVersion    string   `json:"server_version"`
+	Role             string   `json:"role"`
+	Schema           int      `json:"schema"`          // highest migration applied
+	SchemaExpected   int      `json:"schema_expected"` // highest that the function brings along
+	Missing          []string `json:"missing"`
+	SystemIdentifier string   `json:"system_identifier"` // of the cluster (pg_control_system)
+	ReadOnly         bool     `json:"read_only"`
+}
+
+// Pusher is what Pusher answers a signed read.
+type Pusher struct {
+	AppID     string `json:"app_id"`
+	Key       string `json:"key"`
+	Cluster   string `json:"cluster"`
+	Host      string `json:"host"`
+	Reachable bool   `json:"reachable"`
+	Status    int    `json:"status"`
+	Error     string `json:"error"`
+}
+
+// Keys says whether the keys that users' tokens are verified with could be fetched.
+type Keys struct {
+	Reachable bool   `json:"reachable"`
+	Error     string `json:"error"`
+}
+
+// Clock is the function's, and its distance from the database's.
+type Clock struct {
+	Function    time.Time `json:"function"`
+	SkewSeconds float64   `json:"skew_seconds"`
+}
+
+// Relay is how the hot loop stands in the process that answered.
+type Relay struct {
+	Awake        bool       `json:"awake"`
+	LastClaim    *time.Time `json:"last_claim"`
+	LastAccepted *time.Time `json:"last_accepted"`
+	PausedSince  *time.Time `json:"paused_since"`
+	PusherAnswer string     `json:"pusher_answer"`
+}
+
+// Event is what became of a test event: written to the outbox, claimed by the process
+// that answered, and accepted by Pusher, or why not.
+type Event struct {
+	Accepted bool    `json:"accepted"`
+	Error    string  `json:"error"`
+	Seconds  float64 `json:"seconds"`
+}
+
+// Why there is no report.
+var (
+	ErrSecret = errors.New("the function refuses the webhook secret")
+	ErrOlder  = errors.New("the function has no /selfcheck: an older version is deployed")
+)
+
+// Ask fetches the report. base is the function's address, secret one of WEBHOOK_SECRET.
+// With event the function sends a test event through itself first, which takes it up to
+// ten seconds. prepare may change the request, or be nil.
+func Ask(ctx context.Context, client *http.Client, base, secret string, event bool, prepare func(*http.Request)) (*Report, error) {
+	address := strings.TrimSuffix(base, "/") + "/selfcheck"
+	if event {
+		address += "?event=1"
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
+	if err != nil {
+		return nil, errors.New("the function's address cannot be read")
+	}
+	req.Header.Set("Authorization", "Bearer "+secret)
+	if prepare != nil {
+		prepare(req)
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		return nil, withoutURL(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(resp.Body, 1<<18))
+	switch {
+	case err != nil:
+		return nil, withoutURL(err)
+	case resp.StatusCode == http.StatusUnauthorized:
+		return nil, ErrSecret
+	case resp.StatusCode == http.StatusNotFound:
+		return nil, ErrOlder
+	case resp.StatusCode != http.StatusOK:
+		return nil, fmt.Errorf("/selfcheck answers %d", resp.StatusCode)
+	}
+	var report Report
+	if err := json.Unmarshal(body, &report); err != nil || report.Mode == "" {
+		return nil, errors.New("what answers /selfcheck is not Roomcast")
+	}
+	return &report, nil
+}
+
+// withoutURL takes the address out of an HTTP client's error.
+func withoutURL(err error) error {
+	var wrapped *url.Error
+	if errors.As(err, &wrapped) {
+		return wrapped.Err
+	}
+	return err
+}
