@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"roomcast/shared/pusher/pushertest"
 )
@@ -227,10 +229,13 @@ func TestConnection(t *testing.T) {
 		say string
 	}{
 		{"postgres://u:p@aws-0-eu.pooler.supabase.com:5432/postgres?sslmode=require", warning, "session mode"},
-		{"postgres://u:p@aws-0-eu.pooler.supabase.com:6543/postgres?sslmode=disable", failure, "not encrypted"},
-		{"postgres://u:p@db.ref.supabase.co:5432/postgres?sslmode=require", warning, "does not check who"},
+		{"postgres://u:p@aws-0-eu.pooler.supabase.com:6543/postgres?sslmode=disable", failure, "need not be encrypted"},
+		{"postgres://u:p@aws-0-eu.pooler.supabase.com:6543/postgres?sslmode=prefer", failure, "need not be encrypted"},
+		{"postgres://u:p@aws-0-eu.pooler.supabase.com:6543/postgres", warning, "nobody checks who"},
+		{"postgres://u:p@aws-0-eu.pooler.supabase.com:6543/postgres?sslmode=verify-full&sslrootcert=prod-ca-2021.crt", failure, "set DATABASE_CA to the certificate itself"},
+		{"postgres://u:p@db.ref.supabase.co:5432/postgres?sslmode=require", warning, "nobody checks who"},
 		{"postgres://u:p@127.0.0.1:5432/postgres?sslmode=disable", good, "direct"},
-		{"postgres://u:p@host:port/postgres", failure, "cannot be parsed"},
+		{"postgres://u:p@host:port/postgres", failure, "invalid port"},
 	} {
 		var found findings
 		if err := newDoctor(settings{DatabaseURL: tc.url}).checkConnection(t.Context(), &found); err != nil {
@@ -238,6 +243,47 @@ func TestConnection(t *testing.T) {
 		}
 		if !slices.ContainsFunc(found, func(f finding) bool { return f.Verdict == tc.as && strings.Contains(f.Found, tc.say) }) {
 			t.Errorf("%s: %+v", tc.url, found)
+		}
+	}
+}
+
+// Settings of two projects do not go together.
+func TestProject(t *testing.T) {
+	const pooled = "postgres://postgres.abc:p@aws-0-eu.pooler.supabase.com:6543/postgres"
+	for _, tc := range []struct {
+		s   settings
+		as  verdict
+		say string
+	}{
+		{settings{SupabaseURL: "https://abc.supabase.co", DatabaseURL: pooled}, good, "abc"},
+		{settings{SupabaseURL: "https://xyz.supabase.co", DatabaseURL: pooled}, failure, "SUPABASE_URL is of project xyz, DATABASE_URL of abc"},
+		{settings{DatabaseURL: pooled, OwnerURL: "postgres://postgres:p@db.xyz.supabase.co:5432/postgres"}, failure, "OWNER_DATABASE_URL of xyz"},
+		{settings{SupabaseURL: "https://chat.example", DatabaseURL: "postgres://u:p@127.0.0.1/x"}, good, "not on Supabase"},
+	} {
+		var found findings
+		if err := newDoctor(tc.s).checkProject(t.Context(), &found); err != nil || len(found) != 1 || found[0].Verdict != tc.as || !strings.Contains(found[0].Found, tc.say) {
+			t.Errorf("%+v: %+v, %v", tc.s, found, err)
+		}
+	}
+}
+
+// What a refused connection says is met with what to do about it.
+func TestRefusedConnections(t *testing.T) {
+	for _, tc := range []struct {
+		err error
+		say string
+	}{
+		{errors.New("failed SASL auth: FATAL: Tenant or user not found (SQLSTATE XX000)"), "another region"},
+		{errors.New("hostname resolving error: lookup db.abc.supabase.co: no such host"), "paused"},
+		{errors.New("dial tcp [2a05::1]:5432: connect: network is unreachable"), "IPv6"},
+		{&pgconn.PgError{Code: "53300", Message: "too many connections for role"}, "no connection is left"},
+		{&pgconn.PgError{Code: "28P01"}, "password"},
+		{errors.New("tls error: x509: certificate signed by unknown authority"), "DATABASE_CA"},
+		{errors.New("server refused TLS connection"), "no TLS"},
+		{errors.New("something else"), "otherwise"},
+	} {
+		if got := connectRemedy(tc.err, "otherwise"); !strings.Contains(got, tc.say) {
+			t.Errorf("%v: %s", tc.err, got)
 		}
 	}
 }
