@@ -1,8 +1,11 @@
 package main
 
 import (
+	"cmp"
+	"net/http"
 	"time"
 
+	"roomcast/functions/authorize"
 	"roomcast/shared/web"
 )
 
@@ -16,11 +19,13 @@ type gates struct {
 	bodies   *web.Budget // of users
 	unproven *web.Budget // of webhooks whose signature is over the body: nothing is proven before it is read
 	answers  *web.Budget
+	dear     *web.Turns // at the database, beside the coalescer's calls
+	caller   func(*http.Request) string
 }
 
 // Memory of all bodies under way together, in bytes. A form has at most 4 kB, a webhook
-// 1 MB, a page of history some 1 MB. One address may have a quarter; Postgres, which sends
-// 200 webhooks at once, is one.
+// 1 MB, a page of history some 1 MB. One user, or who is none, one address may have a
+// quarter; Postgres, which sends 200 webhooks at once, all.
 const (
 	hooksBudget    = 8 << 20
 	bodiesBudget   = 8 << 20
@@ -40,13 +45,16 @@ const burstSeconds = 20
 
 func newGates(c Config, lambda bool) gates {
 	of := c.addresses(lambda)
+	caller := func(r *http.Request) string { return cmp.Or(authorize.UserOf(r), of.Network(r)) }
 	return gates{
 		limit:    web.NewLimiter(c.ClientRate, c.ClientRate*burstSeconds, of, time.Now),
 		webhook:  web.NewSecrets(plainText(c.WebhookSecret), of, time.Now),
 		operator: web.NewSecrets(plainText(c.ParitySecret), of, time.Now),
 		hooks:    web.NewBudget(hooksBudget, hooksBudget, of.Network),
-		bodies:   web.NewBudget(bodiesBudget, bodiesBudget/4, of.Network),
+		bodies:   web.NewBudget(bodiesBudget, bodiesBudget/4, caller),
 		unproven: web.NewBudget(unprovenBudget, unprovenBudget/4, of.Network),
-		answers:  web.NewBudget(answersBudget, answersBudget/4, of.Network),
+		answers:  web.NewBudget(answersBudget, answersBudget/4, caller),
+		dear:     web.NewTurns(dearConns),
+		caller:   caller,
 	}
 }

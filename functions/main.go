@@ -57,7 +57,10 @@ const memoryLimit = 48 << 20
 // connections, the rest answer browsers. Supabase's smaller plans allow 60 in all.
 const (
 	relayConns = 4
-	frontConns = 6
+	frontConns = 8
+	// dearConns of the front's are for pages of history and reports, the least that is
+	// left to authorizations half of them: see newAuthorizer.
+	dearConns = 2
 )
 
 // run is the program: it returns nil when it left in order.
@@ -171,7 +174,7 @@ func (a *app) openAccess() (authorize.Access, error) {
 // newAuthorizer wraps the access check in the request coalescer. Without a database
 // nobody announces the end of an access, so there a yes is not remembered.
 func (a *app) newAuthorizer(tokens *token.Verifier, readers authorize.Access, push *pusher.Client) {
-	coalescer := authorize.CoalescerConfig{Access: readers, Slots: frontConns - 2} // the others are for history and member info
+	coalescer := authorize.CoalescerConfig{Access: readers, Slots: frontConns / 2}
 	if a.db != nil {
 		coalescer.Remember = relay.CutGrace * 3 / 4 // the rest is for what is on its way
 	}

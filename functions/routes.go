@@ -36,7 +36,7 @@ func (a *app) routes() http.Handler {
 		mux.Handle(pattern, web.Handle(a.log, pattern, h, append(opts, web.Observe(a.metrics.request))...))
 	}
 	g := a.gates
-	limit, answers := web.Limit(g.limit), web.Answers(g.answers)
+	limit, dear, answers := web.Limit(g.limit), web.InTurn(g.dear, g.caller), web.Answers(g.answers)
 	hooks, bodies, unproven := web.Bodies(g.hooks, bodyTime), web.Bodies(g.bodies, bodyTime), web.Bodies(g.unproven, unprovenTime)
 	webhook := web.Credential(g.webhook.Credential, a.working)
 	operator := web.Credential(parity.Operator(g.operator), a.working)
@@ -48,9 +48,9 @@ func (a *app) routes() http.Handler {
 	}
 	handle("POST /pusher/auth", a.authorize.Channel, limit, listener, bodies)
 	handle("POST /pusher/user-auth", a.authorize.User, limit, listener, bodies)
-	handle("GET /rooms/{room}/events", a.history.Events, limit, user, answers)
+	handle("GET /rooms/{room}/events", a.history.Events, limit, user, dear, answers)
 	handle("POST /parity", a.parity.Receive, limit, user, bodies)
-	handle("GET /parity", a.parity.Show, limit, operator, answers)
+	handle("GET /parity", a.parity.Show, limit, operator, dear, answers)
 	handle("GET /roomcast.js", browser.NewScript().Serve)
 	handle("GET /receipts.js", browser.NewReceipts().Serve)
 	handle("GET /roomcast.json", a.cfg.plan.Serve)

@@ -20,6 +20,7 @@ import (
 // function is the shipped binary, running.
 type function struct {
 	address, metrics string // http://host:port
+	pid              int
 
 	mu  sync.Mutex
 	log bytes.Buffer
@@ -38,7 +39,7 @@ func start(t *testing.T, environ []string) *function {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	f, listening, ended := &function{}, make(chan [2]string, 1), make(chan struct{})
+	f, listening, ended := &function{pid: cmd.Process.Pid}, make(chan [2]string, 1), make(chan struct{})
 	go func() {
 		defer close(ended)
 		f.follow(bufio.NewScanner(stderr), listening)

@@ -129,6 +129,13 @@ func (h *Handler) Credential(r *http.Request) (*http.Request, error) {
 	return r.WithContext(context.WithValue(ctx, userKey{}, user)), nil
 }
 
+// UserOf is the id of the user whose request this is, as the route's Credential has found
+// it; "" without one.
+func UserOf(r *http.Request) string {
+	user, _ := r.Context().Value(userKey{}).(token.Claims)
+	return user.UserID
+}
+
 // Listener is Credential for Channel and User, and counts its refusals as theirs.
 func (h *Handler) Listener(r *http.Request) (*http.Request, error) {
 	known, err := h.Credential(r)

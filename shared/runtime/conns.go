@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"time"
 )
 
 // conns is a listener that bounds its connections and knows which of them are at work.
@@ -14,7 +15,9 @@ import (
 // At the limit a new connection takes the place of an old one: strangers may have half
 // of all places, and lose the oldest; beyond that the connection goes whose last
 // credential is the longest ago. So neither who opens connections and says nothing, nor
-// who says it slowly, keeps anybody out.
+// who says it slowly, keeps anybody out. Each keeps its place for a moment, though, in
+// which a request that comes at once is served: while all places are that young, the
+// next connections wait in the kernel's queue, as a crowd that comes back together does.
 type conns struct {
 	net.Listener
 	limit int
@@ -24,10 +27,14 @@ type conns struct {
 	strangers *list.List // of *conn, the oldest first
 	known     *list.List // of *conn, the longest without a credential first
 	working   int
+	freed     chan struct{} // a place was given up
 }
 
+// placeFor is how long a connection keeps its place at least.
+const placeFor = 250 * time.Millisecond
+
 func newConns(l net.Listener, limit int, idle *idle) *conns {
-	return &conns{Listener: l, limit: limit, idle: idle, strangers: list.New(), known: list.New()}
+	return &conns{Listener: l, limit: limit, idle: idle, strangers: list.New(), known: list.New(), freed: make(chan struct{}, 1)}
 }
 
 // conn is one connection. Its server handles one request at a time.
@@ -38,7 +45,8 @@ type conn struct {
 	// Guarded by all.mu.
 	in      *list.List // nil once closed
 	at      *list.Element
-	working bool // a request that has shown a credential is being served
+	since   time.Time // accepted, or shown a credential
+	working bool      // a request that has shown a credential is being served
 }
 
 // Accept makes room for the connection that it returns.
@@ -48,18 +56,33 @@ func (cs *conns) Accept() (net.Conn, error) {
 		return nil, err
 	}
 	c := &conn{Conn: accepted, all: cs}
-	cs.mu.Lock()
-	var victim *conn
-	if cs.strangers.Len()+cs.known.Len() >= cs.limit {
-		victim = cs.victim()
-		victim.remove()
+	for {
+		wait := cs.place(c)
+		if wait <= 0 {
+			return c, nil
+		}
+		select {
+		case <-cs.freed:
+		case <-time.After(wait):
+		}
 	}
-	c.in, c.at = cs.strangers, cs.strangers.PushBack(c)
-	cs.mu.Unlock()
-	if victim != nil {
+}
+
+// place gives c a place, or says how long until one can be had.
+func (cs *conns) place(c *conn) (wait time.Duration) {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	now := time.Now()
+	if cs.strangers.Len()+cs.known.Len() >= cs.limit {
+		victim := cs.victim()
+		if wait = placeFor - now.Sub(victim.since); wait > 0 {
+			return wait
+		}
+		victim.remove()
 		_ = victim.Conn.Close() // its server finds out by reading
 	}
-	return c, nil
+	c.since, c.in, c.at = now, cs.strangers, cs.strangers.PushBack(c)
+	return 0
 }
 
 // victim is the connection that has to go. It is called with mu held, and at least one
@@ -74,9 +97,14 @@ func (cs *conns) victim() *conn {
 
 // remove is called with mu held. It may be called again.
 func (c *conn) remove() {
-	if c.in != nil {
-		c.in.Remove(c.at)
-		c.in = nil
+	if c.in == nil {
+		return
+	}
+	c.in.Remove(c.at)
+	c.in = nil
+	select {
+	case c.all.freed <- struct{}{}:
+	default:
 	}
 }
 
@@ -112,7 +140,7 @@ func (c *conn) begin() {
 	defer cs.mu.Unlock()
 	if c.in != nil {
 		c.in.Remove(c.at)
-		c.in, c.at = cs.known, cs.known.PushBack(c)
+		c.since, c.in, c.at = time.Now(), cs.known, cs.known.PushBack(c)
 	}
 	if !c.working {
 		c.working = true

@@ -8,8 +8,10 @@ import (
 	"net/http"
 	"os"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -25,7 +27,7 @@ func (p *pipes) Accept() (net.Conn, error) { return <-p.next, nil }
 func accept(t *testing.T, cs *conns) (server *conn, client net.Conn) {
 	t.Helper()
 	client, inner := net.Pipe()
-	cs.Listener.(*pipes).next <- inner
+	go func() { cs.Listener.(*pipes).next <- inner }()
 	accepted, err := cs.Accept()
 	if err != nil {
 		t.Fatal(err)
@@ -39,7 +41,9 @@ func isClosed(client net.Conn) bool {
 	return !errors.Is(err, os.ErrDeadlineExceeded)
 }
 
-func TestConnectionsMakeRoom(t *testing.T) {
+func TestConnectionsMakeRoom(t *testing.T) { synctest.Test(t, connectionsMakeRoom) }
+
+func connectionsMakeRoom(t *testing.T) {
 	cs := newConns(&pipes{next: make(chan net.Conn, 1)}, 4, nil)
 	known := make([]*conn, 3)
 	clients := make([]net.Conn, 3)
@@ -50,7 +54,11 @@ func TestConnectionsMakeRoom(t *testing.T) {
 	}
 	known[0].begin() // it has shown a credential again, and is at work
 	_, stranger := accept(t, cs)
+	start := time.Now()
 	_, second := accept(t, cs) // in place of the known one that was silent for longest
+	if waited := time.Since(start); waited != placeFor {
+		t.Errorf("the place was free after %v, want %v", waited, placeFor)
+	}
 	if isClosed(clients[0]) || !isClosed(clients[1]) || isClosed(clients[2]) || isClosed(stranger) {
 		t.Error("the second stranger did not take the place of the known connection that was silent for longest")
 	}
@@ -70,6 +78,28 @@ func TestConnectionsMakeRoom(t *testing.T) {
 	if n := cs.strangers.Len() + cs.known.Len(); n != 3 {
 		t.Errorf("%d connections are counted after one was closed, want 3", n)
 	}
+}
+
+// A crowd that comes back together waits for its turn, and is served whole.
+func TestACrowdIsServedWhole(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cs := newConns(&pipes{next: make(chan net.Conn)}, 4, nil)
+		var served atomic.Int32
+		for range 20 {
+			c, client := accept(t, cs)
+			time.AfterFunc(10*time.Millisecond, func() { // its request is answered
+				if !isClosed(client) {
+					served.Add(1)
+				}
+				_ = c.Close()
+			})
+		}
+		synctest.Wait()
+		time.Sleep(time.Second)
+		if served.Load() != 20 {
+			t.Errorf("%d of 20 were served", served.Load())
+		}
+	})
 }
 
 // Whoever has shown nothing cannot hold up the way out, nor make an error of it: on Fly

@@ -85,6 +85,8 @@ type route struct {
 	bodies  *Budget
 	within  time.Duration // for a body to arrive; 0: the server's limit
 	answers *Budget
+	turns   *Turns
+	caller  func(*http.Request) string
 	refused sampler
 }
 
@@ -92,8 +94,8 @@ type route struct {
 // line logged and one observation made, whatever the handler did.
 func (rt *route) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	start := time.Now()
-	rec := &recorder{ResponseWriter: w, account: rt.answers.account(r)}
-	defer rec.account.close()
+	rec := &recorder{ResponseWriter: w}
+	defer rec.close()
 	secure(rec.Header())
 
 	err := rt.call(rec, r)
@@ -116,7 +118,7 @@ func (rt *route) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // call runs the handler and turns a panic into an error, so that it takes the
 // same way out as any other failure.
-func (rt *route) call(w http.ResponseWriter, r *http.Request) (err error) {
+func (rt *route) call(w *recorder, r *http.Request) (err error) {
 	defer func() {
 		switch p := recover(); p {
 		case nil:
@@ -131,7 +133,7 @@ func (rt *route) call(w http.ResponseWriter, r *http.Request) (err error) {
 
 // serve lets the request through to the handler: first its address's share, then its
 // credential, then its body.
-func (rt *route) serve(w http.ResponseWriter, r *http.Request) error {
+func (rt *route) serve(w *recorder, r *http.Request) error {
 	if rt.limit != nil {
 		if err := rt.limit.check(r); err != nil {
 			return err
@@ -150,12 +152,20 @@ func (rt *route) serve(w http.ResponseWriter, r *http.Request) error {
 			rt.shown(r)
 		}
 	}
+	w.account = rt.answers.account(r)
 	if rt.bodies != nil && r.ContentLength != 0 {
 		body := rt.bodies.account(r)
 		defer body.close()
 		r.Body = accounted{r.Body, &body}
 		// A writer that knows no deadlines, on Lambda, has the body already.
 		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(rt.within))
+	}
+	if rt.turns != nil {
+		leave, err := rt.turns.Enter(r.Context(), rt.caller(r))
+		if err != nil {
+			return err
+		}
+		w.leave = leave
 	}
 	return rt.handler(w, r)
 }
@@ -243,6 +253,21 @@ type recorder struct {
 	status  int
 	bytes   int64
 	account account // of the answers under way
+	leave   func()  // ends the request's turn; nil without one
+}
+
+// endTurn gives the turn to the next: a client that reads its answer slowly must not
+// hold it.
+func (rec *recorder) endTurn() {
+	if rec.leave != nil {
+		rec.leave()
+		rec.leave = nil
+	}
+}
+
+func (rec *recorder) close() {
+	rec.endTurn()
+	rec.account.close()
 }
 
 // Sizes of answers, in bytes: smaller ones are not counted, for the connection's own
@@ -270,6 +295,7 @@ func (rec *recorder) reserve(n int) error {
 func (rec *recorder) WriteHeader(status int) {
 	if rec.status == 0 && status >= 200 {
 		rec.status = status
+		rec.endTurn()
 	}
 	rec.ResponseWriter.WriteHeader(status)
 }
@@ -278,6 +304,7 @@ func (rec *recorder) WriteHeader(status int) {
 func (rec *recorder) Write(p []byte) (int, error) {
 	if rec.status == 0 {
 		rec.status = http.StatusOK
+		rec.endTurn()
 	}
 	n, err := rec.ResponseWriter.Write(p)
 	rec.bytes += int64(n)

@@ -1,0 +1,205 @@
+package main
+
+import (
+	"bufio"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	dto "github.com/prometheus/client_model/go"
+
+	"roomcast/shared/outbox/outboxtest"
+)
+
+// The most that the process may take, in bytes, and an authorization at its median, with
+// as many connections of any kind on any route.
+const (
+	mostMemory  = 64 << 20
+	mostLatency = 50 * time.Millisecond
+	manyConns   = 500
+)
+
+const strangersRoom = "aaaaaaaa-0000-4000-8000-000000000001"
+
+// route is a line of routes.go.
+type route struct{ method, path string }
+
+// everyRoute reads routes.go, so that none is forgotten here.
+func everyRoute(t *testing.T) (all []route) {
+	t.Helper()
+	source, err := os.ReadFile("routes.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range regexp.MustCompile(`handle\("(GET|POST) (\S+)"`).FindAllStringSubmatch(string(source), -1) {
+		all = append(all, route{m[1], strings.ReplaceAll(m[2], "{room}", strangersRoom)})
+	}
+	if len(all) < 11 {
+		t.Fatalf("only %d routes found", len(all))
+	}
+	return append(all, route{"POST", "/no-such-route"})
+}
+
+// Nothing of a body is awaited, and so nothing kept, for who has shown nothing: on every
+// route the answer comes before the body, and the connection is closed behind it.
+func TestStrangersAreAnsweredUnread(t *testing.T) {
+	push := newPusher(t)
+	f := start(t, environment(push, "DATABASE_URL="+outboxtest.Chat(t)))
+	for _, credential := range []string{
+		"", "Authorization: Bearer wrong\r\n", "Authorization: Bearer " + badToken + "\r\n", "Authorization: Basic d3Jvbmc6d3Jvbmc=\r\n",
+		"X-Pusher-Key: " + push.Config().Key + "\r\nX-Pusher-Signature: short\r\n",
+		"X-Pusher-Key: another\r\nX-Pusher-Signature: " + signature + "\r\n",
+	} {
+		for _, rt := range everyRoute(t) {
+			conn := f.dial(t)
+			fmt.Fprintf(conn, "%s %s HTTP/1.1\r\nHost: x\r\n%sContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n{", rt.method, rt.path, credential)
+			_ = conn.SetReadDeadline(time.Now().Add(3 * time.Second))
+			answer, err := http.ReadResponse(bufio.NewReader(conn), nil)
+			switch {
+			case err != nil:
+				t.Errorf("%s %s with %q waits for the body: %v", rt.method, rt.path, credential, err)
+			case !answer.Close:
+				t.Errorf("%s %s with %q: %d, and the connection is kept for the body", rt.method, rt.path, credential, answer.StatusCode)
+			case rt.method == "POST" && answer.StatusCode < 400:
+				t.Errorf("%s %s with %q: %d", rt.method, rt.path, credential, answer.StatusCode)
+			}
+			_ = conn.Close()
+		}
+	}
+}
+
+// What strangers, and users with bad intentions, can hold open: each sends its part and
+// then nothing more, and reads nothing.
+func holders(t *testing.T, key string) map[string]func(conn net.Conn, rt route) {
+	token, pad := memberToken(t), strings.Repeat("x", 18<<10)
+	head := func(rt route, headers string, length int) string {
+		return fmt.Sprintf("%s %s HTTP/1.1\r\nHost: x\r\n%sContent-Length: %d\r\n\r\n", rt.method, rt.path, headers, length)
+	}
+	form := "Content-Type: application/x-www-form-urlencoded\r\n"
+	return map[string]func(net.Conn, route){
+		"silence": func(net.Conn, route) {},
+		"half heads": func(c net.Conn, rt route) {
+			fmt.Fprintf(c, "%s %s HTTP/1.1\r\nHost: x\r\nX-Pad: %s", rt.method, rt.path, pad)
+		},
+		"no credential, half a body": func(c net.Conn, rt route) {
+			fmt.Fprint(c, head(rt, "", 1<<20)+pad)
+		},
+		"a form of Pusher's, half a body": func(c net.Conn, rt route) {
+			fmt.Fprint(c, head(rt, "X-Pusher-Key: "+key+"\r\nX-Pusher-Signature: "+signature+"\r\n", 256<<10)+strings.Repeat(pad, 13))
+		},
+		"a user's token, half a form": func(c net.Conn, rt route) {
+			fmt.Fprint(c, head(rt, form+"Authorization: Bearer "+token+"\r\n", 4096)+pad[:4095])
+		},
+		"a user who reads no answers": func(c net.Conn, rt route) {
+			request := fmt.Sprintf("GET %s?limit=500 HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\n\r\n", rt.path, token)
+			fmt.Fprint(c, strings.Repeat(request, 20))
+		},
+		"a hundred pipelined requests": func(c net.Conn, rt route) {
+			fmt.Fprint(c, strings.Repeat(fmt.Sprintf("GET %s HTTP/1.1\r\nHost: x\r\n\r\n", rt.path), 100))
+		},
+	}
+}
+
+// A flood of any kind takes neither the process's memory nor its users' time.
+func TestConnectionsOfAnyKindAreCheap(t *testing.T) {
+	push, database := newPusher(t), outboxtest.Chat(t)
+	f := start(t, environment(push, "DATABASE_URL="+database, "CLIENT_RATE=100000"))
+	if err := outboxtest.Exec(t.Context(), database, `insert into room_participants (room_id, user_id) values
+		('`+strangersRoom+`', '11111111-0000-4000-8000-000000000001');
+		insert into messages (room_id, user_id, content) select '`+strangersRoom+`', gen_random_uuid(), repeat('x', 2000) from generate_series(1, 600)`); err != nil {
+		t.Fatal(err)
+	}
+	f.ring(t)
+	f.until(t, "the messages are sent", func(map[string]*dto.MetricFamily) bool { return len(push.Events()) >= 600 })
+	routes := everyRoute(t)
+	for name, hold := range holders(t, push.Config().Key) {
+		t.Run(name, func(t *testing.T) {
+			for _, rt := range oneOfEach(name, routes) {
+				f.flood(t, fmt.Sprintf("%s on %s %s", name, rt.method, rt.path), func(c net.Conn) { hold(c, rt) })
+			}
+		})
+	}
+}
+
+// oneOfEach leaves out the routes on which a kind of connection is like on another.
+func oneOfEach(name string, routes []route) []route {
+	switch name {
+	case "silence", "half heads": // nobody knows the route
+		return routes[:1]
+	case "a user who reads no answers", "a hundred pipelined requests":
+		return slices.DeleteFunc(slices.Clone(routes), func(rt route) bool { return rt.method == "POST" })
+	}
+	return slices.DeleteFunc(slices.Clone(routes), func(rt route) bool { return rt.method == "GET" })
+}
+
+// flood holds as many connections open, and measures what that costs.
+func (f *function) flood(t *testing.T, what string, hold func(net.Conn)) {
+	t.Helper()
+	conns := make([]net.Conn, manyConns)
+	var sent sync.WaitGroup
+	for i := range conns {
+		conns[i] = f.dial(t)
+		sent.Go(func() {
+			_ = conns[i].SetWriteDeadline(time.Now().Add(2 * time.Second)) // who is not read on stops
+			hold(conns[i])
+		})
+	}
+	var took []time.Duration
+	for range 40 {
+		began := time.Now()
+		status := f.post(t, "/pusher/auth", "application/x-www-form-urlencoded",
+			url.Values{"socket_id": {"1.1"}, "channel_name": {"private-room-" + strangersRoom}}.Encode(), memberToken(t))
+		took = append(took, time.Since(began))
+		if status != http.StatusOK {
+			t.Errorf("%s: an authorization is answered %d", what, status)
+			break
+		}
+	}
+	sent.Wait()
+	slices.Sort(took)
+	memory := f.resident(t)
+	if half := took[len(took)/2]; half > mostLatency {
+		t.Errorf("%s: an authorization takes %v, more than %v", what, half, mostLatency)
+	}
+	if memory > mostMemory {
+		t.Errorf("%s: %.1f MB, more than %d MB", what, float64(memory)/(1<<20), mostMemory>>20)
+	}
+	t.Logf("%s: %.1f MB, an authorization %v at the median, %v at most", what, float64(memory)/(1<<20), took[len(took)/2], took[len(took)-1])
+	for _, c := range conns {
+		_ = c.Close()
+	}
+}
+
+func (f *function) dial(t *testing.T) net.Conn {
+	t.Helper()
+	conn, err := net.Dial("tcp", strings.TrimPrefix(f.address, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	return conn
+}
+
+// resident is the process's memory in bytes, as the system counts it.
+func (f *function) resident(t *testing.T) int64 {
+	t.Helper()
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", f.pid))
+	if os.IsNotExist(err) {
+		t.Skip("no /proc here")
+	}
+	m := regexp.MustCompile(`VmRSS:\s+(\d+) kB`).FindSubmatch(status)
+	if err != nil || m == nil {
+		t.Fatalf("%v: %s", err, status)
+	}
+	kb, _ := strconv.ParseInt(string(m[1]), 10, 64)
+	return kb << 10
+}

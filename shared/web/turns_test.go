@@ -1,0 +1,93 @@
+package web
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// One caller with a hundred requests waits for himself: another's is next.
+func TestTurnsAreFair(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		turns := NewTurns(2)
+		var order []string
+		enter := func(caller string) {
+			leave, err := turns.Enter(t.Context(), caller)
+			if err != nil {
+				order = append(order, caller+" refused")
+				return
+			}
+			order = append(order, caller)
+			time.Sleep(10 * time.Millisecond)
+			leave()
+		}
+		for range 50 {
+			go enter("many")
+			synctest.Wait()
+		}
+		go enter("one")
+		synctest.Wait()
+		time.Sleep(25 * time.Millisecond)
+		if got := strings.Join(order[:5], " "); !strings.Contains(got, "one") {
+			t.Errorf("went in the order %s", got)
+		}
+		time.Sleep(time.Second)
+		if len(order) != 51 || turns.running != 0 || len(turns.by) != 0 {
+			t.Errorf("%d went, %d are running, %d callers are known", len(order), turns.running, len(turns.by))
+		}
+	})
+}
+
+func TestTurnsAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		turns := NewTurns(1)
+		leave, _ := turns.Enter(t.Context(), "first")
+		refused := func(err error) bool {
+			var answer *Error
+			return errors.As(err, &answer) && answer.Status == 503 && answer.RetryAfter > 0
+		}
+		ends := make(chan error, turnsWaits)
+		ctx, cancel := context.WithCancel(t.Context())
+		for i := range turnsWaits {
+			go func() {
+				_, err := turns.Enter(ctx, fmt.Sprint("caller", i%10))
+				ends <- err
+			}()
+		}
+		synctest.Wait()
+		if _, err := turns.Enter(t.Context(), "another"); !refused(err) {
+			t.Errorf("beyond all that may wait: %v", err)
+		}
+		cancel()
+		synctest.Wait()
+		for range turnsWaits {
+			if err := <-ends; !errors.Is(err, context.Canceled) {
+				t.Fatalf("hung up: %v", err)
+			}
+		}
+		for range turnsEach {
+			go func() {
+				_, err := turns.Enter(t.Context(), "one")
+				ends <- err
+			}()
+		}
+		synctest.Wait()
+		if _, err := turns.Enter(t.Context(), "one"); !refused(err) {
+			t.Errorf("beyond what one may have waiting: %v", err)
+		}
+		time.Sleep(turnsWithin)
+		for range turnsEach {
+			if err := <-ends; !refused(err) {
+				t.Fatalf("waited for too long: %v", err)
+			}
+		}
+		leave()
+		if turns.running != 0 || len(turns.by) != 0 || len(turns.queue) != 0 {
+			t.Errorf("left behind: %+v", turns)
+		}
+	})
+}
