@@ -21,6 +21,8 @@ import (
 type function struct {
 	address, metrics string // http://host:port
 	pid              int
+	ended            chan struct{} // closed when it has ended, with exit
+	exit             error
 
 	mu  sync.Mutex
 	log bytes.Buffer
@@ -39,20 +41,20 @@ func start(t *testing.T, environ []string) *function {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	f, listening, ended := &function{pid: cmd.Process.Pid}, make(chan [2]string, 1), make(chan struct{})
+	f, listening := &function{pid: cmd.Process.Pid, ended: make(chan struct{})}, make(chan [2]string, 1)
 	go func() {
-		defer close(ended)
+		defer close(f.ended)
 		f.follow(bufio.NewScanner(stderr), listening)
+		f.exit = cmd.Wait()
 	}()
 	t.Cleanup(func() {
 		_ = cmd.Process.Signal(syscall.SIGTERM)
-		<-ended
-		_ = cmd.Wait()
+		<-f.ended
 	})
 	select {
 	case at := <-listening:
 		f.address, f.metrics = "http://"+at[0], "http://"+at[1]
-	case <-ended:
+	case <-f.ended:
 		t.Fatalf("the function ended:\n%s", f.logged())
 	case <-time.After(20 * time.Second):
 		t.Fatal("the function does not listen")
