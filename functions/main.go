@@ -69,7 +69,7 @@ func run(ctx context.Context, environ []string, logTo io.Writer) error {
 	if err != nil {
 		return err
 	}
-	log := slog.New(slog.NewJSONHandler(logTo, &slog.HandlerOptions{Level: cfg.LogLevel}))
+	log := newLog(logTo, cfg.LogLevel)
 	app, err := assemble(cfg, log, runtime.Freezes(lookup(environ)))
 	if err != nil {
 		return err
@@ -159,11 +159,11 @@ func (a *app) openAccess() (authorize.Access, error) {
 			Tables: a.cfg.MembersTables, RoomColumn: a.cfg.RoomColumn, UserColumn: a.cfg.UserColumn,
 		})
 	}
-	db, err := outbox.Open(string(a.cfg.DatabaseURL), relayConns)
+	db, err := outbox.Open(string(a.cfg.DatabaseURL), relayConns, outbox.WithCA(a.cfg.DatabaseCA))
 	if err != nil {
 		return nil, fmt.Errorf("DATABASE_URL: %w", err)
 	}
-	front, err := outbox.Open(string(a.cfg.DatabaseURL), frontConns)
+	front, err := outbox.Open(string(a.cfg.DatabaseURL), frontConns, outbox.WithCA(a.cfg.DatabaseCA))
 	if err != nil {
 		return nil, fmt.Errorf("DATABASE_URL: %w", err)
 	}

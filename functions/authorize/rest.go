@@ -88,6 +88,7 @@ func NewREST(cfg RESTConfig) (*REST, error) {
 	if len(faults) > 0 {
 		return nil, fmt.Errorf("membership by PostgREST: %w", errors.Join(faults...))
 	}
+	a.client.Transport = newFresh()
 	if cfg.HTTPClient != nil {
 		a.client = *cfg.HTTPClient
 	}

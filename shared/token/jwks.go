@@ -54,6 +54,7 @@ func fetcher(url string, client *http.Client) func(context.Context) (map[string]
 			return nil, err
 		}
 		req.Header.Set("Accept", "application/json")
+		req.Close = true // asked again in ten minutes: a connection kept until then may be dead without a word
 		res, err := own.Do(req)
 		if err != nil {
 			return nil, err

@@ -33,9 +33,13 @@ var errInterrupted = errors.New("key set: fetch interrupted")
 // RetryAfter is when to come back after ErrKeysUnavailable.
 const RetryAfter = askAgainCold
 
-// keySet caches the keys of one JWKS endpoint. Fetches happen inside lookup,
-// one at a time; all times are the clock's, without its monotonic part, which
-// stands still while a machine is suspended.
+// patience is how long who has a usable key waits for a fresh set: one answer's time, in
+// which a revoked key is found out, and not an endpoint's that hangs.
+const patience = 500 * time.Millisecond
+
+// keySet caches the keys of one JWKS endpoint. One fetch at a time is made, when lookup
+// finds it due; all times are the clock's, without its monotonic part, which stands still
+// while a machine is suspended.
 type keySet struct {
 	clock func() time.Time
 	log   *slog.Logger
@@ -63,35 +67,47 @@ func newKeySet(url string, clock func() time.Time, client *http.Client, log *slo
 // lookup returns the key named kid, ErrUnknownKey if the set has none such, or
 // ErrKeysUnavailable if that cannot be told.
 func (s *keySet) lookup(ctx context.Context, kid string) (key, error) {
+	var enough <-chan time.Time // from when on a usable key will do
 	for {
-		s.mu.Lock()
-		now := s.clock()
-		k, known := s.keys[kid]
-		usable := known && recent.Within(s.fetched, now, staleFor)
-		switch {
-		case known && recent.Within(s.fetched, now, freshFor):
-			s.mu.Unlock()
+		k, usable, fetch, err := s.now(ctx, kid)
+		if fetch == nil {
+			return k, err
+		}
+		if usable && enough == nil {
+			timer := time.NewTimer(patience)
+			defer timer.Stop()
+			enough = timer.C
+		}
+		select {
+		case <-fetch: // ask again
+		case <-enough:
 			return k, nil
-		case s.busy != nil && usable: // no reason to wait
-			s.mu.Unlock()
-			return k, nil
-		case s.busy != nil:
-			busy := s.busy
-			s.mu.Unlock()
-			select {
-			case <-busy: // look again
-			case <-ctx.Done():
-				return key{}, fmt.Errorf("%w: %w", ErrKeysUnavailable, ctx.Err())
-			}
-		case recent.Within(s.tried, now, s.pause()):
-			defer s.mu.Unlock()
-			return s.settle(k, usable)
-		default:
-			s.busy = make(chan struct{})
-			s.mu.Unlock()
-			s.refresh(ctx)
+		case <-ctx.Done():
+			return key{}, fmt.Errorf("%w: %w", ErrKeysUnavailable, ctx.Err())
 		}
 	}
+}
+
+// now answers from what is at hand, or with the end of a fetch to wait for, which it has
+// begun if it was due. usable: until then k would do.
+func (s *keySet) now(ctx context.Context, kid string) (k key, usable bool, fetch <-chan struct{}, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := s.clock()
+	k, known := s.keys[kid]
+	usable = known && recent.Within(s.fetched, now, staleFor)
+	switch {
+	case known && recent.Within(s.fetched, now, freshFor):
+		return k, true, nil, nil
+	case s.busy != nil:
+		return k, usable, s.busy, nil
+	case recent.Within(s.tried, now, s.pause()):
+		k, err = s.settle(k, usable)
+		return k, usable, nil, err
+	}
+	s.busy = make(chan struct{})
+	go s.refresh(context.WithoutCancel(ctx)) // others wait for the same answer
+	return k, usable, s.busy, nil
 }
 
 // pause is how long to leave the endpoint alone after an attempt.
@@ -114,25 +130,26 @@ func (s *keySet) settle(k key, usable bool) (key, error) {
 	}
 }
 
-// refresh fetches once, in the goroutine of the caller that found it due. The
-// caller's cancellation is set aside, as others wait for the same answer; the
-// fetch has a timeout of its own.
+// refresh fetches once, within fetchTimeout.
 func (s *keySet) refresh(ctx context.Context) {
 	var keys map[string]key
 	err := errInterrupted
-	defer func() { // deferred, as a panic must not leave the others waiting
+	defer func() {
+		if p := recover(); p != nil { // no request's goroutine is there to catch it
+			err = fmt.Errorf("%w: panic: %v", errInterrupted, p)
+		}
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		s.tried, s.err = s.clock(), err
 		if err == nil {
 			s.keys, s.fetched = keys, s.tried
 		} else {
-			s.log.WarnContext(ctx, "key set unavailable", "error", err, "cached", len(s.keys))
+			s.log.WarnContext(ctx, "key set unavailable", "err", err, "cached", len(s.keys))
 		}
 		close(s.busy)
 		s.busy = nil
 	}()
-	keys, err = s.fetch(context.WithoutCancel(ctx))
+	keys, err = s.fetch(ctx)
 }
 
 // check fetches without regard to the cache, and leaves it alone.

@@ -10,8 +10,8 @@
 // The algorithm belongs to the key, never to the token: the header only says
 // which key to try, so a token cannot have a public key used as an HMAC secret.
 //
-// Nothing is fetched until a token asks for a key, and no goroutine outlives a
-// call: a Verifier at rest costs nothing.
+// Nothing is fetched until a token asks for a key, and nothing but such a fetch outlives
+// the call that began it, by four seconds at most: a Verifier at rest costs nothing.
 package token
 
 import (
