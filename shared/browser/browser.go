@@ -15,6 +15,8 @@ import (
 	"sync"
 )
 
+//go:generate go -C build run .
+
 var (
 	//go:embed roomcast.js
 	script []byte

@@ -5,7 +5,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
-	"sync"
+	"strings"
 	"testing"
 	"time"
 
@@ -23,17 +23,17 @@ func TestNode(t *testing.T) {
 	}
 	t.Parallel()
 	seed := strconv.FormatUint(seedOf(t), 10)
-	// All at once, whatever the number of processors: they mostly wait.
-	var running sync.WaitGroup
 	for _, file := range files {
-		w := newWorld(t)
-		running.Go(func() {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".test.js"), func(t *testing.T) {
+			t.Parallel() // they mostly wait
+			w := newWorld(t)
 			if out, err := w.node(file, seed); err != nil {
-				t.Errorf("%s: %v\n%s", file, err, out)
+				t.Errorf("%v\n%s", err, out)
+			} else if testing.Verbose() {
+				t.Logf("%s", out)
 			}
 		})
 	}
-	running.Wait()
 }
 
 // seedOf is ROOMCAST_SEED or a new one, printed.
@@ -57,14 +57,14 @@ func (w *world) node(file, seed string) ([]byte, error) {
 	return cmd.CombinedOutput()
 }
 
-// TestTypes checks roomcast.js against roomcast.d.ts, and what an app may write with
-// it, by TypeScript's own compiler.
+// TestTypes checks what an app may write against the published types, by TypeScript's
+// own compiler.
 func TestTypes(t *testing.T) {
 	tsc := filepath.Join(pushertest.NodeModules(t), "typescript", "bin", "tsc")
 	if _, err := os.Stat(tsc); err != nil {
 		t.Fatalf("run `npm ci` in shared/browser: %v", err)
 	}
-	if out, err := exec.CommandContext(t.Context(), "node", tsc, "-p", ".").CombinedOutput(); err != nil {
+	if out, err := exec.CommandContext(t.Context(), "node", tsc, "-p", "test").CombinedOutput(); err != nil {
 		t.Errorf("%v\n%s", err, out)
 	}
 }

@@ -131,23 +131,10 @@ func (w *world) function(mux *http.ServeMux) {
 		return w.plan.Serve(rw, r)
 	})
 	w.handle(mux, "POST /pusher/auth", func(rw http.ResponseWriter, r *http.Request) error {
-		channel := r.PostFormValue("channel_name")
-		kind, id, err := event.ParseChannel(channel)
-		if err != nil {
-			return status(http.StatusForbidden)
-		}
-		user, err := w.admit(r, id)
-		if err != nil {
-			return err
-		}
-		var signed []byte
-		if kind == event.Presence {
-			signed, err = w.publish.AuthorizePresence(r.PostFormValue("socket_id"), channel, pusher.Member{UserID: user})
-		} else {
-			signed, err = w.publish.AuthorizePrivate(r.PostFormValue("socket_id"), channel)
-		}
+		signed, err := w.sign(r, r.PostFormValue("channel_name"))
 		return answer(rw, signed, err)
 	})
+	w.handle(mux, "POST /pusher/auth/batch", w.batch)
 	w.handle(mux, "POST /pusher/user-auth", func(rw http.ResponseWriter, r *http.Request) error {
 		user, err := w.admit(r, "")
 		if err != nil {
@@ -160,11 +147,103 @@ func (w *world) function(mux *http.ServeMux) {
 		if _, err := w.admit(r, r.PathValue("room")); err != nil {
 			return err
 		}
-		after, _ := strconv.ParseInt(r.FormValue("after"), 10, 64)
-		limit, _ := strconv.Atoi(r.FormValue("limit"))
-		page, err := json.Marshal(w.page(r.PathValue("room"), after, r.FormValue("epoch"), limit))
-		return answer(rw, page, err)
+		return w.answerPage(rw, r, r.PathValue("room"))
 	})
+	w.handle(mux, "GET /me/events", func(rw http.ResponseWriter, r *http.Request) error {
+		user, err := w.admit(r, "")
+		if err != nil {
+			return err
+		}
+		return w.answerPage(rw, r, "@"+user)
+	})
+	w.handle(mux, "POST /events", w.many)
+}
+
+func (w *world) answerPage(rw http.ResponseWriter, r *http.Request, room string) error {
+	after, _ := strconv.ParseInt(r.FormValue("after"), 10, 64)
+	limit, _ := strconv.Atoi(r.FormValue("limit"))
+	page, err := json.Marshal(w.page(room, after, r.FormValue("epoch"), limit))
+	return answer(rw, page, err)
+}
+
+// sign authorizes one channel, as functions/authorize does.
+func (w *world) sign(r *http.Request, channel string) ([]byte, error) {
+	id, personal := strings.CutPrefix(channel, "private-user-")
+	kind := event.Private
+	if !personal {
+		var err error
+		if kind, id, err = event.ParseChannel(channel); err != nil {
+			return nil, status(http.StatusForbidden)
+		}
+	}
+	user, err := w.admit(r, id)
+	if err != nil {
+		return nil, err
+	}
+	if personal && id != user {
+		return nil, status(http.StatusForbidden)
+	}
+	if kind == event.Presence {
+		return w.publish.AuthorizePresence(r.PostFormValue("socket_id"), channel, pusher.Member{UserID: user})
+	}
+	return w.publish.AuthorizePrivate(r.PostFormValue("socket_id"), channel)
+}
+
+// batch answers POST /pusher/auth/batch (DESIGN: an object by channel name).
+func (w *world) batch(rw http.ResponseWriter, r *http.Request) error {
+	if _, err := w.admit(r, ""); err != nil {
+		return err
+	}
+	out := map[string]map[string]any{}
+	_ = r.PostFormValue("socket_id") // parses the form
+	for _, channel := range r.PostForm["channel_name"] {
+		signed, err := w.sign(r, channel)
+		var code status
+		switch {
+		case errors.As(err, &code):
+			out[channel] = map[string]any{"status": int(code), "error": code.Error()}
+		case err != nil:
+			return err
+		default:
+			one := map[string]any{}
+			if err := json.Unmarshal(signed, &one); err != nil {
+				return err
+			}
+			one["status"] = http.StatusOK
+			out[channel] = one
+		}
+	}
+	body, err := json.Marshal(out)
+	return answer(rw, body, err)
+}
+
+// many answers POST /events: by room, what the single request answers, or a status.
+func (w *world) many(rw http.ResponseWriter, r *http.Request) error {
+	if _, err := w.admit(r, ""); err != nil {
+		return err
+	}
+	var in struct {
+		Rooms map[string]struct {
+			After int64
+			Epoch string
+			Limit int
+		}
+	}
+	if err := json.NewDecoder(r.Body).Decode(&in); err != nil || len(in.Rooms) > 100 {
+		return status(http.StatusBadRequest)
+	}
+	out := map[string]any{}
+	for id, q := range in.Rooms {
+		_, err := w.admit(r, id)
+		var code status
+		if errors.As(err, &code) {
+			out[id] = map[string]any{"status": int(code)}
+		} else {
+			out[id] = w.page(id, q.After, q.Epoch, q.Limit)
+		}
+	}
+	body, err := json.Marshal(map[string]any{"rooms": out})
+	return answer(rw, body, err)
 }
 
 // page answers as functions/history does.

@@ -24,8 +24,20 @@ channelName('private', room.id)
 rooms.setMode('fax')
 // @ts-expect-error: no such channel
 rooms.join('lobby', { channel: 'fax' })
-// @ts-expect-error: no such event
-room.on('new-fax', () => {})
+interface Message { id: string; content: string }
+const typed = createRoomcast<Message>({ pusher, supabase, url }).join('lobby')
+typed.on('new-message', (m) => m.content.trim() + m.roomcast?.seq)
+typed.on('message-deleted', (m) => m.id)
+typed.on('new-reaction', (r: { emoji: string }) => r.emoji)
+typed.on<{ name: string }>('client-typing', (data, _, from) => data.name + from?.user_id)
+typed.send('typing', { name: 'Ada' })
+typed.members.map(({ id }) => id)
+rooms.me().on('room-activity', ({ room, seq }) => room + seq)
+rooms.on('status', ({ status, since }) => status === 'polling' && since)
+rooms.wake()
+
+// @ts-expect-error: no such column
+typed.on('new-message', (m) => m.contents)
 // @ts-expect-error: the url is needed
 createRoomcast({ pusher })
 // @ts-expect-error: a room's status is not the app's to set

@@ -1,0 +1,130 @@
+// Build makes the client's modules and their types out of shared/browser/src, and writes
+// them to shared/browser, where they are committed: the function serves them and npm
+// packs them. Run it with `go generate ./shared/browser`.
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+
+	"github.com/evanw/esbuild/pkg/api"
+)
+
+const notice = "// Built from shared/browser/src by `go generate ./shared/browser`: edit there.\n"
+
+// entries are the modules of the package; those of frameworks are separate, so that
+// nobody loads one for another.
+var entries = []string{"roomcast", "receipts"}
+
+func main() {
+	if err := run(".."); err != nil {
+		fmt.Fprintln(os.Stderr, "build:", err)
+		os.Exit(1)
+	}
+}
+
+// run writes every built file into dir, which is shared/browser.
+func run(dir string) error {
+	built, err := modules(dir)
+	if err != nil {
+		return err
+	}
+	types, err := declarations(dir)
+	if err != nil {
+		return err
+	}
+	for _, files := range []map[string][]byte{built, types} {
+		for name, content := range files {
+			if err := os.WriteFile(filepath.Join(dir, name), content, 0o644); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// modules bundles and minifies each entry to one ES module. Its result depends on the
+// sources and esbuild's version only.
+func modules(dir string) (map[string][]byte, error) {
+	out := map[string][]byte{}
+	for _, name := range entries {
+		result := api.Build(api.BuildOptions{
+			EntryPoints: []string{filepath.Join(dir, "src", name+".ts")},
+			Bundle:      true, MinifySyntax: true, MinifyWhitespace: true, MinifyIdentifiers: true,
+			Format: api.FormatESModule, Target: api.ES2022, Charset: api.CharsetUTF8,
+			External: []string{"react", "vue", "svelte/store"},
+			// One setting for all: the tsconfig.json there is the compiler's.
+			TsconfigRaw: "{}",
+			Write:       false,
+		})
+		for _, message := range result.Errors {
+			return nil, fmt.Errorf("%s: %s", name, message.Text)
+		}
+		if len(result.OutputFiles) != 1 {
+			return nil, fmt.Errorf("%s: %d files in place of one", name, len(result.OutputFiles))
+		}
+		out[name+".js"] = append([]byte(notice), result.OutputFiles[0].Contents...)
+	}
+	return out, nil
+}
+
+var errTypeScript = errors.New("run `npm ci` in shared/browser: TypeScript is missing")
+
+// declarations has tsc write each source's types, and makes one file for each entry:
+// roomcast.d.ts holds all of an app's types, the others import from it.
+func declarations(dir string) (map[string][]byte, error) {
+	tsc, err := filepath.Abs(filepath.Join(dir, "node_modules", "typescript", "bin", "tsc"))
+	if err != nil {
+		return nil, err
+	}
+	if _, err := os.Stat(tsc); err != nil {
+		return nil, errTypeScript
+	}
+	temp, err := os.MkdirTemp("", "roomcast-types")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(temp)
+	cmd := exec.Command("node", tsc, "-p", ".", "--outDir", temp)
+	cmd.Dir = dir
+	if output, err := cmd.CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("tsc: %w\n%s", err, output)
+	}
+	out := map[string][]byte{}
+	for _, name := range entries {
+		parts := []string{name}
+		if name == "roomcast" {
+			parts = []string{"types", "channel", "roomcast"}
+		}
+		if out[name+".d.ts"], err = joinDeclarations(temp, parts); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+// joinDeclarations concatenates .d.ts files that import from each other only, and makes
+// other imports of types come from the package's main module.
+func joinDeclarations(dir string, parts []string) ([]byte, error) {
+	var b bytes.Buffer
+	b.WriteString(notice)
+	for _, part := range parts {
+		text, err := os.ReadFile(filepath.Join(dir, part+".d.ts"))
+		if err != nil {
+			return nil, err
+		}
+		for line := range strings.Lines(string(text)) {
+			imports := strings.HasPrefix(line, "import ") || strings.HasPrefix(line, "export *") || strings.HasPrefix(line, "export {")
+			if imports && (len(parts) > 1 || strings.HasPrefix(line, "export {}")) {
+				continue
+			}
+			b.WriteString(strings.Replace(line, "'./types.js'", "'./roomcast.js'", 1))
+		}
+	}
+	return b.Bytes(), nil
+}

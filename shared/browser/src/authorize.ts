@@ -1,0 +1,115 @@
+// Authorization of channels. pusher-js asks for one at a time, all in one moment after it
+// has connected. What is asked within a few ms goes in one request, up to 100 channels,
+// to POST /pusher/auth/batch; a function without that route is asked for each by itself.
+
+import type { Requests } from './requests.js'
+
+const WINDOW = 5 // ms
+const MOST = 100 // channels in one request
+
+export interface Signature {
+  auth: string
+  channel_data?: string
+  shared_secret?: string
+}
+
+interface Question {
+  channel: string
+  wanted: () => boolean
+  done: (signature: Signature) => void
+  failed: (err: unknown) => void
+}
+
+export class Authorizer {
+  private asked = new Map<string, Question[]>() // by socket id
+  private batches = true
+
+  constructor(private requests: Requests) {}
+
+  /**
+   * A signature for the channel, or a rejection with `status` if the function refuses it.
+   * While the function fails it is asked again, for as long as wanted() says.
+   */
+  channel(socket: string, channel: string, wanted: () => boolean): Promise<Signature> {
+    return new Promise((done, failed) => {
+      const questions = this.asked.get(socket) ?? []
+      if (!questions.length) setTimeout(() => this.flush(socket), WINDOW)
+      this.asked.set(socket, questions)
+      questions.push({ channel, wanted, done, failed })
+    })
+  }
+
+  private flush(socket: string) {
+    const questions = this.asked.get(socket) ?? []
+    this.asked.delete(socket)
+    while (questions.length) this.settle(socket, questions.splice(0, MOST))
+  }
+
+  private async settle(socket: string, questions: Question[]) {
+    while ((questions = questions.filter(isWanted)).length) {
+      if (questions.length === 1 || !this.batches) return questions.forEach((q) => this.single(socket, q))
+      const answer = await this.batch(socket, questions)
+      if (answer) questions = questions.filter((q) => !this.answer(q, answer[q.channel]))
+    }
+  }
+
+  /** The batch's answer by channel; undefined if it failed, and is to be asked again. */
+  private async batch(socket: string, questions: Question[]) {
+    try {
+      return await this.requests.send(() => {
+        const body = new URLSearchParams({ socket_id: socket })
+        for (const { channel, wanted } of questions) if (wanted()) body.append('channel_name', channel)
+        if (!body.has('channel_name')) return
+        return { ...form('/pusher/auth/batch', body), check: (answer) => questions.some((q) => answer?.[q.channel]) }
+      })
+    } catch (err: any) {
+      if (err.status === 404) this.batches = false
+      else if (err.status === 400 || err.status === 403) questions.forEach((q) => q.failed(err))
+    }
+  }
+
+  /** Tells one channel's part of a batch's answer; false if it has to be asked again. */
+  private answer({ done, failed }: Question, part: any) {
+    if (part?.auth) done(part)
+    else if ([400, 403, 404].includes(part?.status)) failed(Object.assign(new Error('roomcast: ' + part.error), { status: 403 }))
+    else return false
+    return true
+  }
+
+  private async single(socket: string, { channel, wanted, done, failed }: Question) {
+    while (wanted()) {
+      try {
+        const body = new URLSearchParams({ socket_id: socket, channel_name: channel })
+        const ask = { ...form('/pusher/auth', body), check: (answer: any) => typeof answer?.auth === 'string' }
+        const answer = await this.requests.send(() => wanted() ? ask : undefined)
+        if (answer) return done(answer)
+      } catch (err: any) {
+        if ([400, 403, 404].includes(err.status)) return failed(err)
+      }
+    }
+    isWanted({ channel, wanted, done, failed })
+  }
+
+  /** Signs the connection in, which lets the server end it with a membership. Asked again like a channel. */
+  async user(socket: string, wanted: () => boolean): Promise<{ auth: string; user_data: string } | undefined> {
+    while (wanted()) {
+      try {
+        const ask = { ...form('/pusher/user-auth', new URLSearchParams({ socket_id: socket })), check: (answer: any) => typeof answer?.auth === 'string' }
+        return await this.requests.send(() => wanted() ? ask : undefined)
+      } catch (err: any) {
+        if ([400, 403, 404].includes(err.status)) return
+      }
+    }
+  }
+}
+
+/** Tells who asked that nobody wants it any more, if so. */
+function isWanted({ wanted, failed }: Question) {
+  if (!wanted()) failed(new Error('roomcast: not wanted any more'))
+  return wanted()
+}
+
+// As text: React Native's URLSearchParams is no body of its fetch.
+function form(path: string, body: URLSearchParams) {
+  return { path, init: { method: 'POST', headers: { 'Content-Type': 'application/x-www-form-urlencoded' }, body: String(body) } }
+}

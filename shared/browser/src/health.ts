@@ -1,0 +1,150 @@
+// Whether Pusher brings what it should, and what the page does where it does not: asks
+// the function every few seconds, or lets Supabase bring the messages.
+//
+// What a page asks (tested): at rest, in front and with nothing wrong, two requests in the
+// minutes after the last event and then one every 400 s, for all rooms together; hidden,
+// none. Where Pusher is away, one every 10 s, and up to one a minute if nothing comes.
+
+import { isHidden, Timers } from './platform.js'
+import type { Status } from './types.js'
+
+const AWAY = 10_000 // ms without a connection until Pusher counts as away
+const RESTS = [100_000, 95_000, 400_000] // ms between two questions of a page at rest
+const FIRST = 10_000, SLOWEST = 60_000 // ms between two polls
+const DOUBT = 120_000 // ms during which a socket is not trusted after it brought nothing
+const MINUTE = 60_000
+
+export interface Surroundings {
+  isConnected(): boolean
+  isRefused(): boolean
+  /** Some room's events come by Pusher, if all is well. */
+  usesPusher(): boolean
+  mayUseSupabase(): boolean
+  isSupabaseLive(): boolean
+  /** The function answers. */
+  isAnswering(): boolean
+  /** Nothing is asked while nothing is wrong. */
+  isQuiet(): boolean
+  poll(): void
+  reconnect(): void
+  useAll(): void
+  tell(status: Status): void
+}
+
+export class Health implements Status {
+  status: Status['status'] = 'offline'
+  since = Date.now()
+  /** Supabase steps in for Pusher. */
+  isSubstituted = false
+  private isAway = false
+  private advice = 0 // seconds between polls: the function says that Pusher refuses its events
+  private isSilent = false // connected, and brings nothing
+  private lastPush = 0
+  private silences = 0 // in a row
+  private reconnectedAt = 0
+  private rests = 0
+  private pause = FIRST
+  private timers = new Timers()
+
+  constructor(private around: Surroundings) {}
+
+  socketChanged() {
+    if (this.around.isConnected()) {
+      this.timers.cancel('away')
+      this.isAway = false
+    } else if (this.around.isRefused()) this.isAway = true
+    else this.timers.start('away', AWAY, () => { this.isAway = true; this.update() })
+    this.update()
+  }
+
+  /** A page came from the function. */
+  heard(poll = 0) {
+    if (!Number.isFinite(poll) || poll === this.advice) return
+    this.advice = poll
+    this.timers.cancel('poll')
+    this.update()
+  }
+
+  pushed() {
+    this.lastPush = Date.now()
+    if (!this.isSilent && !this.silences) return
+    this.silences = 0
+    this.isSilent = false
+    this.timers.cancel('trust')
+    this.update()
+  }
+
+  /** A fetch brought what Pusher did not, also not since then, though it is connected. */
+  missed(since: number) {
+    if (this.advice || this.lastPush >= since || !this.around.isConnected()) return
+    this.isSilent = true
+    this.timers.cancel('trust')
+    this.timers.start('trust', DOUBT, () => { this.isSilent = false; this.update() })
+    this.update()
+    if (Date.now() - this.reconnectedAt < MINUTE * 2 ** Math.min(4, this.silences)) return
+    this.reconnectedAt = Date.now()
+    this.silences++
+    this.around.reconnect()
+  }
+
+  /** Something happens in the rooms, or the user acts. */
+  active() {
+    this.pause = FIRST
+    this.rests = 0
+    this.timers.cancel('rest')
+    this.rest()
+  }
+
+  /** Decides anew how events come. */
+  update() {
+    const { around } = this
+    const isOut = around.usesPusher() && (this.isAway || this.advice > 0 || this.isSilent)
+    const substituted = isOut && around.mayUseSupabase()
+    if (substituted !== this.isSubstituted) {
+      this.isSubstituted = substituted
+      around.useAll()
+    }
+    this.move(this.judge(isOut))
+    if (isOut) this.startPolling()
+    else this.timers.cancel('poll')
+  }
+
+  end() {
+    this.timers.end()
+  }
+
+  private judge(isOut: boolean): Status['status'] {
+    const { around } = this
+    if (!around.usesPusher()) return around.isSupabaseLive() ? 'supabase' : 'offline'
+    if (!isOut) return around.isConnected() ? 'live' : this.status // it may only be a moment
+    if (around.isSupabaseLive()) return 'supabase'
+    return around.isAnswering() ? 'polling' : 'offline'
+  }
+
+  private move(status: Status['status']) {
+    if (status === this.status) return
+    this.status = status
+    this.since = Date.now()
+    this.around.tell({ status, since: this.since })
+  }
+
+  private startPolling() {
+    const pause = this.status === 'supabase' ? MINUTE : this.advice ? Math.max(1, this.advice) * 1000 : this.pause
+    this.timers.start('poll', pause * (0.75 + Math.random() / 2), () => {
+      this.pause = Math.min(SLOWEST, this.pause * 1.3)
+      if (!isHidden()) this.around.poll()
+      this.update()
+    })
+  }
+
+  /** A page that hears nothing asks now and then whether there was something. */
+  private rest() {
+    if (this.around.isQuiet()) return
+    const pause = RESTS[Math.min(this.rests, RESTS.length - 1)]
+    this.timers.start('rest', pause * (0.95 + Math.random() / 10), () => {
+      this.rests++
+      if (!isHidden()) this.around.poll()
+      this.rest()
+    })
+  }
+}

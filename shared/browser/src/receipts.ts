@@ -1,0 +1,121 @@
+// The dual run's evidence: counts what rooms see by which way, and sends the counts to
+// POST /parity, which keeps them for the parity report (GET /parity). A module of its own,
+// since it goes when the move is done:
+//
+//   import { createRoomcast } from 'roomcast'
+//   import { sendReceipts } from 'roomcast/receipts'
+//
+//   const url = 'https://app.fly.dev'
+//   const rooms = createRoomcast({ pusher, supabase, url, onSeen: sendReceipts({ url, supabase }) })
+//
+// It counts new messages: edits, deletions and members are not for both sides to bring in
+// every case. It sends numbers only, about once a minute and room, less often when the
+// function is asked by many, and nothing where nothing happened. What cannot be sent is
+// kept, added up, and tried again; it is lost when the page is closed. A message counts half
+// a minute after it came by the first side, and from the first one on that came by both.
+// functions/parity/receipt.go says what a receipt means.
+
+import { Ledger, type Counts } from './ledger.js'
+import { fetchJSON } from './platform.js'
+import { Session } from './session.js'
+import type { Options, Sighting } from './types.js'
+
+const GRACE = 30 // seconds after which the other side has missed an event
+const MINUTE = 60 // how often a room tells, until the function asks for another pace
+const LONGEST = 300 // between two tries
+
+export interface SendOptions {
+  /** Where the function is, without a slash at the end. */
+  url: string
+  /** The app's own supabase-js 2, for its session. */
+  supabase?: any
+  /** The user's access token, in place of supabase's; renew asks for a newer one than the last. */
+  token?: Options['token']
+  /** Seconds between two receipts of a room, at least. Default 60. */
+  every?: number
+  /** Seconds after which a side has missed an event that the other one brought. Default 30. */
+  grace?: number
+}
+
+/** Returns what to give to createRoomcast as onSeen. */
+export function sendReceipts(options: SendOptions): (sighting: Sighting) => void {
+  const rooms = new Map<string, Reporter>()
+  let session: Session | undefined // at the first sighting: nothing is asked where nothing happens
+  return (sighting) => {
+    let room = rooms.get(sighting.room)
+    if (sighting.mode !== 'both') return room?.ledger.forget()
+    session ??= new Session(options as Options, () => {})
+    if (!room) rooms.set(sighting.room, room = new Reporter(sighting.room, options, session))
+    room.ledger.see(sighting)
+    void room.run()
+  }
+}
+
+/** Sends one room's counts for as long as there are any. */
+class Reporter {
+  readonly ledger = new Ledger()
+  private page = randomID()
+  private sent = 0
+  private pace?: number // in seconds, as the function asked
+  private running = false
+
+  constructor(private room: string, private options: SendOptions, private session: Session) {}
+
+  async run() {
+    if (this.running) return
+    this.running = true
+    const { every = MINUTE, grace = GRACE } = this.options
+    do {
+      await sleep(spread(this.pace ?? every))
+      const counts = this.ledger.take(grace)
+      if (!counts) continue
+      const answer = await this.deliver(counts, ++this.sent)
+      this.pace = answer?.every > MINUTE ? answer.every : every
+    } while (this.ledger.isWaiting())
+    this.running = false // nothing happens here: no timer either
+  }
+
+  // Sends one receipt until an answer says that it was taken or refused. When no answer
+  // comes nobody knows: the same number makes the next try harmless.
+  private async deliver(counts: Counts, n: number): Promise<any> {
+    for (let wait = 4; ; wait = Math.min(LONGEST, wait * 2)) {
+      try {
+        return await this.post(counts, n)
+      } catch (err: any) {
+        if (err.status && err.status !== 429 && err.status < 500) return
+        await sleep(spread(Math.max(wait, (err.retryAfter ?? 0) / 1000)))
+      }
+    }
+  }
+
+  private async post(counts: Counts, n: number) {
+    const token = await this.session.token()
+    try {
+      return await this.attempt(counts, n, token)
+    } catch (err: any) {
+      const newer = err.status === 401 && await this.session.renew(token)
+      if (!newer) throw err
+      return this.attempt(counts, n, newer)
+    }
+  }
+
+  private attempt(counts: Counts, n: number, token?: string) {
+    const receipt = { room: this.room, mode: 'both', ...counts, page: this.page, n, until: Date.now() }
+    return fetchJSON(this.options.url + '/parity', {
+      method: 'POST',
+      headers: { 'Content-Type': 'application/json', Authorization: 'Bearer ' + token },
+      body: JSON.stringify(receipt),
+    })
+  }
+}
+
+/** Up to half as long again, in ms: many pages must not come at once. */
+const spread = (seconds: number) => seconds * (1000 + 500 * Math.random())
+
+/** In Node a receipt that waits keeps no program running. */
+const sleep = (ms: number) => new Promise((done) => (Object(setTimeout(done, ms)) as any).unref?.())
+
+/** A random uuid: Hermes has no crypto.randomUUID. It need not be secret. */
+function randomID() {
+  return globalThis.crypto?.randomUUID?.() ?? 'xxxxxxxx-xxxx-4xxx-8xxx-xxxxxxxxxxxx'.replace(/x/g, () => Math.floor(Math.random() * 16).toString(16))
+}

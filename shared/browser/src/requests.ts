@@ -1,0 +1,144 @@
+// All requests to the function. While it answers they go at once. When it fails, one
+// request at a time tries again, later and later, and all others wait for that one:
+// neither many rooms nor many kinds of request make a storm.
+
+import { backoff, fetchJSON, jitter } from './platform.js'
+import type { Session } from './session.js'
+
+const MINUTE = 60_000
+const AGAIN = 5_000 // ms at least between two tries that a returning page asks for
+
+/** One request, as it is to be sent when its turn comes. */
+export interface Ask {
+  path: string
+  init?: RequestInit
+  /** Does the answer make sense? One that does not is a failure. */
+  check: (answer: any) => boolean
+  /** Without a token. */
+  open?: boolean
+  patience?: number
+}
+
+export interface Failure extends Error {
+  status?: number
+  retryAfter?: number
+}
+
+interface Turn {
+  go: () => void
+}
+
+/** Answers that say something about the request, and not that the function is unwell. */
+export const isRefusal = (err: Failure) => [400, 403, 404, 409].includes(err.status!)
+
+export class Requests {
+  /** In a row, until the function answers again. */
+  failures = 0
+  private refusedTokens = 0 // in a row
+  private failedAt = 0
+  private opensAt = 0
+  private probing = false
+  private waiting: Turn[] = []
+  private timer?: ReturnType<typeof setTimeout>
+
+  /** sparing: Roomcast is not needed just now; it must cost no refresh, and a request a minute while it is broken. */
+  constructor(private url: string, private session: Session, private sparing: () => boolean, private settled: () => void) {}
+
+  /** Sends what build returns when its turn comes; undefined if that is nothing any more. */
+  async send(build: () => Ask | undefined): Promise<any> {
+    if (this.failures) await this.turn()
+    const ask = build()
+    const probe = this.failures > 0
+    if (!ask) return void this.pass()
+    const began = Date.now()
+    try {
+      const answer = await this.exchange(ask)
+      if (!ask.check(answer)) throw new Error('roomcast: an answer without sense from ' + ask.path)
+      this.succeeded()
+      return answer
+    } catch (err: any) {
+      if (isRefusal(err)) this.succeeded()
+      else this.failed(err, began, probe)
+      throw err
+    }
+  }
+
+  /** Something may have changed: the next try need not wait. */
+  retry() {
+    if (!this.failures || Date.now() - this.failedAt < AGAIN) return
+    this.opensAt = Date.now()
+    this.schedule()
+  }
+
+  private async exchange(ask: Ask): Promise<any> {
+    const { url, session } = this
+    if (ask.open) return fetchJSON(url + ask.path, ask.init ?? {}, ask.patience)
+    const attempt = async (token: string | undefined) => {
+      if (!token) throw Object.assign(new Error('roomcast: nobody is signed in'), { status: 401 })
+      const headers = { ...ask.init?.headers, Authorization: 'Bearer ' + token }
+      const answer = await fetchJSON(url + ask.path, { ...ask.init, headers }, ask.patience)
+      session.accepted()
+      return answer
+    }
+    const token = await session.token()
+    try {
+      return await attempt(token)
+    } catch (err: any) {
+      const newer = err.status === 401 && !this.sparing() && await session.renew(token)
+      if (!newer) throw err
+      return attempt(newer)
+    }
+  }
+
+  private turn(): Promise<void> {
+    return new Promise((go) => {
+      this.waiting.push({ go })
+      this.schedule()
+    })
+  }
+
+  private schedule() {
+    clearTimeout(this.timer)
+    if (this.probing || !this.waiting.length) return
+    this.timer = setTimeout(() => this.probe(), Math.max(0, this.opensAt - Date.now()))
+  }
+
+  private probe() {
+    const next = this.waiting.shift()
+    if (!next) return
+    this.probing = true
+    next.go()
+  }
+
+  /** Whoever had the turn did not need it. */
+  private pass() {
+    this.probing = false
+    this.schedule()
+  }
+
+  private succeeded() {
+    const recovered = this.failures > 0
+    this.failures = this.refusedTokens = 0
+    this.probing = false
+    for (const { go } of this.waiting.splice(0)) go()
+    if (recovered) this.settled()
+  }
+
+  private failed(err: Failure, began: number, probe: boolean) {
+    // Requests that were under way together fail once.
+    if (probe || !this.failures || began > this.failedAt) {
+      this.failures++
+      this.opensAt = Date.now() + Math.max(this.pause(err), err.retryAfter ?? 0)
+    }
+    this.failedAt = Date.now()
+    if (probe) this.probing = false
+    this.schedule()
+    this.settled()
+  }
+
+  private pause(err: Failure) {
+    if (err.status === 401) return jitter(MINUTE) + Math.min(10, this.refusedTokens++) * MINUTE
+    if (this.sparing()) return MINUTE + jitter(MINUTE / 10)
+    return backoff(this.failures - 1)
+  }
+}

@@ -1,0 +1,411 @@
+// One room, or the user's own stream: opens what brings its events, asks for what is
+// missing, and hands everything to the app.
+
+import { channelName, userChannelName } from './channel.js'
+import { Handlers } from './handlers.js'
+import type { Health } from './health.js'
+import type { History, Page, Question, Reader } from './history.js'
+import { Merge, STREAM_PATIENCE, type Outlet } from './merge.js'
+import type { Entry } from './pairing.js'
+import type { Plan } from './plan.js'
+import { backoff, isHidden, jitter, Timers } from './platform.js'
+import type { Failure } from './requests.js'
+import type { Session } from './session.js'
+import { Signals } from './signals.js'
+import type { Listener, Socket } from './socket.js'
+import { Stream } from './stream.js'
+import type { ChannelKind, JoinOptions, Mode, Options, ResetReason, Room } from './types.js'
+
+const GAP = 120 // ms in the middle until a gap is fetched: it may only be early
+const EMPTY_PAGES = 5 // in a row, after which a hole is crossed slower
+const REFUSALS = 4 // by the function, until a room is denied: a new member may be let in a moment later
+const PROOF = 3000 // ms after which what was fetched should have been pushed
+const EXPECTED = 2500 // ms until an own write is asked for
+// Forward-only mode's events have no roomcast key, and are known by name.
+const UNNUMBERED = /^(new-.+|.+-(updated|deleted)|user-(joined|updated|left|online|offline)|room-activity)$/
+
+/** What rooms share. */
+export interface Context {
+  options: Options
+  session: Session
+  plan: Plan
+  socket: Socket
+  history: History
+  health: Health
+  left(room: RoomState): void
+}
+
+export class RoomState implements Reader, Listener, Outlet {
+  status: Room['status'] = 'joining'
+  mode: Mode | undefined
+  readonly handle: Room
+  private merge: Merge
+  private signals: Signals
+  private handlers = new Handlers()
+  private timers = new Timers()
+  private channel?: string
+  private unsubscribe?: () => void
+  private stream?: Stream
+  private streams = { last: 0 }
+  private generation = 0 // changes with the user
+  private resetting?: ResetReason // to be told when it is known where the room goes on
+  private refusals = 0
+  private stuck = 0 // tries to fill a gap, in a row
+  private empty = 0 // pages, in a row
+  private gap?: number // the number that is missing since a moment
+  private pushed = { seq: 0, at: 0 } // the latest by Pusher
+  private isBaseline = false // the next page also has what came before the subscription
+
+  constructor(private context: Context, readonly id: string, readonly personal: boolean, private join: JoinOptions) {
+    const { options } = context
+    if (!personal) channelName(this.kind(), id) // throws
+    this.merge = new Merge(options.key ?? ((row) => row.id), this)
+    this.signals = new Signals(context.socket, this.handlers)
+    const after: any = (join.after as any)?.roomcast ?? join.after
+    if (after !== undefined) this.merge.sequence.restart(after.epoch, (after.seq ?? after) + 1)
+    this.handle = this.makeHandle()
+  }
+
+  private kind(): ChannelKind {
+    return this.join.channel ?? this.context.options.channel ?? 'private'
+  }
+
+  private makeHandle(): Room {
+    const room = this
+    return {
+      id: this.id,
+      get status() { return room.status },
+      get mode() { return room.mode },
+      get members() { return room.signals.members() },
+      on: (name: string, fn: any) => room.on(name, fn),
+      send: (name, data) => room.signals.send(name, data),
+      expect: (key) => room.expect(key),
+      leave: () => room.leave(),
+    }
+  }
+
+  private on(name: string, fn: any) {
+    const off = this.handlers.add(name, fn)
+    this.signals.bind()
+    return off
+  }
+
+  // Sources
+
+  /** Opens what the room's mode asks for, and closes the rest once that is live. */
+  use() {
+    const { session, plan, health } = this.context
+    if (this.status === 'left' || this.status === 'denied' || session.isSignedOut()) return
+    this.mode = this.personal ? 'pusher' : plan.modeOf(this.id, session.user)
+    if (this.mode !== 'supabase') this.openPusher()
+    if (this.wantsStream()) this.startStream()
+    if (!this.isPlaced()) this.timers.start('position', this.mode === 'supabase' ? 0 : STREAM_PATIENCE, () => this.isPlaced() || this.ask(0))
+    this.prune()
+    health.update()
+  }
+
+  isStreamLive() {
+    return !!this.stream?.isLive
+  }
+
+  private wantsStream() {
+    return !this.personal && (this.mode !== 'pusher' || this.context.health.isSubstituted)
+  }
+
+  private isPlaced() {
+    return this.merge.sequence.next !== undefined
+  }
+
+  /** Listens to Supabase when the room's place is known, or does not come. */
+  private startStream() {
+    if (this.isPlaced()) this.openStream()
+    else this.timers.start('stream', STREAM_PATIENCE, () => this.openStream())
+  }
+
+  private openStream() {
+    if (this.stream || !this.wantsStream() || this.status === 'left' || this.status === 'denied') return
+    this.stream = new Stream(this.context.options, this.id, this.streams, {
+      live: () => this.sourceLive(),
+      event: (name, row, commit, number) => {
+        this.merge.witness(name, row, commit, number)
+        this.settle()
+      },
+    })
+  }
+
+  private openPusher() {
+    const { user } = this.context.session
+    if (this.unsubscribe || this.personal && !user) return
+    this.channel = this.personal ? userChannelName(user!) : channelName(this.kind(), this.id)
+    this.unsubscribe = this.context.socket.subscribe(this.channel, this)
+    const presence = this.kind() === 'presence' ? this.channel : this.join.presence && channelName('presence', this.id)
+    this.signals.open(presence || this.channel, !!presence, presence !== this.channel)
+  }
+
+  private isSubscribed() {
+    return !!this.unsubscribe && this.context.socket.isSubscribed(this.channel!)
+  }
+
+  private closePusher() {
+    this.signals.close()
+    this.unsubscribe?.()
+    this.unsubscribe = undefined
+  }
+
+  private closeStream() {
+    this.timers.cancel('stream')
+    this.stream?.close()
+    this.stream = undefined
+  }
+
+  /** The old source goes when the new one is live. */
+  private prune() {
+    if (!this.wantsStream() && this.isSubscribed()) this.closeStream()
+    if (this.mode === 'supabase' && this.isStreamLive()) this.closePusher()
+  }
+
+  // Pusher's side
+
+  subscribed() {
+    this.refusals = 0
+    this.isBaseline = true
+    if (this.status === 'denied') this.status = 'joining'
+    this.sourceLive()
+  }
+
+  /** A source has let the room in, or is back: whatever came before is asked for. */
+  private sourceLive() {
+    this.becomeLive()
+    this.prune()
+    this.timers.cancel('patience')
+    this.ask(this.isPlaced() ? jitter(GAP) : 0) // everybody else is back now, too
+    this.settle()
+    this.context.health.update()
+  }
+
+  refused(status?: number) {
+    if (status === 403 && this.refusals >= REFUSALS) this.deny()
+    else this.context.socket.resubscribe(this.channel!, backoff(this.refusals++, 30_000))
+  }
+
+  event(name: string, data: any) {
+    if (name === 'packed') data.forEach(([inner, each]: [string, any]) => this.event(inner, each))
+    else if (name.startsWith('client-') || name.startsWith('pusher:')) return // signals are not the server's word
+    else if (Number.isSafeInteger(data?.roomcast?.seq) || UNNUMBERED.test(name)) this.hear(name, data)
+  }
+
+  private hear(name: string, data: any) {
+    const { seq = 0 } = data.roomcast ?? {}
+    this.pushed = { seq: Math.max(seq, this.pushed.seq), at: Date.now() }
+    this.context.health.pushed()
+    if (this.merge.take(name, data)) return this.startAgain('repeat', name, data)
+    this.merge.sequence.advance()
+    this.watchGap()
+    this.merge.flush()
+    this.settle()
+  }
+
+  /** A gap is fetched soon after it is seen, whatever follows it. */
+  private watchGap() {
+    const { sequence } = this.merge
+    const missing = sequence.hasGap() ? sequence.next : undefined
+    if (missing === this.gap && this.timers.has('gap')) return
+    this.gap = missing
+    this.timers.cancel('gap')
+    if (missing !== undefined) this.timers.start('gap', jitter(GAP), () => this.ask(0))
+  }
+
+  /** The numbers went back. Shows nothing until it is known where they are now. */
+  private startAgain(reason: ResetReason, name: string, data: any) {
+    this.merge.sequence.clear()
+    this.merge.sequence.restart()
+    this.pushed.seq = 0
+    this.resetting = reason
+    this.merge.take(name, data)
+    this.ask(0)
+  }
+
+  // The history
+
+  question(): Question | undefined {
+    if (this.status === 'left' || this.status === 'denied' || this.context.session.isSignedOut()) return
+    const { next, epoch } = this.merge.sequence, { generation } = this
+    return next === undefined ? { generation } : { after: next - 1, epoch, generation }
+  }
+
+  answered(page: Page, question: Question): number | undefined {
+    const { sequence } = this.merge, before = sequence.next
+    if (this.status === 'left' || question.generation !== this.generation) return
+    if (question.after !== undefined && !this.isPlaced()) return 0 // numbered again meanwhile
+    this.merge.fetched()
+    if (question.after === undefined) this.placed(page)
+    else if (page.reset) this.reset(sequence.epoch && page.epoch !== sequence.epoch ? 'epoch' : 'window', page)
+    else this.fill(page)
+    sequence.prune()
+    sequence.advance()
+    this.becomeLive()
+    this.merge.flush()
+    return this.askAgain(page, question, before)
+  }
+
+  private askAgain(page: Page, { after }: Question, before?: number): number | undefined {
+    const { sequence } = this.merge
+    this.empty = page.events.length ? 0 : this.empty + 1
+    if (after !== undefined && page.more && !page.reset) return this.empty > EMPTY_PAGES ? backoff(this.empty - EMPTY_PAGES) : 0
+    this.empty = 0
+    this.stuck = sequence.hasGap() && sequence.next === before ? this.stuck + 1 : 0
+    if (this.stuck) return backoff(this.stuck)
+    this.watchGap()
+  }
+
+  /** It is known where the room is. */
+  private placed(page: Page) {
+    const { sequence } = this.merge
+    if (!this.isPlaced()) sequence.start(page.epoch, page.head)
+    this.isBaseline = false
+    if (this.resetting) this.handlers.emit('reset', { reason: this.resetting })
+    this.resetting = undefined
+    if (this.wantsStream()) this.openStream()
+  }
+
+  private fill(page: Page) {
+    const { sequence } = this.merge
+    for (const { name, data } of page.events) if (data.roomcast.seq >= sequence.next!) this.merge.take(name, data, true)
+    if (page.events.length) this.doubt(page.events[page.events.length - 1].data.roomcast.seq)
+    this.isBaseline &&= page.more
+    sequence.advance(page.last)
+    if (page.events.length) this.settle()
+  }
+
+  /** Was this fetched because Pusher did not bring it? Its own event may be on the way. */
+  private doubt(seq: number) {
+    if (this.isBaseline || seq <= this.pushed.seq || !this.isSubscribed()) return
+    const asked = Date.now()
+    this.timers.start('proof', PROOF, () => {
+      if (this.pushed.seq < seq && this.isSubscribed()) this.context.health.missed(asked)
+    })
+  }
+
+  failed(err: Failure) {
+    this.handlers.emit('error', err)
+    if (err.status === 403 && this.status === 'live') this.deny()
+    if (this.wantsStream()) this.openStream()
+    this.merge.flush()
+  }
+
+  // The app
+
+  show({ name, data }: Entry) {
+    const { options, session } = this.context
+    if (name === 'bulk-change') {
+      const { name: table, op, count } = data
+      this.merge.drop()
+      return this.handlers.emit('reset', { reason: 'bulk', name: table, op, count })
+    }
+    this.handlers.emit(name, data)
+    // who was removed may still be connected, if only the way to be disconnected failed
+    if (name === 'user-left' && data[options.userColumn ?? 'user_id'] === session.user) this.ask(0)
+  }
+
+  saw(side: 'pusher' | 'supabase', event: any, how?: 'fetched' | 'again') {
+    this.context.options.onSeen?.({ room: this.id, mode: this.mode!, side, event, how })
+  }
+
+  ask(ms: number) {
+    this.context.history.want(this, ms)
+  }
+
+  isAsking() {
+    return this.context.history.isAsking(this)
+  }
+
+  wait(late: () => void) {
+    this.timers.start('patience', STREAM_PATIENCE, late)
+  }
+
+  waited() {
+    this.timers.cancel('patience')
+  }
+
+  /** A lost last message leaves no gap: asks once after each burst. */
+  private settle() {
+    const { settle = 20_000 } = this.context.options
+    this.timers.cancel('settle')
+    if (settle) this.timers.start('settle', jitter(settle), () => isHidden() || this.ask(0))
+    this.context.health.active()
+  }
+
+  private expect(key?: unknown) {
+    const wrote = Date.now()
+    this.context.health.active()
+    this.timers.start('expect', EXPECTED, () => {
+      if (key === undefined ? this.pushed.at < wrote : !this.merge.knows(key)) this.ask(0)
+    })
+  }
+
+  /** From a known number on, or as Supabase alone would. */
+  private becomeLive() {
+    const { socket } = this.context
+    const letIn = this.mode !== 'supabase' && (this.isSubscribed() || this.isPlaced() && !socket.isConnected())
+    if (this.status !== 'joining' || !(letIn && this.isPlaced()) && !this.isStreamLive()) return
+    this.status = 'live'
+    this.handlers.emit('live')
+  }
+
+  private reset(reason: ResetReason, page?: Page) {
+    this.merge.drop()
+    this.pushed.seq = 0
+    this.merge.sequence.restart(page?.epoch, page && page.head + 1)
+    this.handlers.emit('reset', { reason })
+  }
+
+  /** This user may not read the room. Nothing is heard until it is asked for again. */
+  private deny() {
+    this.closePusher()
+    this.closeStream()
+    this.timers.cancelAll()
+    const before = this.status
+    this.status = 'denied'
+    if (before !== 'denied') this.handlers.emit('denied')
+  }
+
+  /** The page is back, or doubts. */
+  check() {
+    if (this.status === 'denied') {
+      this.refusals = REFUSALS // one try
+      this.status = 'joining'
+      return this.use()
+    }
+    this.ask(jitter(GAP))
+    if (this.channel && this.unsubscribe) this.context.socket.resubscribe(this.channel, 0)
+  }
+
+  /** Asks whether something came, where Pusher does not say it. */
+  poll() {
+    if (this.mode !== 'supabase' && this.status !== 'denied') this.ask(0)
+  }
+
+  /** Another user: nothing of the last one's is left. */
+  restart() {
+    this.closePusher()
+    this.closeStream()
+    this.timers.cancelAll()
+    this.context.history.forget(this)
+    this.generation++
+    this.merge.clear()
+    this.refusals = this.stuck = 0
+    this.status = 'joining'
+    this.reset('user')
+    this.use()
+  }
+
+  leave() {
+    this.closePusher()
+    this.closeStream()
+    this.timers.end()
+    this.status = 'left'
+    this.handlers.clear()
+    this.context.history.forget(this)
+    this.context.left(this)
+  }
+}

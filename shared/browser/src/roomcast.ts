@@ -1,0 +1,149 @@
+// Roomcast's client: a chat's events in the browser or in Node, each exactly once and in
+// order.
+//
+//   import { createRoomcast } from 'roomcast'
+//
+//   const rooms = createRoomcast({ pusher, supabase, url: 'https://app.fly.dev' })
+//   const room = rooms.join(roomId)
+//   room.on('live', () => loadTheTable())
+//   room.on('new-message', (message) => …)
+//   room.on('reset', () => loadTheTableAgain())
+//   room.leave()
+//
+// What it guarantees, while GET /rooms/{room}/events answers now and then: every event
+// from the start on, exactly once, in the order of its number; through repeats, reordering,
+// drops, cut connections, sleep, expired tokens and connections that the server ended.
+// In the modes 'both' and 'supabase' an event of Supabase Realtime may be shown before its
+// number is known; it waits up to two seconds to be put in order, and is shown without if
+// Roomcast is away: a page is then as well off as with Supabase alone. Where Pusher is
+// away, refuses or brings nothing, a visible page asks the function instead: see health.ts.
+
+import { Authorizer } from './authorize.js'
+import { Handlers } from './handlers.js'
+import { Health } from './health.js'
+import { History } from './history.js'
+import { Plan } from './plan.js'
+import { isHidden, onPageReturns } from './platform.js'
+import { Requests } from './requests.js'
+import { RoomState, type Context } from './room.js'
+import { Session } from './session.js'
+import { Socket } from './socket.js'
+import type { AnyRow, JoinOptions, Mode, Options, Roomcast } from './types.js'
+
+export * from './types.js'
+export { channelName, userChannelName } from './channel.js'
+
+/** Made once for a page, in the browser. On a server (no WebSocket, no user) do not call it. */
+export function createRoomcast<R = AnyRow>(options: Options<R>): Roomcast<R> {
+  return new Client(options as Options).handle as Roomcast<R>
+}
+
+class Client {
+  readonly handle: Roomcast
+  private rooms = new Set<RoomState>()
+  private handlers = new Handlers()
+  private session: Session
+  private requests: Requests
+  private plan: Plan
+  private socket: Socket
+  private health: Health
+  private context: Context
+  private stopListening: () => void
+
+  constructor(private options: Options) {
+    const { url, supabase, mode } = options
+    this.session = new Session(options, (other) => this.userChanged(other))
+    this.requests = new Requests(url, this.session, () => this.isSparing(), () => this.health.update())
+    this.plan = new Plan(this.requests, mode, !!supabase, () => this.session.token(), () => this.useAll())
+    this.health = this.makeHealth()
+    this.socket = new Socket(options.pusher, new Authorizer(this.requests), {
+      connected: () => void this.plan.refresh(),
+      changed: () => this.health.socketChanged(),
+    })
+    const history = new History(this.requests, (page) => this.health.heard(page.poll))
+    const { session, plan, socket, health } = this
+    this.context = { options, session, plan, socket, health, history, left: (room) => void this.rooms.delete(room) }
+    this.stopListening = onPageReturns(() => isHidden() || this.wake())
+    this.handle = this.makeHandle()
+    this.health.socketChanged()
+  }
+
+  private makeHandle(): Roomcast {
+    const client = this
+    return {
+      get status() { return client.health.status },
+      get since() { return client.health.since },
+      join: (id, options) => client.join(String(id), false, options),
+      me: (options) => client.join('@me', true, options),
+      on: (name, fn) => client.handlers.add(name, fn),
+      wake: () => client.wake(),
+      setMode: (mode) => client.setMode(mode),
+      close: () => client.close(),
+    }
+  }
+
+  private makeHealth() {
+    const rooms = () => [...this.rooms]
+    return new Health({
+      isConnected: () => this.socket.isConnected(),
+      isRefused: () => this.socket.isRefused(),
+      usesPusher: () => rooms().some((room) => room.mode !== 'supabase'),
+      mayUseSupabase: () => this.plan.mayUseSupabase(),
+      isSupabaseLive: () => rooms().some((room) => room.isStreamLive()),
+      isAnswering: () => !this.requests.failures,
+      isQuiet: () => this.options.settle === 0,
+      poll: () => rooms().forEach((room) => room.poll()),
+      reconnect: () => this.socket.reconnect(),
+      useAll: () => this.useAll(),
+      tell: (status) => this.handlers.emit('status', status),
+    })
+  }
+
+  private join(id: string, personal: boolean, options: JoinOptions = {}) {
+    const room = new RoomState(this.context, id, personal, options)
+    this.rooms.add(room)
+    const user = personal ? this.session.token().catch(() => {}) : undefined
+    void Promise.all([this.plan.refresh(), user]).then(() => room.use())
+    return room.handle
+  }
+
+  private useAll() {
+    this.rooms.forEach((room) => room.use())
+  }
+
+  /** All rooms come by Supabase: Roomcast must cost nothing. */
+  private isSparing() {
+    return this.rooms.size > 0 && [...this.rooms].every((room) => room.mode === 'supabase')
+  }
+
+  private wake() {
+    this.requests.retry()
+    void this.plan.refresh()
+    this.health.active()
+    this.rooms.forEach((room) => room.check())
+  }
+
+  // The next user hears nothing of the last one's. The same user's new token is no news,
+  // but for a function that refused the old one.
+  private userChanged(other: boolean) {
+    if (other) this.socket.reconnect()
+    this.rooms.forEach((room) => other ? room.restart() : room.use())
+    if (other || !this.isSparing()) this.requests.retry()
+  }
+
+  private setMode(mode?: Mode) {
+    this.plan.force(mode)
+    void this.plan.refresh()
+    this.useAll()
+  }
+
+  private close() {
+    this.plan.force('pusher') // asks for no plan any more
+    this.rooms.forEach((room) => room.leave())
+    this.session.close()
+    this.stopListening()
+    this.socket.end()
+    this.health.end()
+    this.handlers.clear()
+  }
+}
