@@ -23,6 +23,7 @@ import (
 	"roomcast/functions/parity"
 	"roomcast/functions/presence"
 	"roomcast/functions/relay"
+	"roomcast/functions/revoke"
 	"roomcast/shared/access"
 	"roomcast/shared/admin"
 	"roomcast/shared/audit"
@@ -176,7 +177,7 @@ func (a *app) openAccess() (authorize.Access, error) {
 func (a *app) newAuthorizer(tokens *token.Verifier, readers authorize.Access, push *pusher.Client) {
 	coalescer := authorize.CoalescerConfig{Access: readers, Slots: frontConns / 2}
 	if a.db != nil {
-		coalescer.Remember = relay.CutGrace * 3 / 4 // the rest is for what is on its way
+		coalescer.Remember = revoke.Grace * 3 / 4 // the rest is for what is on its way
 	}
 	a.coalescer = authorize.NewCoalescer(coalescer)
 	cfg := authorize.Config{
@@ -197,10 +198,12 @@ func (nobody) CanRead(context.Context, string, string, []byte) (bool, error) { r
 
 func (a *app) relayFrom(push *pusher.Client) {
 	a.relay = relay.New(relay.Config{
-		Name: relayName(), Outbox: access.Store{DB: a.db}, Publisher: push, Channels: a.cfg.kinds, PackedRooms: a.cfg.PackedRooms,
+		Name: relayName(), Outbox: a.db, Publisher: push, Channels: a.cfg.kinds, PackedRooms: a.cfg.PackedRooms,
 		Observer: a.metrics, Log: a.log,
 		Claim: outbox.Limits{Lease: a.cfg.ClaimLease}, Linger: a.cfg.Linger,
-		Cuts: relay.Cuts{Terminator: push, Forget: a.coalescer.Forget, Observe: a.metrics.cut},
+		Revoker: revoke.New(revoke.Config{
+			Store: access.Store{DB: a.db}, Terminator: push, Log: a.log, Forget: a.coalescer.Forget, Observe: a.metrics.revoked,
+		}),
 	})
 	a.presence = &presence.Handler{
 		Verifier: push, Store: access.Store{DB: a.front}, Announce: a.cfg.PresenceEvents, Wake: a.relay.Wake, Clock: time.Now,

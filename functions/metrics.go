@@ -19,7 +19,7 @@ type observations struct {
 
 	bells, wakeUps, rowsClaimed, leasesLost            metrics.Counter
 	published, retries, parked, pauses, databaseErrors metrics.Counter
-	authorizations, forwarded, cuts                    metrics.Counter
+	authorizations, forwarded, revocations             metrics.Counter
 	claim, publish, commitToAccept, requests           metrics.Histogram
 	backlog                                            *backlogGauge // nil in forward-only mode
 }
@@ -48,7 +48,7 @@ func newObservations() *observations {
 		pauses:         r.Counter("roomcast_pusher_pauses_total", "Times all lanes paused because Pusher was in trouble, by kind.", "class"),
 		databaseErrors: r.Counter("roomcast_database_errors_total", "Calls of the relay that the database did not answer, by call.", "call"),
 		authorizations: r.Counter("roomcast_authorizations_total", "Requests of browsers to listen or sign in, by what became of them.", "result"),
-		cuts:           r.Counter("roomcast_revocations_total", "Attempts to end the connections of a user who left a room, by what became of them.", "result"),
+		revocations:    r.Counter("roomcast_revocations_total", "Attempts to end the connections of a user who left a room, by what became of them.", "result"),
 		forwarded:      r.Counter("roomcast_webhooks_forwarded_total", "Webhooks of forward-only mode, by what became of them.", "result"),
 
 		claim:   r.Histogram("roomcast_claim_duration_seconds", "Time of the claims that found rows.", buckets()),
@@ -139,7 +139,7 @@ func (o *observations) request(route string, status int, took time.Duration) {
 
 func (o *observations) authorized(result string) { o.authorizations.Add(1, result) }
 
-func (o *observations) cut(result string) { o.cuts.Add(1, result) }
+func (o *observations) revoked(result string) { o.revocations.Add(1, result) }
 
 // Bell counts a bell received.
 func (o *observations) WebhookReceived() { o.bells.Add(1) }

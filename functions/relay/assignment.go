@@ -48,19 +48,28 @@ type item struct {
 	packed int   // index of the one that may share a pack; -1: none may
 	joins  bool  // it does: with that of the item before it
 	reject error // why it can never be sent, if that is known before trying
-	left   bool  // a user left the room, and is to be cut off afterwards
+	left   bool  // a user left the room, and is to be disconnected behind it
 }
 
-// translate makes the item of a row. Rows that are missing, or that browsers are
-// not told of, become items without events: their seq is passed over.
-func (r *Relay) translate(room int, row outbox.Row) item {
+// translate makes the item of a row; bare is for one whose content must not be heard. A
+// row that is missing, or was published before, becomes an item without events: its seq
+// is passed over.
+func (w *worker) translate(room int, row outbox.Row, bare bool) item {
 	it := item{room: room, seq: row.Seq, age: row.Age, packed: -1}
 	if row.Missing {
 		return it
 	}
-	it.left = row.Change.IsDeparture()
-	kinds := r.channels.Of(row.Change.Room)
-	if it.events, it.reject = pusher.Events(row.Change, kinds, r.limit); len(it.events) > 0 {
+	it.left = w.Revoker != nil && row.Change.IsDeparture()
+	if row.Seq <= w.progress[room].known {
+		return it
+	}
+	kinds := w.channels.Of(row.Change.Room)
+	if bare {
+		it.events, it.reject = pusher.ForChannels(event.Bare(row.Change), kinds)
+	} else {
+		it.events, it.reject = pusher.Events(row.Change, kinds, w.limit)
+	}
+	if len(it.events) > 0 {
 		it.packed = slices.Index(kinds, event.Packed)
 	}
 	return it

@@ -9,7 +9,6 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"roomcast/shared/access"
 	"roomcast/shared/event"
 	"roomcast/shared/outbox"
 	"roomcast/shared/outbox/outboxtest"
@@ -48,7 +47,7 @@ func BenchmarkDrain(b *testing.B) {
 			b.Fatal(err)
 		}
 		count := &counter{}
-		r := New(Config{Name: "bench", Outbox: access.Store{DB: db}, Publisher: count, Channels: []event.ChannelKind{event.Private}, Log: slog.New(slog.DiscardHandler)})
+		r := New(Config{Name: "bench", Outbox: db, Publisher: count, Channels: []event.ChannelKind{event.Private}, Log: slog.New(slog.DiscardHandler)})
 		b.StartTimer()
 		if err := r.Empty(b.Context()); err != nil {
 			b.Fatal(err)

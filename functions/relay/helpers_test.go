@@ -12,7 +12,6 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"roomcast/shared/access"
 	"roomcast/shared/event"
 	"roomcast/shared/outbox"
 	"roomcast/shared/outbox/outboxtest"
@@ -69,7 +68,7 @@ func (s *stack) relay(name string, change ...func(*Config)) *Relay {
 		s.Fatal(err)
 	}
 	c := Config{
-		Name: name, Outbox: access.Store{DB: db}, Publisher: s.client(),
+		Name: name, Outbox: db, Publisher: s.client(),
 		Channels: []event.ChannelKind{event.Private}, Log: slog.New(slog.DiscardHandler),
 	}
 	for _, fn := range change {

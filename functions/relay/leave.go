@@ -19,7 +19,14 @@ func (l *loop) finish(ctx context.Context) {
 	if by := l.leaveBy.Load(); by != nil {
 		deadline = *by
 	}
-	l.finishCuts(ctx, deadline)
+	l.finishRevoking(ctx, deadline)
+}
+
+// finishRevoking disconnects for the second time those for whom that is soon due.
+func (l *loop) finishRevoking(ctx context.Context, deadline time.Time) {
+	if l.Revoker != nil && l.failed == nil {
+		l.Revoker.Finish(ctx, deadline)
+	}
 }
 
 // settle waits for the lanes and tells the database.
@@ -35,7 +42,9 @@ func (l *loop) abandon() {
 	for l.underWay > 0 {
 		l.take(<-l.results)
 	}
-	l.abandonCuts()
+	if l.Revoker != nil {
+		l.Revoker.Stop()
+	}
 }
 
 // empty sends all that waits, round after round. When nothing is left it answers the
@@ -59,7 +68,7 @@ func (l *loop) empty(ctx context.Context) error {
 			answered = true
 			continue
 		}
-		l.finishCuts(ctx, never())
+		l.finishRevoking(ctx, never())
 		err := errors.Join(l.failed, l.health.reason())
 		if err == nil && l.putOff {
 			return errPutOff

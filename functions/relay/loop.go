@@ -43,7 +43,6 @@ type loop struct {
 	database backoff.Timer // while the database does not answer
 	failed   error         // its last error, until it answers again
 	cleanAt  time.Time
-	cuts     cutter
 	putOff   bool // some room was given back, to be tried later
 }
 
@@ -58,7 +57,6 @@ func newLoop(r *Relay) *loop {
 		slots:   make(chan struct{}, r.Workers),
 		lastRow: now,
 		cleanAt: now.Add(cleanEvery),
-		cuts:    newCutter(),
 	}
 }
 
@@ -96,6 +94,8 @@ func (l *loop) lingering() bool {
 	return l.underWay > 0 || l.health.paused() || time.Since(l.lastRow) < l.Linger
 }
 
+func (l *loop) revokerBusy() bool { return l.Revoker != nil && l.Revoker.Busy() }
+
 func (l *loop) renew(ctx context.Context) {
 	if now := time.Now(); now.After(l.renewAt) {
 		if l.call(ctx, "stay awake", func(ctx context.Context) error { return l.Outbox.StayAwake(ctx, l.AwakeLease) }) {
@@ -107,7 +107,7 @@ func (l *loop) renew(ctx context.Context) {
 // mayRest asks the database, which alone knows whether every lease has lapsed and
 // who is still writing. It polls on until the answer is yes.
 func (l *loop) mayRest(ctx context.Context) bool {
-	if time.Now().Before(l.renewAt) || len(l.acks) > 0 || l.cuts.calling || len(l.cuts.settled) > 0 {
+	if time.Now().Before(l.renewAt) || len(l.acks) > 0 || l.revokerBusy() {
 		return false
 	}
 	rest := false
@@ -128,7 +128,9 @@ func (l *loop) turn(ctx context.Context) {
 	if l.await(ctx) {
 		l.claim(ctx)
 	}
-	l.cut(ctx)
+	if l.Revoker != nil {
+		l.Revoker.Poll(ctx)
+	}
 	l.clean(ctx)
 }
 
@@ -142,8 +144,8 @@ func (l *loop) await(ctx context.Context) bool {
 		return true
 	}
 	patience := min(awaitMost, l.renewAt.Sub(now))
-	if l.Cuts.Terminator != nil {
-		patience = min(patience, l.cuts.lookAt.Sub(now))
+	if l.Revoker != nil {
+		patience = min(patience, l.Revoker.NextAt().Sub(now))
 	}
 	if patience <= 0 {
 		return true
@@ -159,7 +161,7 @@ func (l *loop) await(ctx context.Context) bool {
 // ack tells the database what lanes have done. What it cannot tell now it keeps
 // and tells later: the fence says whether that still counts.
 func (l *loop) ack(ctx context.Context) {
-	if len(l.acks) == 0 || !l.database.Over() || !l.queueCuts(ctx) {
+	if len(l.acks) == 0 || !l.database.Over() {
 		return
 	}
 	acks := l.acks
@@ -247,7 +249,6 @@ func (l *loop) take(out outcome) {
 	l.underWay--
 	l.rows -= out.rows
 	l.acks = append(l.acks, out.acks...)
-	l.cuts.gone = append(l.cuts.gone, out.gone...)
 	for _, ack := range out.acks {
 		if ack.Wait > 0 {
 			l.putOff = true

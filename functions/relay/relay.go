@@ -41,9 +41,6 @@ type Outbox interface {
 	Ack(ctx context.Context, acks []outbox.Ack) (refused []string, err error)
 	Park(ctx context.Context, room string, fence, seq int64, reason string) (bool, error)
 	Clean(ctx context.Context, maxRuns int) (int64, error)
-	QueueRevocations(ctx context.Context, gone []access.Departure, grace time.Duration) (users []string, err error)
-	ClaimRevocations(ctx context.Context, most int, lease time.Duration) ([]access.Revocation, error)
-	ConfirmRevocations(ctx context.Context, settled []access.Confirmation) error
 }
 
 // Publisher is Pusher as the relay sees it. Its errors are sorted by
@@ -52,8 +49,26 @@ type Publisher interface {
 	PublishBatch(ctx context.Context, events []pusher.Event) error
 }
 
+// Revoker ends the access of users who left a room; *revoke.Revoker is one.
+type Revoker interface {
+	// Revoke ends the access of users who left one room by these departures, which were
+	// read at a time. Until it returns nil nothing behind them may be published.
+	Revoke(ctx context.Context, gone []access.Departure, read time.Time) (wait time.Duration, err error)
+	// Held reports whether nothing may be published to the room for now.
+	Held(room string) bool
+
+	// Poll goes on with what Revoke left for later, without waiting for it; NextAt says
+	// when there is something to do, Busy whether something is under way.
+	Poll(ctx context.Context)
+	NextAt() time.Time
+	Busy() bool
+	// Finish does what is due before a deadline; Stop waits for what is under way.
+	Finish(ctx context.Context, deadline time.Time)
+	Stop()
+}
+
 var (
-	_ Outbox    = access.Store{}
+	_ Outbox    = (*outbox.DB)(nil)
 	_ Publisher = (*pusher.Client)(nil)
 )
 
@@ -64,7 +79,7 @@ type Config struct {
 	Outbox    Outbox
 	Publisher Publisher
 	Channels  []event.ChannelKind // every event goes to each of these of its room
-	Cuts      Cuts                // what happens to those who left a room
+	Revoker   Revoker             // nil: who left a room goes on listening
 	Observer  Observer
 	Log       *slog.Logger
 
@@ -113,6 +128,7 @@ type Relay struct {
 	check  chan struct{}
 	busy   atomic.Bool
 	health *health
+	held   *heldRooms
 
 	leave   context.CancelFunc // ends Run; Drain calls it
 	leaving context.Context
@@ -130,6 +146,7 @@ func New(c Config) *Relay {
 		wake:    make(chan struct{}, 1),
 		check:   make(chan struct{}, 1),
 		health:  newHealth(c.Log, c.Observer),
+		held:    newHeldRooms(),
 		stopped: make(chan struct{}),
 	}
 	r.channels = event.NewChannels(c.Channels, c.PackedRooms)

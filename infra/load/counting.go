@@ -10,7 +10,6 @@ import (
 
 	"roomcast/functions/relay"
 	"roomcast/infra/load/peers/least"
-	"roomcast/shared/access"
 	"roomcast/shared/event"
 	"roomcast/shared/outbox"
 	"roomcast/shared/pusher"
@@ -74,7 +73,7 @@ func counting(ctx context.Context, l *lab, db *database) ([]result, error) {
 // relayInto is the hot loop as the function runs it, with another publisher.
 func relayInto(box *outbox.DB, publisher relay.Publisher) *relay.Relay {
 	return relay.New(relay.Config{
-		Name: "load", Outbox: access.Store{DB: box}, Publisher: publisher, Channels: []event.ChannelKind{event.Private}, Log: slog.New(slog.DiscardHandler),
+		Name: "load", Outbox: box, Publisher: publisher, Channels: []event.ChannelKind{event.Private}, Log: slog.New(slog.DiscardHandler),
 	})
 }
 

@@ -45,6 +45,7 @@ const (
 	UserOnline     = "user-online"
 	UserOffline    = "user-offline"
 	BulkChange     = "bulk-change"
+	Held           = "held"          // in place of any other, see Bare
 	RoomActivity   = "room-activity" // in personal channels: a hint without a number
 )
 

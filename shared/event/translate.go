@@ -89,15 +89,14 @@ func Translate(c Change, maxData int) (Event, error) {
 	return e, nil
 }
 
-// Bare is the event of a change without anything of its record: a number, by which those
-// who may can fetch it.
-func Bare(c Change) (Event, error) {
-	name, err := nameOf(c)
-	if err != nil {
-		return Event{}, err
-	}
+// Bare is the event that stands for a change whose content must not be heard for now: a
+// number and a time, by which those who may can fetch it.
+func Bare(c Change) Event {
 	data, err := encode(json.RawMessage(`{}`), c.Position, nil, true)
-	return Event{Name: name, Room: c.Room, Data: data, Stub: true}, err
+	if err != nil { // an object and a position always encode
+		data = json.RawMessage(`{}`)
+	}
+	return Event{Name: Held, Room: c.Room, Data: data, Stub: true}
 }
 
 // stub replaces the data of an event too large to be sent. Without a position
@@ -114,10 +113,10 @@ func stub(e Event, c Change, maxData int) (Event, error) {
 		return Event{}, err
 	}
 	if len(e.Data) > maxData {
-		return Bare(c)
+		e.Data, err = encode(json.RawMessage(`{}`), c.Position, nil, true)
 	}
 	e.Stub = true
-	return e, nil
+	return e, err
 }
 
 // encode appends the reserved key to a record without touching the record's

@@ -1,0 +1,213 @@
+package revoke
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"roomcast/shared/access"
+	"roomcast/shared/pusher"
+)
+
+// store is a Store of one's own: every departure's user is named by its room.
+type store struct {
+	mu        sync.Mutex
+	due       map[string]time.Time
+	confirmed []access.Confirmation
+	err       error
+}
+
+func (s *store) QueueRevocations(_ context.Context, gone []access.Departure, grace time.Duration) (users []string, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, g := range gone {
+		user := fmt.Sprint("user", g.Seq)
+		s.due[user] = time.Now().Add(grace)
+		users = append(users, user)
+	}
+	return users, s.err
+}
+
+func (s *store) ClaimRevocations(context.Context, int, time.Duration) (claimed []access.Revocation, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for user, due := range s.due {
+		if time.Now().After(due) {
+			claimed = append(claimed, access.Revocation{UserID: user, Tries: 1})
+			delete(s.due, user)
+		}
+	}
+	return claimed, s.err
+}
+
+func (s *store) ConfirmRevocations(_ context.Context, confirmed []access.Confirmation) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.confirmed = append(s.confirmed, confirmed...)
+	return s.err
+}
+
+// terminator records calls and fails with what fail says.
+type terminator struct {
+	mu     sync.Mutex
+	called []string
+	fail   func(user string) error
+}
+
+func (c *terminator) TerminateUser(_ context.Context, user string) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.called = append(c.called, user)
+	if c.fail == nil {
+		return nil
+	}
+	return c.fail(user)
+}
+
+func (c *terminator) calls() []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.called)
+}
+
+func newRevoker() (*Revoker, *store, *terminator) {
+	s, c := &store{due: map[string]time.Time{}}, &terminator{}
+	return New(Config{Store: s, Terminator: c, Log: slog.New(slog.DiscardHandler)}), s, c
+}
+
+func gone(room string, users ...int64) (out []access.Departure) {
+	for _, user := range users {
+		out = append(out, access.Departure{Room: room, Seq: user})
+	}
+	return out
+}
+
+// One disconnect ends the access to every room the user left before it, and no other.
+func TestOneDisconnectForManyRooms(t *testing.T) {
+	r, _, c := newRevoker()
+	read := time.Now()
+	for _, room := range []string{"a", "b", "c", "d", "e"} {
+		if _, err := r.Revoke(t.Context(), gone(room, 1), read); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := len(c.calls()); n != 1 {
+		t.Errorf("disconnected %d times", n)
+	}
+	if _, err := r.Revoke(t.Context(), gone("f", 1), time.Now()); err != nil || len(c.calls()) != 2 {
+		t.Errorf("who left later was disconnected %d times, %v", len(c.calls()), err)
+	}
+}
+
+// Beyond the limit nothing is done and the wait is told; what failed does not count.
+func TestLimit(t *testing.T) {
+	r, _, c := newRevoker()
+	c.fail = func(string) error { return context.DeadlineExceeded }
+	for range 10 {
+		if _, err := r.Revoke(t.Context(), gone("a", 1), time.Now()); !errors.Is(err, context.DeadlineExceeded) {
+			t.Fatal(err)
+		}
+	}
+	c.fail = nil
+	for i := range perUser {
+		if _, err := r.Revoke(t.Context(), gone("a", 1), time.Now()); err != nil {
+			t.Fatalf("disconnect %d: %v", i+1, err)
+		}
+	}
+	before := len(c.calls())
+	wait, err := r.Revoke(t.Context(), gone("a", 1), time.Now())
+	if err == nil || wait < perUserIn-10*time.Second || wait > perUserIn || len(c.calls()) != before {
+		t.Errorf("beyond the limit: wait %v, %v, %d calls", wait, err, len(c.calls())-before)
+	}
+	if _, err := r.Revoke(t.Context(), gone("a", 2), time.Now()); err != nil {
+		t.Errorf("another user: %v", err)
+	}
+}
+
+// A server that has no such call, or no such user, holds nothing up.
+func TestWhatCannotBeDoneHoldsNothingUp(t *testing.T) {
+	for _, status := range []int{400, 404, 405, 501} {
+		r, _, c := newRevoker()
+		c.fail = func(string) error { return &pusher.Error{Status: status} }
+		if _, err := r.Revoke(t.Context(), gone("a", 1), time.Now()); err != nil {
+			t.Errorf("%d: %v", status, err)
+		}
+	}
+	for _, status := range []int{401, 403, 429, 500, 503} {
+		r, _, c := newRevoker()
+		c.fail = func(string) error { return &pusher.Error{Status: status} }
+		if _, err := r.Revoke(t.Context(), gone("a", 1), time.Now()); err == nil {
+			t.Errorf("%d lets the room go on", status)
+		}
+	}
+}
+
+// A room is held while the second disconnect is overdue, and only then.
+func TestHeld(t *testing.T) {
+	w, now := newWaiting(), time.Now()
+	w.add("ada", "a", now.Add(Grace), now.Add(Grace))
+	w.add("ada", "b", now.Add(2*Grace), now.Add(2*Grace)) // left another room: one disconnect for both
+	w.add("bob", "c", now.Add(Grace), now.Add(Grace))
+	late := now.Add(2*Grace + overdueBy + time.Millisecond)
+	for room, want := range map[string]bool{"a": true, "b": true, "c": true, "d": false} {
+		if w.overdue(room, now) {
+			t.Errorf("%s is held at once", room)
+		}
+		if got := w.overdue(room, late); got != want {
+			t.Errorf("%s held: %v", room, got)
+		}
+	}
+	w.confirm("ada", now.Add(Grace)) // begun too early for room b
+	if !w.overdue("a", late) {
+		t.Error("confirmed by a disconnect from before ada left room b")
+	}
+	w.confirm("ada", late)
+	w.failing("bob")
+	w.elsewhere(late)
+	if w.overdue("a", late) || w.overdue("b", late) || !w.overdue("c", late) {
+		t.Error("ada was disconnected and bob was not")
+	}
+	w.add("eve", "e", now, now)
+	w.elsewhere(late)
+	if w.overdue("e", late) || len(w.rooms) != 1 || len(w.users) != 1 {
+		t.Error("what another relay does is waited for")
+	}
+}
+
+// The second disconnect comes when the grace is over, and Finish waits for it.
+func TestFinish(t *testing.T) {
+	r, s, c := newRevoker()
+	began := time.Now()
+	if _, err := r.Revoke(t.Context(), gone("a", 1, 2), began); err != nil {
+		t.Fatal(err)
+	}
+	r.Finish(t.Context(), time.Now().Add(time.Minute))
+	if n := len(c.calls()); n != 4 {
+		t.Errorf("%d disconnects, want two of each", n)
+	}
+	if len(s.confirmed) != 2 || s.confirmed[0].Wait != 0 || time.Since(began) < Grace {
+		t.Errorf("confirmed %+v after %v", s.confirmed, time.Since(began))
+	}
+	if r.Held("a") || len(r.waiting.users) != 0 {
+		t.Error("the room is still held")
+	}
+}
+
+// Without the database nothing is confirmed, and rounds back off.
+func TestDatabaseAway(t *testing.T) {
+	r, s, c := newRevoker()
+	s.err = context.DeadlineExceeded
+	if _, err := r.Revoke(t.Context(), gone("a", 1), time.Now()); err == nil || len(c.calls()) != 0 {
+		t.Errorf("revoked without a queue: %v, %d calls", err, len(c.calls()))
+	}
+	r.Poll(t.Context())
+	r.Stop()
+	if !r.NextAt().After(time.Now().Add(50 * time.Millisecond)) {
+		t.Error("the next round is due at once")
+	}
+}
