@@ -15,8 +15,8 @@ import (
 	"roomcast/shared/outbox/outboxtest/pgnet"
 )
 
-func (s *stack) startPostgres(ctx context.Context) (err error) {
-	opts := outboxtest.Options{Durable: true}
+func (s *stack) startPostgres(ctx context.Context, settings map[string]string) (err error) {
+	opts := outboxtest.Options{Durable: true, Settings: settings}
 	if s.verbose {
 		opts.Log = func(line string) { fmt.Fprintln(s.stderr, "postgres:", line) }
 	}

@@ -11,10 +11,11 @@ import (
 type state int
 
 const (
-	open    state = iota
-	written       // the commit was acknowledged
-	unknown       // the connection broke at the commit: looked up at the end
-	undone        // rolled back, or the connection broke before the commit
+	open     state = iota
+	written        // the commit was acknowledged
+	unknown        // the connection broke at the commit: looked up at the end
+	undone         // rolled back, or the connection broke before the commit
+	reverted       // committed, and taken back when the database was restored
 )
 
 // entry is one message in the ledger.
@@ -23,15 +24,20 @@ type entry struct {
 	tx, place    int   // the transaction and the place in it
 	began, ended int64 // by the ledger's clock: before the insert, after the commit
 	state        state
-	poison       bool  // Pusher refuses it: it is to be parked
-	seq          int64 // once Pusher has accepted it
+	poison       bool // Pusher refuses it: it is to be parked
+	accepted     bool // Pusher has it, under whatever number
 }
 
-// stream is what Pusher has accepted of one room.
-type stream struct {
+// stream is what Pusher has accepted of one room: in one epoch, or in one more for each
+// restore of the database.
+type stream []*numbering
+
+// numbering is a room's numbers in one epoch.
+type numbering struct {
 	epoch   string
 	arrived []int64           // the first arrival of each seq
 	sent    map[int64]arrival // by seq
+	seqs    map[string]int64  // by the message's id
 }
 
 type arrival struct {
@@ -48,16 +54,20 @@ type ledger struct {
 	clock    int64 // counts beginnings and ends
 	txs      int
 	entries  map[string]*entry
-	rooms    map[string]*stream
-	repeated int
-	wrong    []string // what must never happen, in words
-	hook     func(room string)
+	rooms    map[string]stream
+	restores int // of the database, so far: each may begin another epoch
+	// restoredAt is the clock at the last one.
+	restoredAt int64
+	repeated   int
+	again      int      // accepted once more in a later epoch
+	wrong      []string // what must never happen, in words
+	hook       func(room string)
 }
 
 func newLedger(rooms []string) *ledger {
-	l := &ledger{seed: maphash.MakeSeed(), entries: map[string]*entry{}, rooms: map[string]*stream{}}
+	l := &ledger{seed: maphash.MakeSeed(), entries: map[string]*entry{}, rooms: map[string]stream{}}
 	for _, room := range rooms {
-		l.rooms[room] = &stream{sent: map[int64]arrival{}}
+		l.rooms[room] = nil
 	}
 	return l
 }
@@ -102,8 +112,8 @@ func (l *ledger) accept(room, data string) {
 	err := json.Unmarshal([]byte(data), &d)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	s := l.rooms[room]
-	if s == nil {
+	s, known := l.rooms[room]
+	if !known {
 		return
 	}
 	if l.hook != nil {
@@ -113,17 +123,18 @@ func (l *ledger) accept(room, data string) {
 		l.complain("an event's data is not JSON: %v", err)
 		return
 	}
-	if s.epoch == "" {
-		s.epoch = d.Roomcast.Epoch
+	if len(s) == 0 || s[len(s)-1].epoch != d.Roomcast.Epoch {
+		if len(s) > l.restores {
+			l.complain("room %s: the epoch changed", room)
+		}
+		s = append(s, &numbering{epoch: d.Roomcast.Epoch, sent: map[int64]arrival{}, seqs: map[string]int64{}})
+		l.rooms[room] = s
 	}
-	if s.epoch != d.Roomcast.Epoch {
-		l.complain("room %s: the epoch changed", room)
-	}
-	l.arrive(s, room, d.Roomcast.Seq, arrival{d.ID, maphash.String(l.seed, data)})
+	l.arrive(s[len(s)-1], room, d.Roomcast.Seq, arrival{d.ID, maphash.String(l.seed, data)})
 }
 
-func (l *ledger) arrive(s *stream, room string, seq int64, a arrival) {
-	if before, again := s.sent[seq]; again {
+func (l *ledger) arrive(s *numbering, room string, seq int64, a arrival) {
+	if before, repeat := s.sent[seq]; repeat {
 		l.repeated++
 		if before != a {
 			l.complain("room %s: seq %d was repeated with other data", room, seq)
@@ -137,10 +148,13 @@ func (l *ledger) arrive(s *stream, room string, seq int64, a arrival) {
 		l.complain("room %s: seq %d is a message that nobody wrote", room, seq)
 		return
 	}
-	if e.seq != 0 {
-		l.complain("room %s: one message has seq %d and seq %d", room, e.seq, seq)
+	if other := s.seqs[a.id]; other != 0 {
+		l.complain("room %s: one message has seq %d and seq %d", room, other, seq)
+	} else if e.accepted {
+		l.again++
 	}
-	e.seq = seq
+	s.seqs[a.id] = seq
+	e.accepted = true
 }
 
 func (l *ledger) complain(format string, args ...any) {
@@ -160,7 +174,9 @@ func (l *ledger) accepted() (n int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, s := range l.rooms {
-		n += len(s.arrived)
+		for _, epoch := range s {
+			n += len(epoch.arrived)
+		}
 	}
 	return n
 }
@@ -171,7 +187,7 @@ func (l *ledger) missing(except string) (n int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, e := range l.entries {
-		if e.state == written && !e.poison && e.seq == 0 && e.room != except {
+		if e.state == written && !e.poison && !e.accepted && e.room != except {
 			n++
 		}
 	}
@@ -202,4 +218,44 @@ func (l *ledger) resolve(found map[string]bool) {
 			}
 		}
 	}
+}
+
+// restored notes that the database was restored: of all that is committed it kept these.
+// Every room may begin another epoch, in which what was kept may come once more.
+func (l *ledger) restored(kept map[string]bool) (taken int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.restores++
+	l.restoredAt = l.clock
+	for id, e := range l.entries {
+		if e.state == written && !kept[id] {
+			e.state = reverted
+			taken++
+		}
+	}
+	return taken
+}
+
+// committed are the messages that the writer knows to be in the database.
+func (l *ledger) committed() (ids []string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for id, e := range l.entries {
+		if e.state == written {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
+// since is how many of the messages that were begun after the restore have arrived.
+func (l *ledger) since() (n int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, e := range l.entries {
+		if e.accepted && e.began > l.restoredAt {
+			n++
+		}
+	}
+	return n
 }

@@ -118,3 +118,43 @@ func TestTheWholeTableIsNamedApart(t *testing.T) {
 		seen[f.name] = true
 	}
 }
+
+// After a restore the rows that were kept may come once more, under numbers of a new
+// epoch; those that were taken back are nobody's loss.
+func TestRestored(t *testing.T) {
+	for name, tc := range map[string]struct {
+		after            func(*ledger)
+		lost, outOfOrder int
+		again, wrong     int
+	}{
+		"again, and on":             {after: func(l *ledger) { l.epoch("1234", "abcf") }, again: 3},
+		"on with the numbers":       {after: func(l *ledger) { l.epoch("4", "f") }},
+		"loses what came after":     {after: func(l *ledger) { l.epoch("123", "abc") }, again: 3, lost: 1},
+		"keeps the epoch":           {after: func(l *ledger) { l.deliver("4", "f") }, lost: 1, wrong: 1},
+		"again and again":           {after: func(l *ledger) { l.epoch("123456", "abcfab") }, again: 3, outOfOrder: 3, wrong: 2},
+		"out of order":              {after: func(l *ledger) { l.epoch("1243", "abfc") }, again: 3, outOfOrder: 2},
+		"a number is left out":      {after: func(l *ledger) { l.epoch("1235", "abcf") }, again: 3, outOfOrder: 2},
+		"goes back to the old ones": {after: func(l *ledger) { l.epoch("1", "a"); l.deliver("4", "f") }, again: 1, wrong: 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := page()
+			l.deliver("12345", "abcde")
+			if n := l.restored(map[string]bool{"a": true, "b": true, "c": true}); n != 2 {
+				t.Errorf("%d taken back", n)
+			}
+			l.end([]*entry{l.begin(entry{id: "f", room: testRoom, tx: 9})}, written)
+			tc.after(l)
+			got := l.judge(nil)
+			if got.messages != 4 || got.lost != tc.lost || got.outOfOrder != tc.outOfOrder || got.again != tc.again || len(got.wrong) != tc.wrong {
+				t.Errorf("%+v", got)
+			}
+		})
+	}
+}
+
+// epoch delivers in another epoch.
+func (l *ledger) epoch(seqs, ids string) {
+	for i := range seqs {
+		l.accept(testRoom, data(string(ids[i]), int(seqs[i]-'0'), "y"))
+	}
+}

@@ -92,16 +92,16 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 		return fmt.Errorf("-only: no fault is called %q", o.only)
 	}
 	fmt.Fprintf(stderr, "faults: seed %d, lease %s, sweep %s\n", o.seed, o.timing.lease, o.timing.sweep)
-	s, err := newStack(ctx, o, stderr)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, s.stop()) }()
-
+	var shared *stack
+	defer func() {
+		if shared != nil {
+			err = errors.Join(err, shared.stop())
+		}
+	}()
 	var results []result
 	for _, f := range chosen {
 		began := time.Now()
-		r, err := s.suffer(ctx, f)
+		r, err := f.suffered(ctx, o, &shared, stderr)
 		if err != nil {
 			return fmt.Errorf("%s: %w", f.name, err)
 		}
@@ -115,6 +115,24 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 		}
 	}
 	return nil
+}
+
+// suffered brings the fault about: in the shared stack, started on first use, or alone.
+func (f fault) suffered(ctx context.Context, o options, shared **stack, stderr io.Writer) (_ result, err error) {
+	if f.alone {
+		s, err := newStack(ctx, o, f.settings, stderr)
+		if err != nil {
+			return result{}, err
+		}
+		r, err := s.suffer(ctx, f)
+		return r, errors.Join(err, s.stop())
+	}
+	if *shared == nil {
+		if *shared, err = newStack(ctx, o, nil, stderr); err != nil {
+			return result{}, err
+		}
+	}
+	return (*shared).suffer(ctx, f)
 }
 
 // choose picks the faults that a run is to have.

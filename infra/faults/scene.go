@@ -31,6 +31,10 @@ type fault struct {
 	// breaks brings the fault about, lifts it again and returns. Where the fault is
 	// one moment, it says by lift that the healing begins there.
 	breaks func(ctx context.Context, s *scene) error
+	// alone gives the fault a stack of its own, whose Postgres has these settings: it
+	// leaves another database behind.
+	alone    bool
+	settings map[string]string
 }
 
 const (

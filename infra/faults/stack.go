@@ -53,7 +53,7 @@ type stack struct {
 }
 
 // newStack starts everything; what is started is stopped if something fails.
-func newStack(ctx context.Context, o options, stderr io.Writer) (_ *stack, err error) {
+func newStack(ctx context.Context, o options, settings map[string]string, stderr io.Writer) (_ *stack, err error) {
 	ctx, cancel := context.WithTimeout(ctx, startLimits)
 	defer cancel()
 	s := &stack{options: o, stderr: stderr, rnd: rand.New(rand.NewPCG(o.seed, 0)), front: &front{}}
@@ -68,7 +68,7 @@ func newStack(ctx context.Context, o options, stderr io.Writer) (_ *stack, err e
 	}
 	for _, part := range []func(context.Context) error{
 		s.startPusher,
-		s.startPostgres,
+		func(ctx context.Context) error { return s.startPostgres(ctx, settings) },
 		func(ctx context.Context) error { return s.installChat(ctx, frontURL) },
 		s.startStandIns,
 		s.startRelays,

@@ -38,6 +38,9 @@ func printTable(w io.Writer, results []result, o options) {
 		if r.parked > 0 {
 			fmt.Fprintf(w, "%s: %d refused messages parked\n", r.fault, r.parked)
 		}
+		if r.again > 0 {
+			fmt.Fprintf(w, "%s: %d messages came once more, in a new epoch\n", r.fault, r.again)
+		}
 		for _, note := range r.notes {
 			fmt.Fprintf(w, "%s: %s\n", r.fault, note)
 		}

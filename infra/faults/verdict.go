@@ -8,12 +8,19 @@ import (
 
 // verdict is what a ledger comes to.
 type verdict struct {
-	messages   int // committed
+	messages   int // committed, and not taken back by a restore
 	lost       int // of these, neither accepted nor, if poison, parked
-	repeated   int // accepted once more
+	repeated   int // accepted once more under the same number
+	again      int // accepted once more in the epoch after a restore
 	outOfOrder int
 	parked     int
 	wrong      []string // what else must never happen
+}
+
+// place is a message and its number in one epoch.
+type place struct {
+	seq int64
+	*entry
 }
 
 // judge compares what was written with what arrived. parked are the ids of the
@@ -21,7 +28,7 @@ type verdict struct {
 func (l *ledger) judge(parked map[string]map[int64]string) verdict {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	v := verdict{repeated: l.repeated, wrong: slices.Clone(l.wrong)}
+	v := verdict{repeated: l.repeated, again: l.again, wrong: slices.Clone(l.wrong)}
 	given := map[string]int64{} // seq of the parked messages, by id
 	for _, seqs := range parked {
 		for seq, id := range seqs {
@@ -29,38 +36,55 @@ func (l *ledger) judge(parked map[string]map[int64]string) verdict {
 			v.parked++
 		}
 	}
-	byRoom := map[string][]*entry{}
 	for _, e := range l.entries {
 		seq, isParked := given[e.id]
 		switch {
-		case e.state != written && (e.seq != 0 || isParked):
-			v.wrong = append(v.wrong, fmt.Sprintf("room %s: seq %d was never committed", e.room, max(e.seq, seq)))
+		case e.state == reverted:
+			continue
+		case e.state != written && (e.accepted || isParked):
+			v.wrong = append(v.wrong, fmt.Sprintf("room %s: message %s was never committed", e.room, e.id))
 		case e.state != written:
 			continue
 		case isParked && !e.poison:
 			v.wrong = append(v.wrong, fmt.Sprintf("room %s: seq %d was parked without need", e.room, seq))
 		}
 		v.messages++
-		if e.seq == 0 && !isParked {
+		if !e.accepted && !isParked {
 			v.lost++
-			continue
 		}
-		if e.seq == 0 {
-			e.seq = seq
-		}
-		byRoom[e.room] = append(byRoom[e.room], e)
 	}
 	for room, s := range l.rooms {
-		v.outOfOrder += disorder(s.arrived, parked[room])
-		v.outOfOrder += gaps(byRoom[room])
-		v.outOfOrder += turned(byRoom[room])
+		for i, epoch := range s {
+			var refused map[int64]string // belong to the last epoch
+			if i == len(s)-1 {
+				refused = parked[room]
+			}
+			places, first := l.places(epoch, refused), int64(1)
+			if i > 0 && len(places) > 0 {
+				first = places[0].seq // a new epoch may go on from where it likes
+			}
+			v.outOfOrder += disorder(epoch.arrived, refused, first) + gaps(places, first) + turned(places)
+		}
 	}
 	return v
 }
 
+// places are the messages of an epoch by their numbers, accepted or parked.
+func (l *ledger) places(n *numbering, parked map[int64]string) (out []place) {
+	for id, seq := range n.seqs {
+		out = append(out, place{seq, l.entries[id]})
+	}
+	for seq, id := range parked {
+		if e := l.entries[id]; e != nil && n.seqs[id] == 0 {
+			out = append(out, place{seq, e})
+		}
+	}
+	slices.SortFunc(out, func(a, b place) int { return cmp.Compare(a.seq, b.seq) })
+	return out
+}
+
 // disorder counts the first arrivals that did not follow the number before them.
-func disorder(arrived []int64, parked map[int64]string) (n int) {
-	next := int64(1)
+func disorder(arrived []int64, parked map[int64]string, next int64) (n int) {
 	for _, seq := range arrived {
 		for parked[next] != "" {
 			next++
@@ -73,11 +97,10 @@ func disorder(arrived []int64, parked map[int64]string) (n int) {
 	return n
 }
 
-// gaps counts the places where a room's numbers are not 1, 2, 3… It sorts.
-func gaps(room []*entry) (n int) {
-	slices.SortFunc(room, func(a, b *entry) int { return cmp.Compare(a.seq, b.seq) })
-	for i, e := range room {
-		if e.seq != int64(i+1) && (i == 0 || e.seq != room[i-1].seq+1) {
+// gaps counts the places where the numbers of an epoch do not follow one another.
+func gaps(epoch []place, first int64) (n int) {
+	for i, p := range epoch {
+		if p.seq != first+int64(i) && (i == 0 || p.seq != epoch[i-1].seq+1) {
 			n++
 		}
 	}
@@ -86,17 +109,16 @@ func gaps(room []*entry) (n int) {
 
 // turned counts the messages that have a lower number than one whose commit was
 // known before they were begun, or than one before them in the same transaction.
-// The room is sorted by number.
-func turned(room []*entry) (n int) {
+func turned(epoch []place) (n int) {
 	earliest := int64(1) << 62 // end of any message with a higher number
 	last := map[int]int{}      // place in each transaction, of the next higher number
-	for _, e := range slices.Backward(room) {
-		place, seen := last[e.tx]
-		if earliest < e.began || seen && place < e.place {
+	for _, p := range slices.Backward(epoch) {
+		inTx, seen := last[p.tx]
+		if earliest < p.began || seen && inTx < p.place {
 			n++
 		}
-		earliest = min(earliest, e.ended)
-		last[e.tx] = e.place
+		earliest = min(earliest, p.ended)
+		last[p.tx] = p.place
 	}
 	return n
 }

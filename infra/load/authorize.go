@@ -65,7 +65,7 @@ func authorization(ctx context.Context, l *lab, db *database) ([]result, error) 
 	if err != nil {
 		return nil, err
 	}
-	function, err := l.function(ctx, "DATABASE_URL="+db.relay, "SUPABASE_URL="+keys.URL)
+	function, err := l.function(ctx, "DATABASE_URL="+db.relay, "SUPABASE_URL="+keys.URL, "FLY_APP_NAME=load", "FLY_MACHINE_ID=load")
 	if err != nil {
 		return nil, err
 	}

@@ -1,4 +1,4 @@
--- What a dashboard webhook is to one INSERT: a row trigger that builds the payload,
+-- What a dashboard webhook is to a statement: a row trigger that builds the payload,
 -- queues it for pg_net and notes the request, as supabase_functions.http_request
 -- does (FACTS.md). Three tables of one shape: bare, with Roomcast's triggers, with
 -- the webhook's.
@@ -55,10 +55,10 @@ begin
 end
 $$;
 
-create trigger hook after insert on public.hook_messages for each row
+create trigger hook after insert or update or delete on public.hook_messages for each row
     execute function supabase_functions.http_request(
         'http://127.0.0.1:9/webhooks/supabase', 'POST',
-        '{"Content-type":"application/json","Authorization":"Bearer load-webhook-secret"}', '{}', '5000');
+        '{"Content-type":"application/json","Authorization":"Bearer load-webhook-secret-of-32-characters"}', '{}', '5000');
 
 -- The stand-in wakes its sender by NOTIFY, which costs a commit more than the
 -- extension's shared memory does. Here nobody is to be woken: the webhook gets that

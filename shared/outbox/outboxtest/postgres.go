@@ -82,7 +82,7 @@ func StartPostgres(ctx context.Context, opts Options) (*Server, error) {
 	if s.watchdog, err = startWatchdog(dir); err != nil {
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
-	if err := s.initdb(ctx); err != nil {
+	if err := s.Initialize(ctx, opts.Bin, "data"); err != nil {
 		return nil, errors.Join(err, s.Stop())
 	}
 	if err := s.Restart(ctx); err != nil {

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
@@ -21,31 +20,6 @@ var errPortTaken = errors.New("port taken")
 
 // orphanWait is how long we wait for backends that outlive their postmaster.
 const orphanWait = 10 * time.Second
-
-// initdb creates the cluster's data, with a password so that other users of the
-// machine cannot reach the superuser over loopback.
-func (s *Server) initdb(ctx context.Context) error {
-	secret := filepath.Join(s.dir, "password")
-	if err := os.WriteFile(secret, []byte(s.password), 0o600); err != nil {
-		return fmt.Errorf("password file: %w", err)
-	}
-	defer os.Remove(secret)
-	if err := s.account.own(secret); err != nil {
-		return err
-	}
-	locale := "C.UTF-8"
-	if runtime.GOOS == "darwin" {
-		locale = "C" // macOS has no C.UTF-8 before version 15.
-	}
-	cmd := exec.CommandContext(ctx, filepath.Join(s.opts.Bin, "initdb"),
-		"--pgdata="+s.data(), "--username="+superuser, "--pwfile="+secret, "--auth=scram-sha-256",
-		"--encoding=UTF8", "--locale="+locale, "--no-sync", "--no-instructions")
-	cmd.Dir, cmd.SysProcAttr = s.dir, s.account.attributes()
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("initdb: %w: %s", err, bytes.TrimSpace(out))
-	}
-	return nil
-}
 
 func (s *Server) data() string { return filepath.Join(s.dir, "data") }
 
