@@ -38,7 +38,7 @@ func ParseAsk(query string) (Ask, error) {
 		"hours": &hours, "rooms": &rooms, "min_hours": &l.Hours, "min_messages": &l.Messages, "min_page_hours": &l.PageHours,
 		"max_lost": &l.Lost, "max_missing": &l.Missing, "max_unjudged": &l.Unjudged,
 	}
-	fraction := map[string]*float64{"p95_factor": &l.P95Factor, "p95_slack_ms": &l.P95Slack}
+	fraction := map[string]*float64{"p95_factor": &l.P95Factor, "p95_slack_ms": &l.P95Slack, "max_share": &l.Share}
 	for name, given := range values {
 		if name == "format" {
 			continue

@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"roomcast/functions/parity"
 	"roomcast/shared/audit"
@@ -76,6 +77,63 @@ func TestFromReceiptToCertificate(t *testing.T) {
 		err := outboxtest.Exec(t.Context(), url+"&options=-c%20role%3Droomcast_relay", sql)
 		if err == nil || !strings.Contains(err.Error(), "permission denied") {
 			t.Errorf("%s: %v", sql, err)
+		}
+	}
+}
+
+// A user who opens page after page and repeats receipts is one user, is named, and counts
+// for no more than a bounded part.
+func TestOneUserCountsOnce(t *testing.T) {
+	const room = "aaaaaaaa-0000-4000-8000-000000000001"
+	db, err := outbox.Open(outboxtest.Chat(t)+"&options=-c%20role%3Droomcast_relay", 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(db.Close)
+	store := audit.Store{DB: db}
+	note := func(user string, page int, n, both int64) string {
+		t.Helper()
+		outcome, err := store.NoteReceipt(t.Context(), audit.Receipt{
+			UserID: user, Page: fmt.Sprintf("0198c4a2-7b1e-4c2a-9f57-%012d", page), Room: room, N: n, Seen: audit.Seen{Both: both},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return outcome
+	}
+	const forger, honest = "f0000000-0000-4000-8000-000000000001", "a0000000-0000-4000-8000-000000000002"
+	note(honest, 0, 1, 300)
+	noted := 0
+	for page := range 250 {
+		if note(forger, page, 1, 10) == audit.ReceiptNoted {
+			noted++
+		}
+	}
+	if noted != 200 {
+		t.Errorf("%d pages of one user were noted within the hour, want 200", noted)
+	}
+	if outcome := note(forger, 0, 2, 19_000); outcome != audit.ReceiptMany {
+		t.Errorf("21,000 messages in an hour are %s", outcome)
+	}
+	for range 60 {
+		if outcome := note(forger, 0, 1, 10); outcome != audit.ReceiptRepeat {
+			t.Fatalf("a repeat is %s", outcome)
+		}
+	}
+	r, err := parity.Compile(t.Context(), store, parity.DefaultAsk(), time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.PageHours != 2 {
+		t.Errorf("two users are %d page-hours", r.PageHours)
+	}
+	w := r.Witnesses
+	if w.Users != 2 || w.MostOfOne != 2000 || w.OfAll != 2300 || len(w.First) != 2 || w.First[0].ID != forger {
+		t.Errorf("witnesses %+v", w)
+	}
+	for _, c := range r.Gate.Checks {
+		if c.Name == "Users" && c.OK {
+			t.Error("one user's word for 87 % of it is enough")
 		}
 	}
 }

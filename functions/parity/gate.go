@@ -13,6 +13,7 @@ type Limits struct {
 	Hours     int64   `json:"min_hours"`      // hours with receipts
 	Messages  int64   `json:"min_messages"`   // committed
 	PageHours int64   `json:"min_page_hours"` // pages that watched, times their hours
+	Share     float64 `json:"max_share"`      // of what was compared, by the pages of one user
 	Lost      int64   `json:"max_lost"`       // seen only by Supabase
 	Missing   int64   `json:"max_missing"`    // by the audit: never captured, passed over, or waiting
 	Unjudged  int64   `json:"max_unjudged"`   // tables the audit cannot judge
@@ -22,7 +23,7 @@ type Limits struct {
 
 // DefaultLimits ask for a day's traffic without a loss.
 func DefaultLimits() Limits {
-	return Limits{Hours: 24, Messages: 1000, PageHours: 24, P95Factor: 1.1, P95Slack: 25}
+	return Limits{Hours: 24, Messages: 1000, PageHours: 24, Share: 0.5, P95Factor: 1.1, P95Slack: 25}
 }
 
 // Gate is the verdict.
@@ -57,6 +58,7 @@ func judge(r *Report) Gate {
 		atLeast("Time", "hour with receipts", "hours with receipts", int64(r.HoursWatched), l.Hours, "Let the dual run go on."),
 		atLeast("Messages", "message committed", "messages committed", r.Messages, l.Messages, "Let the dual run go on, or give it more rooms."),
 		atLeast("Pages", "page-hour watched", "page-hours watched", r.PageHours, l.PageHours, "Let more users listen to both: raise the share of mode “both”."),
+		judgeUsers(r),
 		{
 			Name: "Losses", OK: r.OnlySupabase <= l.Lost, Got: number(r.OnlySupabase) + " seen only by Supabase",
 			Want:   atMost(l.Lost),
@@ -92,6 +94,21 @@ func atMost(n int64) string {
 		return "none"
 	}
 	return "at most " + number(n)
+}
+
+// judgeUsers asks whether more than one user says so: receipts are the word of whoever
+// sends them.
+func judgeUsers(r *Report) Check {
+	share := 0.0
+	if r.Witnesses.OfAll > 0 {
+		share = float64(r.Witnesses.MostOfOne) / float64(r.Witnesses.OfAll)
+	}
+	return Check{
+		Name: "Users", OK: share <= r.Limits.Share,
+		Got:    fmt.Sprintf("%s users, one of them with %.0f %% of it", number(r.Witnesses.Users), 100*share),
+		Want:   fmt.Sprintf("at most %.0f %% by one", 100*r.Limits.Share),
+		Advice: "Most of this is one user's word. Let more users listen to both.",
+	}
 }
 
 func judgeDelay(r *Report) Check {

@@ -1,6 +1,7 @@
 package parity
 
 import (
+	"fmt"
 	"math"
 	"testing"
 	"time"
@@ -20,16 +21,27 @@ func TestLoadSettles(t *testing.T) {
 	} {
 		var l load
 		now := time.Date(2026, 11, 22, 20, 0, 0, 0, time.UTC)
-		every := l.arrived(now)
+		every := l.arrived("", now)
 		for range 5 { // minutes
 			arriving := int(math.Round(tt.pages / every.Minutes()))
 			for i := range arriving {
-				every = l.arrived(now.Add(time.Duration(i) * time.Minute / time.Duration(arriving)))
+				every = l.arrived(fmt.Sprint("user ", i), now.Add(time.Duration(i)*time.Minute/time.Duration(arriving)))
 			}
 			now = now.Add(time.Minute)
 		}
 		if off := math.Abs(every.Seconds()/tt.every.Seconds() - 1); off > 0.02 {
 			t.Errorf("%v pages: every %v, want %v", tt.pages, every, tt.every)
+		}
+	}
+}
+
+// One user who sends a receipt sixty times a second makes nobody wait.
+func TestOneUserBendsNoPace(t *testing.T) {
+	var l load
+	now := time.Date(2026, 11, 22, 20, 0, 0, 0, time.UTC)
+	for i := range 10 * 3600 { // ten minutes
+		if every := l.arrived("eager", now.Add(time.Duration(i)*time.Second/60)); every != minEvery {
+			t.Fatalf("after %d receipts every page is to wait %v", i, every)
 		}
 	}
 }

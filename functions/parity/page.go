@@ -7,7 +7,10 @@ import (
 	"encoding/base64"
 	"fmt"
 	"html"
+	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 )
 
 // The page is written by hand and not by html/template, which calls methods by name: a
@@ -37,12 +40,33 @@ func (p page) put(format string, args ...any) {
 	for i, arg := range args {
 		switch v := arg.(type) {
 		case string:
-			args[i] = html.EscapeString(v)
+			args[i] = html.EscapeString(visible(v))
 		case raw:
 			args[i] = string(v)
 		}
 	}
 	fmt.Fprintf(p, format, args...)
+}
+
+// visible writes out the characters of a text that show nothing of themselves: controls,
+// and the marks that turn the direction of what follows. Users choose the rooms' ids.
+func visible(text string) string {
+	if !strings.ContainsFunc(text, hidden) {
+		return text
+	}
+	var out strings.Builder
+	for _, r := range text {
+		if hidden(r) {
+			fmt.Fprintf(&out, `\u{%x}`, r)
+		} else {
+			out.WriteRune(r)
+		}
+	}
+	return out.String()
+}
+
+func hidden(r rune) bool {
+	return unicode.IsControl(r) || unicode.Is(unicode.Cf, r) || r == '\u2028' || r == '\u2029' || r == utf8.RuneError
 }
 
 func writePage(to *bytes.Buffer, r *Report) {
@@ -54,6 +78,7 @@ func writePage(to *bytes.Buffer, r *Report) {
 	p.delays()
 	p.course()
 	p.ranking()
+	p.witnesses()
 	p.audit()
 	p.foot()
 }
@@ -194,6 +219,18 @@ func (p page) ranking() {
 	if hidden := max(p.RoomsActive, p.RoomsWatched) - int64(len(p.Rooms)); hidden > 0 {
 		p.put(`<p class="legend">%s more rooms have no more trouble than the last of these.</p>`, number(hidden))
 	}
+}
+
+func (p page) witnesses() {
+	if len(p.Witnesses.First) == 0 {
+		return
+	}
+	p.put(`<h2>Users, most losses first</h2><p>Receipts are the word of whoever sends them: here is whose. A user counts once for a room and hour, whatever the number of pages.</p>` +
+		`<div class="wide"><table class="rooms"><thead><tr><th>user</th><th>receipts</th><th>compared</th><th>only<br>Supabase</th></tr></thead><tbody>`)
+	for _, u := range p.Witnesses.First {
+		p.put(`<tr><td>%s</td>%s%s%s</tr>`, u.ID, p.count(u.Receipts, ""), p.count(u.Compared, ""), p.count(u.OnlySupabase, "loss"))
+	}
+	p.put(`</tbody></table></div>`)
 }
 
 // question says what each of the audit's problems asks.

@@ -113,9 +113,9 @@ func (h *Handler) Receive(w http.ResponseWriter, r *http.Request) error {
 	case outcome == audit.ReceiptEarly:
 		return &web.Error{Status: http.StatusTooManyRequests, Field: "n", Reason: "grows faster than once in five seconds", RetryAfter: minEvery}
 	case outcome == audit.ReceiptMany:
-		return &web.Error{Status: http.StatusTooManyRequests, Field: "page", Reason: "this user has opened too many", RetryAfter: maxEvery}
+		return &web.Error{Status: http.StatusTooManyRequests, Field: "page", Reason: "this user has opened too many, or reported too much", RetryAfter: maxEvery}
 	}
 	return web.WriteJSON(w, http.StatusOK, Answer{
-		Every: int(h.load.arrived(now).Seconds()), Repeat: outcome == audit.ReceiptRepeat,
+		Every: int(h.load.arrived(user, now).Seconds()), Repeat: outcome == audit.ReceiptRepeat,
 	})
 }

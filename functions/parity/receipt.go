@@ -145,19 +145,27 @@ func checkHistogram(field string, h []int64) error {
 	return nil
 }
 
-// seen is the receipt as the outbox keeps it. Both histograms go when the clock is
-// off: half of a comparison is worse than none.
+// seen is the receipt as the outbox keeps it. Both histograms go when the clock is off, or
+// when they time more messages than were counted: half of a comparison is worse than none.
 func (r *Receipt) seen(now time.Time) audit.Seen {
 	s := audit.Seen{
 		Both: r.Both, OnlyPusher: r.Pusher, OnlySupabase: r.Supabase, Fetched: r.Fetched,
 		PusherRepeats: r.PusherRepeats, SupabaseRepeats: r.SupabaseRepeats, Flips: r.Flips,
 	}
-	if skew := now.Sub(time.UnixMilli(r.Until)).Abs(); skew > maxSkew {
+	skew := now.Sub(time.UnixMilli(r.Until)).Abs()
+	if skew > maxSkew || sum(r.PusherDelays) > r.Both+r.Pusher || sum(r.SupabaseDelays) > r.Both+r.Supabase {
 		s.Skewed = 1
 		return s
 	}
 	s.PusherDelays, s.SupabaseDelays = r.PusherDelays, r.SupabaseDelays
 	return s
+}
+
+func sum(counts []int64) (n int64) {
+	for _, c := range counts {
+		n += c
+	}
+	return n
 }
 
 // isUUID accepts the form that crypto.randomUUID writes.

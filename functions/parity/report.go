@@ -45,11 +45,21 @@ type Report struct {
 	ByHour []Hour `json:"by_hour"` // every hour of the window, empty ones too
 	Rooms  []Room `json:"rooms"`   // those with most trouble first
 
+	Witnesses Witnesses `json:"witnesses"`
+
 	Audit    []audit.Finding `json:"audit"` // null: it did not end in time
 	Repaired int64           `json:"repaired"`
 
 	Limits Limits `json:"limits"`
 	Gate   Gate   `json:"gate"`
+}
+
+// Witnesses are the users whose pages sent the receipts.
+type Witnesses struct {
+	Users     int64        `json:"users"`
+	MostOfOne int64        `json:"most_of_one"` // messages compared by the pages of one of them
+	OfAll     int64        `json:"of_all"`
+	First     []audit.User `json:"first"` // those who report most losses, then most messages
 }
 
 // Hour is one hour of the window.
@@ -86,6 +96,7 @@ func Compile(ctx context.Context, from Evidence, ask Ask, now time.Time) (*Repor
 	r := &Report{
 		At: now.UTC(), From: since, Hours: ask.Hours, Limits: ask.Limits,
 		RoomsActive: found.RoomsActive, RoomsWatched: found.RoomsWatched, Repaired: found.Repaired,
+		Witnesses: Witnesses{found.UsersWatching, found.MostOfOne, found.OfAll, found.Users},
 	}
 	r.addHours(found.Hours)
 	for _, cell := range found.Rooms {

@@ -120,7 +120,7 @@ func TestReportAddsUp(t *testing.T) {
 
 // Each check fails by itself, says what is missing, and can be set.
 func TestGate(t *testing.T) {
-	if g := compile(t, week(), "").Gate; !g.Safe || len(g.Missing()) != 0 || len(g.Checks) != 6 {
+	if g := compile(t, week(), "").Gate; !g.Safe || len(g.Missing()) != 0 || len(g.Checks) != 7 {
 		t.Fatalf("a good week: %+v", g)
 	}
 	for name, tt := range map[string]struct {
@@ -133,6 +133,7 @@ func TestGate(t *testing.T) {
 		}, "Time", "min_hours=20"},
 		"few messages":   {func(f *fake) { each(f, func(c *audit.Cell) { c.Committed = 1 }) }, "Messages", "min_messages=168"},
 		"few pages":      {func(f *fake) { each(f, func(c *audit.Cell) { c.Pages = 0 }) }, "Pages", "min_page_hours=0"},
+		"one's word":     {func(f *fake) { f.parity.MostOfOne, f.parity.OfAll = 51, 100 }, "Users", "max_share=0.6"},
 		"one lost":       {func(f *fake) { f.parity.Hours[3].OnlySupabase = 1 }, "Losses", "max_lost=1"},
 		"slower":         {func(f *fake) { each(f, func(c *audit.Cell) { c.PusherDelays = bell(500, 900, 1.6) }) }, "Delay", "p95_factor=6"},
 		"not timed":      {func(f *fake) { each(f, func(c *audit.Cell) { c.SupabaseDelays = nil }) }, "Delay", ""},

@@ -40,10 +40,24 @@ func (r *Report) WriteText(to io.Writer) error {
 	fmt.Fprintf(w, "median\t%s\t%s\n", millis(r.Pusher.P50), millis(r.Supabase.P50))
 	fmt.Fprintf(w, "p95\t%s\t%s\n", millis(r.Pusher.P95), millis(r.Supabase.P95))
 	r.writeTrouble(w)
+	r.writeWitnesses(w)
 	if err := w.Flush(); err != nil {
 		return fmt.Errorf("write report: %w", err)
 	}
 	return nil
+}
+
+// writeWitnesses lists whose word the losses are.
+func (r *Report) writeWitnesses(w io.Writer) {
+	for i, u := range r.Witnesses.First {
+		if u.OnlySupabase == 0 {
+			break
+		}
+		if i == 0 {
+			fmt.Fprint(w, "\nuser\tonly Supabase\tcompared\treceipts\n")
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", u.ID, number(u.OnlySupabase), number(u.Compared), number(u.Receipts))
+	}
 }
 
 // writeTrouble lists the rooms that lost anything, and what the audit found.

@@ -122,7 +122,7 @@ func (c *cuts) certified(t *testing.T, ctx context.Context, n, naive int) {
 	defer cancel()
 	for settled := false; !settled && limited.Err() == nil; c.pause(200) {
 		seen = get(t, ctx, chromedp.Evaluate[evidence](`evidence()`))
-		r = c.report(t, "min_hours=1&min_messages=100&min_page_hours=1&p95_slack_ms=5000")
+		r = c.report(t, "min_hours=1&min_messages=100&min_page_hours=1&max_share=1&p95_slack_ms=5000")
 		both := seen.Told["both"]
 		settled = both.Both+both.Pusher+both.Supabase == int64(n)-seen.First+1 && r.Compared == total(seen)
 	}
@@ -179,7 +179,7 @@ func (c *cuts) print(t *testing.T) {
 		_, err := cdp.Call(ctx, page, network.SetExtraHTTPHeaders, network.SetExtraHTTPHeadersParams{
 			Headers: network.Headers{"Authorization": "Bearer " + c.env["PARITY_SECRET"]}})
 		return err
-	}), chromedp.Navigate(c.env["ROOMCAST_URL"]+"/parity?format=html&hours=2&min_hours=1&min_messages=100&min_page_hours=1&p95_slack_ms=5000"),
+	}), chromedp.Navigate(c.env["ROOMCAST_URL"]+"/parity?format=html&hours=2&min_hours=1&min_messages=100&min_page_hours=1&max_share=1&p95_slack_ms=5000"),
 		visible(".verdict"))
 	if said := get(t, ctx, chromedp.Text(chromedp.CSS(".verdict strong"))); said != "Safe to cut over" {
 		t.Errorf("the page says %q", said)

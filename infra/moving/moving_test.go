@@ -169,7 +169,7 @@ func TestQueries(t *testing.T) {
 			t.Errorf("%s: %v", q[1], err)
 		}
 	}
-	for _, name := range []string{"hours", "rooms", "min_hours", "min_messages", "min_page_hours", "max_lost", "max_missing", "max_unjudged", "p95_factor", "p95_slack_ms"} {
+	for _, name := range []string{"hours", "rooms", "min_hours", "min_messages", "min_page_hours", "max_share", "max_lost", "max_missing", "max_unjudged", "p95_factor", "p95_slack_ms"} {
 		if _, err := parity.ParseAsk(url.Values{name: {"1"}}.Encode()); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}

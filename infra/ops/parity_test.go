@@ -23,7 +23,7 @@ func TestParity(t *testing.T) {
 	}
 	delays := []int64{0, 0, 9}
 	note(1, audit.Seen{Both: 9, OnlyPusher: 1, PusherDelays: delays, SupabaseDelays: delays})
-	const limits = "hours=24&min_hours=1&min_messages=3&min_page_hours=1"
+	const limits = "hours=24&min_hours=1&min_messages=3&min_page_hours=1&max_share=1"
 	code, out, problems := p.ops("parity", limits)
 	if code != exitOK || !strings.HasPrefix(out, "SAFE TO CUT OVER") {
 		t.Errorf("exit %d: %s%s", code, out, problems)

@@ -47,7 +47,7 @@ const (
 	ReceiptNoted  = "noted"
 	ReceiptRepeat = "repeat" // counted before
 	ReceiptEarly  = "early"  // N grows faster than once in five seconds
-	ReceiptMany   = "many"   // the user has opened 200 pages within the hour
+	ReceiptMany   = "many"   // the user has opened 200 pages within the hour, or reported 20,000 messages
 )
 
 // Store is the access of a relay's role. It is safe for concurrent use.
@@ -80,7 +80,7 @@ type Cell struct {
 	Room      string    `json:"room"`
 	Hour      time.Time `json:"hour"` // a room's: the last hour with a receipt; zero without one
 	Receipts  int64     `json:"receipts"`
-	Pages     int64     `json:"pages"`     // hours in which a page sent a receipt: page-hours
+	Pages     int64     `json:"pages"`     // hours in which a user's pages sent a receipt: page-hours
 	Committed int64     `json:"committed"` // new messages, by the outbox
 }
 
@@ -92,6 +92,19 @@ type Report struct {
 	Hours        []Cell    `json:"hours"`    // in order; hours without anything are missing
 	Rooms        []Cell    `json:"rooms"`    // those with most trouble first
 	Repaired     int64     `json:"repaired"` // rows that the audit enqueued again
+
+	UsersWatching int64  `json:"users_watching"`
+	Users         []User `json:"users"`       // those who reported most losses, then most
+	MostOfOne     int64  `json:"most_of_one"` // messages compared by the pages of one user
+	OfAll         int64  `json:"of_all"`      // and of all
+}
+
+// User is one user's part in the receipts: they are the word of whoever sends them.
+type User struct {
+	ID           string `json:"user_id"`
+	Receipts     int64  `json:"receipts"`
+	Compared     int64  `json:"compared"`
+	OnlySupabase int64  `json:"only_supabase"`
 }
 
 // Parity reads the evidence since the hour of since, with at most maxRooms rooms.

@@ -220,7 +220,7 @@ create table if not exists roomcast.parity (
 ) with (fillfactor = 70);
 comment on table  roomcast.parity                is 'What pages that listen to both Supabase Realtime and Pusher have seen. Counts of counts, no content, no user.';
 comment on column roomcast.parity.hour           is 'The hour in which the receipt came, by the database''s clock.';
-comment on column roomcast.parity.pages          is 'Pages that sent a receipt in this hour.';
+comment on column roomcast.parity.pages          is 'Users with a page that sent a receipt in this hour.';
 comment on column roomcast.parity.committed      is 'New messages of this hour whose outbox rows the retention has taken; those still kept are counted there.';
 comment on column roomcast.parity.fetched        is 'Of what was seen by way of Pusher: fetched over HTTP after a gap. Not in pusher_delays.';
 comment on column roomcast.parity.pusher_repeats is 'Events a page got a second time, and dropped.';
@@ -240,6 +240,19 @@ create table if not exists roomcast.receipts (
   at       timestamptz not null default clock_timestamp(),
   primary key (user_id, page, room)
 ) with (fillfactor = 70);
+
+-- Each user's part in the receipts, so that one who invents them is seen, and counts for
+-- no more than the others.
+create table if not exists roomcast.parity_users (
+  user_id       uuid not null,
+  hour          timestamptz not null,
+  receipts      bigint not null default 0,
+  compared      bigint not null default 0,
+  only_supabase bigint not null default 0,
+  primary key (hour, user_id)
+) with (fillfactor = 70);
+comment on table  roomcast.parity_users          is 'What each user''s pages reported, by hour. Kept as long as roomcast.parity.';
+comment on column roomcast.parity_users.compared is 'The sum of what was seen by both, only by Pusher and only by Supabase.';
 
 -- Transactions that wrote with roomcast.capture = 'off': what they left out of the outbox
 -- was left out on purpose, and the audit must not call it lost.

@@ -17,7 +17,8 @@ create or replace aggregate roomcast.sum_counts(bigint[]) (
 -- note_receipt adds one page's counts to its room's hour, once: the relay has
 -- authorized the user for the room and checked the counts. n must have grown since
 -- the last receipt of this page and room; how fast it may grow bounds what a page can
--- write, and how many pages one user may have bounds the rest. It returns 'noted',
+-- write, how many pages and messages one user may report in an hour bounds the rest. A
+-- user counts once for a room and hour, whatever the number of pages. It returns 'noted',
 -- 'repeat', 'early' or 'many'.
 create or replace function roomcast.note_receipt(user_id uuid, page uuid, room text, n bigint, counts jsonb) returns text
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
@@ -25,6 +26,9 @@ language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
   this_hour constant timestamptz := date_trunc('hour', clock_timestamp(), 'UTC');
   last roomcast.receipts;
+  first_of_user boolean;
+  seen roomcast.parity;
+  compared bigint;
 begin
   select * into last from roomcast.receipts r
    where r.user_id = note_receipt.user_id and r.page = note_receipt.page and r.room = note_receipt.room for update;
@@ -37,6 +41,14 @@ begin
        where r.user_id = note_receipt.user_id and r.first_at > clock_timestamp() - interval '1 hour') >= 200 then
     return 'many';
   end if;
+  seen := jsonb_populate_record(null::roomcast.parity, counts);
+  compared := seen.saw_both + seen.only_pusher + seen.only_supabase;
+  if compared + coalesce((select u.compared from roomcast.parity_users u
+                           where u.hour = this_hour and u.user_id = note_receipt.user_id), 0) > 20000 then
+    return 'many';   -- an honest user sees some thousand messages in an hour
+  end if;
+  first_of_user := not exists (
+    select from roomcast.receipts r where r.user_id = note_receipt.user_id and r.room = note_receipt.room and r.hour = this_hour);
   insert into roomcast.receipts as r (user_id, page, room, n, hour) values (user_id, page, room, n, this_hour)
   on conflict on constraint receipts_pkey do update
      set n = excluded.n, hour = excluded.hour, at = excluded.at where r.n < excluded.n;
@@ -46,10 +58,9 @@ begin
   insert into roomcast.parity as p (
     room, hour, receipts, pages, saw_both, only_pusher, only_supabase, fetched, pusher_repeats, supabase_repeats,
     flips, skewed, pusher_delays, supabase_delays)
-  select room, this_hour, 1, (last.hour is distinct from this_hour)::int, c.saw_both, c.only_pusher, c.only_supabase,
-         c.fetched, c.pusher_repeats, c.supabase_repeats, c.flips, c.skewed,
-         c.pusher_delays, c.supabase_delays
-    from jsonb_populate_record(null::roomcast.parity, counts) c
+  select room, this_hour, 1, first_of_user::int, seen.saw_both, seen.only_pusher, seen.only_supabase,
+         seen.fetched, seen.pusher_repeats, seen.supabase_repeats, seen.flips, seen.skewed,
+         seen.pusher_delays, seen.supabase_delays
   on conflict on constraint parity_pkey do update set
     receipts         = p.receipts         + excluded.receipts,
     pages            = p.pages            + excluded.pages,
@@ -63,6 +74,10 @@ begin
     skewed           = p.skewed           + excluded.skewed,
     pusher_delays    = roomcast.add_counts(p.pusher_delays, excluded.pusher_delays),
     supabase_delays  = roomcast.add_counts(p.supabase_delays, excluded.supabase_delays);
+  insert into roomcast.parity_users as u (user_id, hour, receipts, compared, only_supabase)
+  values (user_id, this_hour, 1, compared, seen.only_supabase)
+  on conflict on constraint parity_users_pkey do update
+     set receipts = u.receipts + 1, compared = u.compared + excluded.compared, only_supabase = u.only_supabase + excluded.only_supabase;
   return 'noted';
 end
 $$;
@@ -88,8 +103,8 @@ language sql stable security definer set search_path = pg_catalog, pg_temp as $$
     full join kept k on k.room = p.room and k.hour = p.hour
 $$;
 
--- parity_report is what GET /parity tells, from one snapshot: every hour, and the
--- rooms with most trouble first, at most max_rooms of them.
+-- parity_report is what GET /parity tells, from one snapshot: every hour, the rooms with
+-- most trouble first, at most max_rooms of them, and the users whose pages reported most.
 create or replace function roomcast.parity_report(since timestamptz, max_rooms int) returns jsonb
 language sql stable security definer set search_path = pg_catalog, pg_temp as $$
   with cells as materialized (
@@ -115,9 +130,17 @@ language sql stable security definer set search_path = pg_catalog, pg_temp as $$
     select * from by_room r
      order by r.only_supabase desc, r.only_pusher desc, r.pusher_repeats + r.flips desc, r.committed desc, r.room
      limit parity_report.max_rooms
+  ), by_user as (
+    select u.user_id, sum(u.receipts) as receipts, sum(u.compared) as compared, sum(u.only_supabase) as only_supabase
+      from roomcast.parity_users u where u.hour >= date_trunc('hour', parity_report.since, 'UTC') group by u.user_id
   )
   select jsonb_build_object(
     'at',            clock_timestamp(),
+    'users_watching', (select count(*) from by_user),
+    'users',         coalesce((select jsonb_agg(to_jsonb(t)) from (
+                        select * from by_user u order by u.only_supabase desc, u.compared desc, u.user_id limit 5) t), '[]'),
+    'most_of_one',   (select coalesce(max(u.compared), 0) from by_user u),
+    'of_all',        (select coalesce(sum(u.compared), 0) from by_user u),
     'rooms_active',  (select count(*) from by_room r where r.committed > 0),
     'rooms_watched', (select count(*) from by_room r where r.receipts > 0),
     'hours',         coalesce((select jsonb_agg(to_jsonb(h) order by h.hour) from by_hour h), '[]'),
@@ -131,6 +154,8 @@ create or replace function roomcast.clean_parity(max_rows int) returns void
 language sql security definer set search_path = pg_catalog, pg_temp as $$
   delete from roomcast.parity p where (p.room, p.hour) in (
     select q.room, q.hour from roomcast.parity q where q.hour < clock_timestamp() - interval '14 days' limit clean_parity.max_rows);
+  delete from roomcast.parity_users u where (u.hour, u.user_id) in (
+    select q.hour, q.user_id from roomcast.parity_users q where q.hour < clock_timestamp() - interval '14 days' limit clean_parity.max_rows);
   delete from roomcast.receipts r where (r.user_id, r.page, r.room) in (
     select q.user_id, q.page, q.room from roomcast.receipts q where q.at < clock_timestamp() - interval '2 days' limit clean_parity.max_rows);
   delete from roomcast.audits a where a.at < clock_timestamp() - interval '14 days';
