@@ -131,13 +131,25 @@ func plain(b byte) bool {
 	case 'a' <= b && b <= 'z', 'A' <= b && b <= 'Z', '0' <= b && b <= '9':
 		return true
 	}
-	return strings.IndexByte("_-@,.;", b) >= 0
+	switch b {
+	case '_', '-', '@', ',', '.', ';':
+		return true
+	}
+	return false
 }
 
 func escape(room string) string {
+	first := 0 // byte that does not stand for itself
+	for first < len(room) && plain(room[first]) {
+		first++
+	}
+	if first == len(room) {
+		return room
+	}
 	var out strings.Builder
-	out.Grow(len(room))
-	for i := range len(room) {
+	out.Grow(len(room) + 8)
+	out.WriteString(room[:first])
+	for i := first; i < len(room); i++ {
 		if b := room[i]; plain(b) {
 			out.WriteByte(b)
 		} else {

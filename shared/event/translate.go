@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 )
 
 var (
@@ -24,7 +25,7 @@ func nameOf(c Change) (string, error) {
 	case Bulk:
 		return BulkChange, nil
 	}
-	by := map[Op]string{}
+	var by map[Op]string
 	switch c.Kind {
 	case Rows, Messages:
 		if c.Name == Message || c.Name == "" {
@@ -129,18 +130,16 @@ func encode(record json.RawMessage, p *Position, old json.RawMessage, stub bool)
 	if p == nil {
 		return body, nil
 	}
-	meta, err := json.Marshal(p)
-	if err != nil {
-		return nil, fmt.Errorf("encode position: %w", err)
-	}
 	open := bytes.TrimRight(body[:len(body)-1], " \t\r\n")
-	data := make([]byte, 0, len(open)+len(meta)+len(old)+len(`,"roomcast":,"old":,"stub":true}`))
+	const reserved = len(`,"roomcast":{"seq":9223372036854775807,"epoch":"","at":"","old":,"stub":true}}`)
+	data := make([]byte, 0, len(open)+reserved+len(p.Epoch)+len(p.At)+len(old))
 	data = append(data, open...)
 	if len(open) > 1 {
 		data = append(data, ',')
 	}
-	data = append(data, `"roomcast":`...)
-	data = append(data, meta[:len(meta)-1]...)
+	data = strconv.AppendInt(append(data, `"roomcast":{"seq":`...), p.Seq, 10)
+	data = appendText(append(data, `,"epoch":`...), p.Epoch)
+	data = appendText(append(data, `,"at":`...), p.At)
 	if len(old) > 0 {
 		data = append(append(data, `,"old":`...), old...)
 	}
@@ -148,6 +147,18 @@ func encode(record json.RawMessage, p *Position, old json.RawMessage, stub bool)
 		data = append(data, `,"stub":true`...)
 	}
 	return append(data, '}', '}'), nil
+}
+
+// appendText appends a JSON string. Epochs and times hold nothing that would be escaped;
+// what does is left to encoding/json.
+func appendText(dst []byte, s string) []byte {
+	for i := range len(s) {
+		if b := s[i]; b < ' ' || b > '~' || b == '"' || b == '\\' || b == '<' || b == '>' || b == '&' {
+			text, _ := json.Marshal(s) // a string always encodes
+			return append(dst, text...)
+		}
+	}
+	return append(append(append(dst, '"'), s...), '"')
 }
 
 // Pick returns the object that has only the named keys of record, each with its
