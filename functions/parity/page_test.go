@@ -141,7 +141,7 @@ func keep(t *testing.T, ctx context.Context, name string) {
 	if !bytes.HasPrefix(image, []byte("\x89PNG")) {
 		t.Error("no picture")
 	}
-	path := filepath.Join(os.TempDir(), "roomcast-parity-"+name+".png")
+	path := filepath.Join(t.ArtifactDir(), name+".png")
 	if err := os.WriteFile(path, image, 0o644); err != nil {
 		t.Errorf("screenshot: %v", err)
 	}

@@ -35,17 +35,20 @@ func (s *stack) assemble(ctx context.Context, o options) (*environment, error) {
 		roomcastURL: "http://" + front.Addr().String(), demoURL: "http://" + page.Addr().String(),
 		jwtSecret: secret() + secret(), webhookSecret: secret(), paritySecret: secret(),
 	}
-	if err := env.mint(); err != nil {
-		return nil, err
-	}
 	if env.app, err = s.pusher(o.pusher); err != nil {
 		return nil, err
+	}
+	if !o.demo {
+		return env, s.given(ctx, root, o.postgres, env, front, page)
 	}
 	db, err := s.database(ctx, o.postgres)
 	if err != nil {
 		return nil, err
 	}
 	env.databaseURL, env.relayURL = db.owner, db.relay
+	if err := env.admit(demoRoom, demoPeople()); err != nil {
+		return nil, err
+	}
 	if err := s.roomcast(ctx, db, env); err != nil {
 		return nil, err
 	}

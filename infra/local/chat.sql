@@ -1,4 +1,4 @@
--- A chat as Supabase projects usually have it: three tables and row level
+-- A chat as Supabase projects usually have it: its tables and row level
 -- security. Twice is harmless.
 
 create table if not exists public.profiles (
@@ -30,6 +30,21 @@ create table if not exists public.messages (
 );
 create index if not exists messages_room on public.messages (room_id, created_at);
 
+create table if not exists public.reactions (
+    id uuid primary key default gen_random_uuid(),
+    message_id uuid not null references public.messages (id) on delete cascade,
+    user_id uuid not null default auth.uid(),
+    emoji text not null,
+    unique (message_id, user_id, emoji)
+);
+
+-- By this a later run knows them for its own.
+comment on table public.profiles is 'Roomcast''s demo.';
+comment on table public.chat_rooms is 'Roomcast''s demo.';
+comment on table public.room_participants is 'Roomcast''s demo.';
+comment on table public.messages is 'Roomcast''s demo.';
+comment on table public.reactions is 'Roomcast''s demo.';
+
 -- A policy on room_participants that reads room_participants would recurse.
 create or replace function public.is_participant(room uuid) returns boolean
     language sql stable security definer
@@ -44,11 +59,13 @@ alter table public.profiles enable row level security;
 alter table public.chat_rooms enable row level security;
 alter table public.room_participants enable row level security;
 alter table public.messages enable row level security;
+alter table public.reactions enable row level security;
 
 grant select on public.profiles, public.chat_rooms to authenticated;
 grant select, insert, delete on public.room_participants to authenticated;
 grant select, insert, update, delete on public.messages to authenticated;
-grant all on public.profiles, public.chat_rooms, public.room_participants, public.messages to service_role;
+grant select, insert, delete on public.reactions to authenticated;
+grant all on public.profiles, public.chat_rooms, public.room_participants, public.messages, public.reactions to service_role;
 
 drop policy if exists "profiles are public" on public.profiles;
 create policy "profiles are public" on public.profiles
@@ -80,6 +97,16 @@ create policy "authors edit" on public.messages
 drop policy if exists "authors delete" on public.messages;
 create policy "authors delete" on public.messages
     for delete to authenticated using (user_id = auth.uid() and public.is_participant(room_id));
+
+drop policy if exists "participants see reactions" on public.reactions;
+create policy "participants see reactions" on public.reactions
+    for select to authenticated using (exists (select from public.messages m where m.id = message_id));
+drop policy if exists "participants react" on public.reactions;
+create policy "participants react" on public.reactions
+    for insert to authenticated with check (user_id = auth.uid() and exists (select from public.messages m where m.id = message_id));
+drop policy if exists "authors take back" on public.reactions;
+create policy "authors take back" on public.reactions
+    for delete to authenticated using (user_id = auth.uid());
 
 -- Two members and a stranger; the ids are those of environment.go.
 insert into auth.users (id, email) values

@@ -184,7 +184,7 @@ func (c *cuts) print(t *testing.T) {
 	if said := get(t, ctx, chromedp.Text(chromedp.CSS(".verdict strong"))); said != "Safe to cut over" {
 		t.Errorf("the page says %q", said)
 	}
-	path := filepath.Join(os.TempDir(), "roomcast-local-certificate.png")
+	path := filepath.Join(t.ArtifactDir(), "report.png")
 	if err := os.WriteFile(path, get(t, ctx, chromedp.FullScreenshot(100)), 0o644); err != nil {
 		t.Errorf("screenshot: %v", err)
 	}

@@ -30,11 +30,14 @@ type database struct {
 // database uses the one it is given, or starts a cluster, and puts the chat in it.
 func (s *stack) database(ctx context.Context, given string) (database, error) {
 	db := database{admin: given, owner: given, relay: given}
+	var err error
 	if given == "" {
-		var err error
-		if db, err = s.cluster(ctx); err != nil {
-			return database{}, err
-		}
+		db, err = s.cluster(ctx)
+	} else {
+		err = refuseOthers(ctx, given)
+	}
+	if err != nil {
+		return database{}, err
 	}
 	if err := s.step("install stand-ins", func() error { return s.standIns(ctx, db.admin) }); err != nil {
 		return database{}, err
@@ -143,6 +146,11 @@ func (s *stack) roomcast(ctx context.Context, db database, env *environment) err
 	return s.step("install roomcast", func() error {
 		if err := admin.Migrate(ctx, db.owner); err != nil {
 			return err
+		}
+		if !db.ours {
+			if err := s.restoreWakeup(ctx, db.owner); err != nil {
+				return err
+			}
 		}
 		err := execute(ctx, db.owner, "select roomcast.configure(url => $1, secret => $2)",
 			env.roomcastURL+"/webhooks/supabase", env.webhookSecret)

@@ -73,7 +73,7 @@ func (s *stack) demo(ctx context.Context, root string, db database, env *environ
 func serveConfig(env *environment, realtime bool) http.HandlerFunc {
 	config := map[string]any{
 		"roomcast": env.roomcastURL,
-		"room":     demoRoom,
+		"room":     env.room,
 		"pusher":   map[string]any{"key": env.app.key, "host": env.app.host, "tls": env.app.tls},
 		"members":  []string{env.member, env.otherMember},
 		"stranger": env.visitor,
@@ -88,7 +88,7 @@ func serveConfig(env *environment, realtime bool) http.HandlerFunc {
 	}
 }
 
-// serveParity asks the function for the certificate as its operator. The page must not
+// serveParity asks the function for the parity report as its operator. The page must not
 // hold PARITY_SECRET, so this server shows it for the page, to this machine alone.
 func serveParity(env *environment) web.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) error {

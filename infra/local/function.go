@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"net/http/httputil"
 	"net/url"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"time"
@@ -19,12 +18,12 @@ import (
 // function builds the function and puts it behind a proxy that starts it on
 // request, as Fly's does. It has answered /healthz when this returns.
 func (s *stack) function(ctx context.Context, root string, env *environment, front net.Listener) error {
-	dir, err := os.MkdirTemp("", "roomcast-local-")
+	scratch, err := child.NewScratch("roomcast-local-")
 	if err != nil {
 		return fmt.Errorf("function: %w", err)
 	}
-	s.add("function's directory", func() error { return os.RemoveAll(dir) })
-	binary := filepath.Join(dir, "roomcast")
+	s.add("function's directory", scratch.Remove)
+	binary := filepath.Join(scratch.Dir, "roomcast")
 	if err := s.step("build the function", func() error { return build(ctx, root, binary) }); err != nil {
 		return err
 	}
@@ -58,7 +57,7 @@ func build(ctx context.Context, root, binary string) error {
 	return nil
 }
 
-// newProxy forwards to the machine. Each request dials anew, and dialling is
+// newProxy forwards to the machine. Each request has a connection of its own, and dialling is
 // what starts a machine that is asleep.
 func newProxy(m *machine) *http.Server {
 	target := &url.URL{Scheme: "http", Host: "function"}

@@ -6,6 +6,11 @@
 //	go run ./infra/local
 //
 // It prints KEY=value lines and then "ready"; Ctrl-C ends every part.
+//
+//	go run ./infra/local -postgres URL
+//
+// runs the function on a database of one's own with whatever is attached in it, changes
+// nothing there, and serves a page that shows its rooms and their live events.
 package main
 
 import (
@@ -19,11 +24,14 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
+
+	"roomcast/infra/child"
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
+	ctx = child.UntilOrphaned(ctx)
 	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	switch {
 	case errors.Is(err, flag.ErrHelp):
@@ -64,6 +72,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 type options struct {
 	port     int    // of the function; 0 means 8080 if it is free
 	postgres string // URL of a database to use; empty starts one
+	demo     bool   // the demo's chat is made in it
 	pusher   *app   // nil starts the emulator
 }
 
@@ -79,7 +88,8 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	flags := flag.NewFlagSet("local", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	flags.IntVar(&o.port, "port", 0, "the function's `port` (default 8080, or another if that is taken)")
-	flags.StringVar(&o.postgres, "postgres", "", "use the database at this `URL`, with its own pg_net and pg_cron where it has them")
+	flags.StringVar(&o.postgres, "postgres", "", "use the database at this `URL` with whatever is attached in it, and change nothing there")
+	flags.BoolVar(&o.demo, "demo", false, "make the demo's chat in the database of -postgres, which must hold no tables of another's")
 	flags.Func("pusher", "use the server at `http://key:secret@host:port/apps/id` instead of the emulator", func(s string) error {
 		a, err := parseApp(s)
 		o.pusher = a
@@ -91,6 +101,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	if flags.NArg() > 0 {
 		return o, fmt.Errorf("unexpected argument %q", flags.Arg(0))
 	}
+	o.demo = o.demo || o.postgres == ""
 	return o, nil
 }
 

@@ -105,9 +105,9 @@ func moduleRoot() (string, error) {
 	}
 }
 
-// secret returns 128 random bits; crypto/rand.Read never fails.
+// secret returns 192 random bits; crypto/rand.Read never fails.
 func secret() string {
-	b := make([]byte, 16)
+	b := make([]byte, 24)
 	rand.Read(b)
 	return hex.EncodeToString(b)
 }

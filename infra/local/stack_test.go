@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"os"
 	"os/exec"
@@ -20,6 +21,7 @@ import (
 	"github.com/chromedp/chromedp"
 	"github.com/jackc/pgx/v5"
 
+	"roomcast/infra/child"
 	"roomcast/shared/outbox/outboxtest"
 	"roomcast/shared/pusher/pushertest"
 )
@@ -29,6 +31,7 @@ func TestStack(t *testing.T) {
 	t.Parallel()
 	env := startStack(t)
 	t.Run("prints what a second relay needs", func(t *testing.T) { printed(t, env) })
+	t.Run("a second relay beside the first", func(t *testing.T) { secondRelay(t, env) })
 	t.Run("row level security", func(t *testing.T) { rowLevelSecurity(t, env) })
 	t.Run("authorization", func(t *testing.T) { authorization(t, env) })
 	t.Run("a row appears on both members' panes", func(t *testing.T) { rowAppears(t, env) })
@@ -47,7 +50,7 @@ func givenServers(t *testing.T, first map[string]string) {
 	t.Cleanup(pusher.Close)
 	c := pusher.Config()
 	database := outboxtest.Database(t)
-	args := []string{"-postgres", database, "-pusher", fmt.Sprintf("http://%s:%s@%s/apps/%s", c.Key, c.Secret, c.Host, c.AppID)}
+	args := []string{"-postgres", database, "-demo", "-pusher", fmt.Sprintf("http://%s:%s@%s/apps/%s", c.Key, c.Secret, c.Host, c.AppID)}
 	t.Run("once", func(t *testing.T) { startStack(t, args...) }) // the second finds all in place
 	env := startStack(t, args...)
 	if env["DATABASE_URL"] != database || env["PUSHER_HOST"] != c.Host || env["ROOMCAST_URL"] == first["ROOMCAST_URL"] {
@@ -117,6 +120,49 @@ func printed(t *testing.T, env map[string]string) {
 		(select rolsuper from pg_roles where rolname = current_user) from pg_class where oid = 'public.messages'::regclass`).Scan(&owner)
 	if err != nil || !owner {
 		t.Errorf("DATABASE_URL is not the messages' plain owner: %v", err)
+	}
+}
+
+// secondRelay starts the function with what the stack printed and ports of its own.
+func secondRelay(t *testing.T, env map[string]string) {
+	root, err := moduleRoot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	binary := filepath.Join(t.TempDir(), "roomcast")
+	if err := build(t.Context(), root, binary); err != nil {
+		t.Fatal(err)
+	}
+	metrics, err := child.FreePort()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var environ []string
+	for name, value := range env {
+		environ = append(environ, name+"="+value)
+	}
+	second := &machine{
+		binary: binary, env: append(environ, fmt.Sprintf("METRICS_PORT=%d", metrics)),
+		log: testLog{t}, say: t.Logf, died: func(err error) { t.Errorf("second relay: %v", err) },
+	}
+	t.Cleanup(func() {
+		if err := second.stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	proxy := httptest.NewServer(newProxy(second).Handler)
+	t.Cleanup(proxy.Close)
+	form := url.Values{"socket_id": {"1.1"}, "channel_name": {"private-room-" + env["DEMO_ROOM"]}}.Encode()
+	if status, body := call(t, "POST", proxy.URL+"/pusher/auth", env["MEMBER_JWT"], form); status != http.StatusOK {
+		t.Errorf("authorization: %d %s", status, body)
+	}
+	history := proxy.URL + "/rooms/" + env["DEMO_ROOM"] + "/events?after=0"
+	if status, body := call(t, "GET", history, env["MEMBER_JWT"], ""); status != http.StatusOK {
+		t.Errorf("history: %d %s", status, body)
+	}
+	status, text := call(t, "GET", "http://"+address(metrics)+"/metrics", "", "")
+	if status != http.StatusOK || !strings.Contains(text, "roomcast_") {
+		t.Errorf("metrics: %d", status)
 	}
 }
 
@@ -240,10 +286,10 @@ func get[T any](t *testing.T, ctx context.Context, action chromedp.Action[T]) T 
 	return value
 }
 
-// screenshot keeps what the browser shows in a file that outlives the test.
+// screenshot keeps what the browser shows: `go test -artifacts` leaves it for people.
 func screenshot(t *testing.T, ctx context.Context, name string) {
 	t.Helper()
-	path := filepath.Join(os.TempDir(), "roomcast-local-"+name+".png")
+	path := filepath.Join(t.ArtifactDir(), name+".png")
 	if err := os.WriteFile(path, get(t, ctx, chromedp.CaptureScreenshot()), 0o644); err != nil {
 		t.Errorf("screenshot: %v", err)
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -35,11 +36,12 @@ func Start(tb testing.TB, width, height int) context.Context {
 		fmt.Fprintf(os.Stderr, "NOT TESTED in a real browser: %s: %v\n", tb.Name(), err)
 		tb.Skip(err)
 	}
-	ctx, cancel := chromedp.NewExecAllocator(tb.Context(),
+	temp := tb.TempDir() // Chromium leaves sockets and more in its TMPDIR, beside its profile
+	ctx, cancel := chromedp.NewExecAllocator(tb.Context(), chromedp.Env("TMPDIR="+temp),
 		chromedp.ExecPath(path), chromedp.Headless, chromedp.NoSandbox, chromedp.DisableGPU, chromedp.NoFirstRun,
 		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-background-networking", true),
 		chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-sync", true),
-		chromedp.UserDataDir(tb.TempDir()), chromedp.WindowSize(width, height), chromedp.WSURLReadTimeout(time.Minute))
+		chromedp.UserDataDir(filepath.Join(temp, "profile")), chromedp.WindowSize(width, height), chromedp.WSURLReadTimeout(time.Minute))
 	tb.Cleanup(cancel)
 	ctx, cancel = chromedp.NewContext(ctx)
 	tb.Cleanup(func() {
