@@ -130,17 +130,19 @@ func (d *doctor) checkTransactions(ctx context.Context, f *findings) error {
 // checkRetention looks whether sent rows go when their time has come. The sweep sees
 // to it, and so does a relay that is awake.
 func (d *doctor) checkRetention(ctx context.Context, f *findings) error {
-	var late bool
+	var late, short bool
 	var kept, retention string
 	err := d.conn.QueryRow(ctx, `
 		select coalesce(k.at < clock_timestamp() - s.retention * 1.5 - interval '10 minutes', false),
-		       coalesce(date_trunc('minute', clock_timestamp() - k.at)::text, '0'), s.retention::text
+		       s.retention < interval '1 hour', coalesce(date_trunc('minute', clock_timestamp() - k.at)::text, '0'), s.retention::text
 		  from roomcast.settings s left join lateral (
 		    select min(g.at) as at from roomcast.seq_ranges g join roomcast.rooms r using (room) where g.last_seq <= r.sent_seq) k on true`).
-		Scan(&late, &kept, &retention)
+		Scan(&late, &short, &kept, &retention)
 	switch {
 	case err != nil:
 		return err
+	case short:
+		f.fail("select roomcast.configure(retention => '24 hours');", "sent rows go after %s: who was away for longer starts over, and nothing can be redriven", retention)
 	case late:
 		f.warn("see the sweep above; select roomcast.clean(1000); removes a thousand runs now", "sent rows are kept for %s, and are to go after %s", kept, retention)
 	default:

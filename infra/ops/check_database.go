@@ -85,22 +85,23 @@ func (d *doctor) checkSchema(ctx context.Context, f *findings) error {
 	return nil
 }
 
-// source is an attached table, as it is now.
-type source struct {
+// attachedTable is an attached table, as it is now.
+type attachedTable struct {
 	ID       int
 	Kind     string
 	Table    string // its number, if it is gone
 	Gone     bool
-	Room     string
+	Room     string // column
+	User     string // column, of a table of members
 	Columns  string // as attach was told
 	Capture  string // pg_trigger.tgenabled, empty without the trigger
 	Truncate string
 	Missing  []string // columns that are gone
 }
 
-func (d *doctor) sources(ctx context.Context) ([]source, error) {
+func (d *doctor) tables(ctx context.Context) ([]attachedTable, error) {
 	rows, err := d.conn.Query(ctx, `
-		select s.id, s.kind, s.relation::text, c.oid is null, s.room_column::text, coalesce(s.columns::text, ''),
+		select s.id, s.kind, s.relation::text, c.oid is null, s.room_column::text, coalesce(s.user_column::text, ''), coalesce(s.columns::text, ''),
 		       coalesce((select t.tgenabled::text from pg_trigger t where t.tgrelid = s.relation and t.tgname = 'roomcast_capture'), ''),
 		       coalesce((select t.tgenabled::text from pg_trigger t where t.tgrelid = s.relation and t.tgname = 'roomcast_truncate'), ''),
 		       array(select distinct n from unnest(array_remove(array[s.room_column::text, s.user_column::text] || s.columns || s.keys, null)) n
@@ -110,25 +111,25 @@ func (d *doctor) sources(ctx context.Context) ([]source, error) {
 	if err != nil {
 		return nil, err
 	}
-	return pgx.CollectRows(rows, pgx.RowToStructByPos[source])
+	return pgx.CollectRows(rows, pgx.RowToStructByPos[attachedTable])
 }
 
 // checkTables looks at the triggers of every attached table, and at its columns.
 func (d *doctor) checkTables(ctx context.Context, f *findings) error {
-	sources, err := d.sources(ctx)
+	tables, err := d.tables(ctx)
 	if err != nil {
 		return err
 	}
-	if !slices.ContainsFunc(sources, func(s source) bool { return s.Kind == "messages" }) {
+	if !slices.ContainsFunc(tables, func(s attachedTable) bool { return s.Kind == "messages" }) {
 		f.fail("select roomcast.attach_messages('public.messages', room_column => 'room_id');", "no table of messages is attached")
 	}
-	for _, s := range sources {
+	for _, s := range tables {
 		s.check(f)
 	}
 	return nil
 }
 
-func (s source) check(f *findings) {
+func (s attachedTable) check(f *findings) {
 	attach := fmt.Sprintf("select roomcast.attach_%s('%s', room_column => '%s', …); names the columns again", s.Kind, s.Table, s.Room)
 	switch {
 	case s.Gone:

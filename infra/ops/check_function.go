@@ -3,10 +3,8 @@ package main
 import (
 	"context"
 	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 	"slices"
@@ -31,53 +29,6 @@ const (
 type pusherClock struct {
 	known bool
 	skew  time.Duration // Pusher's minus ours
-}
-
-// functionURL is where the function answers: ROOMCAST_URL, or else the host of the wake-up URL.
-func (d *doctor) functionURL() string {
-	if d.FunctionURL != "" {
-		return strings.TrimSuffix(d.FunctionURL, "/")
-	}
-	return strings.TrimSuffix(d.wakeup.url, webhookPath)
-}
-
-// checkFunction asks the function what it runs.
-func (d *doctor) checkFunction(ctx context.Context, f *findings) error {
-	const fix = "set it among the function's secrets and deploy"
-	if d.functionURL() == "" {
-		f.skip("needs ROOMCAST_URL, or the wake-up settings")
-		return nil
-	}
-	resp, err := d.get(ctx, d.functionURL()+"/healthz")
-	if err != nil {
-		f.fail("is it deployed? Its log says why it does not start", "no answer: %s", short(withoutURL(err)))
-		return nil
-	}
-	defer resp.Body.Close()
-	var health struct{ Mode, Channels, Version string }
-	if err := json.NewDecoder(io.LimitReader(resp.Body, 1<<16)).Decode(&health); err != nil || resp.StatusCode != http.StatusOK {
-		f.fail("set ROOMCAST_URL to the function's own address", "what answers at %s is not Roomcast (%d)", d.functionURL(), resp.StatusCode)
-		return nil
-	}
-	before := len(*f)
-	if health.Mode == "forward-only" {
-		f.fail("DATABASE_URL: "+fix, "it runs without a database: it forwards, and keeps no promise")
-	}
-	if kinds, err := d.kinds(); err == nil && !slices.Equal(strings.Split(health.Channels, ","), names(kinds)) {
-		f.warn("ROOM_CHANNELS: "+fix+", or set it here", "it publishes to %s channels, here ROOM_CHANNELS says %s", health.Channels, strings.Join(names(kinds), ","))
-	}
-	if len(*f) == before {
-		f.ok("version %.12s, %s channels", health.Version, health.Channels)
-	}
-	return nil
-}
-
-func names(kinds []event.ChannelKind) []string {
-	out := make([]string, len(kinds))
-	for i, kind := range kinds {
-		out[i] = string(kind)
-	}
-	return out
 }
 
 func (d *doctor) get(ctx context.Context, address string) (*http.Response, error) {
@@ -192,7 +143,10 @@ func (d *doctor) checkTokens(ctx context.Context, f *findings) error {
 		f.fail("SUPABASE_URL is https://<ref>.supabase.co; the JWT secret is in the project's API settings", "%s", short(err))
 		return nil
 	}
-	if err := verifier.Check(ctx); err != nil {
+	if err := verifier.Check(ctx); err != nil && d.isPaused(ctx) {
+		f.fail("restore it in Supabase's dashboard", "the project of SUPABASE_URL is paused")
+		return nil
+	} else if err != nil {
 		f.fail("check SUPABASE_URL; a project that signs with the legacy secret needs SUPABASE_JWT_SECRET", "the keys cannot be had: %s", short(withoutURL(err)))
 		return nil
 	}
@@ -202,6 +156,18 @@ func (d *doctor) checkTokens(ctx context.Context, f *findings) error {
 	}
 	f.ok("the project's keys can be had")
 	return nil
+}
+
+// pausedStatus is what Supabase's API answers for a project that is paused.
+const pausedStatus = 540
+
+func (d *doctor) isPaused(ctx context.Context) bool {
+	resp, err := d.get(ctx, strings.TrimSuffix(d.SupabaseURL, "/")+"/auth/v1/.well-known/jwks.json")
+	if err != nil {
+		return false
+	}
+	defer resp.Body.Close()
+	return resp.StatusCode == pausedStatus
 }
 
 // checkEncryption looks at the master key, where rooms are encrypted.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"net/url"
 	"slices"
@@ -75,6 +76,10 @@ func (d *doctor) checkWakeup(ctx context.Context, f *findings) error {
 		f.skip("needs the wake-up settings")
 		return nil
 	}
+	lease, err := d.awakeUntil(ctx)
+	if err != nil {
+		return err
+	}
 	first, took, err := d.wake(ctx)
 	if err != nil {
 		f.fail("is the function deployed, and its address right? Its log says why it does not start", "no answer from here: %s", short(withoutURL(err)))
@@ -82,6 +87,13 @@ func (d *doctor) checkWakeup(ctx context.Context, f *findings) error {
 	}
 	if !wakeupAnswer(f, first) {
 		return nil
+	}
+	renewed, err := d.awaitLease(ctx, lease)
+	if err != nil {
+		return err
+	}
+	if !renewed {
+		f.fail("see its database and its relay below, and its log: it does not reach this database", "the function accepted the wake-up, and no relay took the awake lease within %s", span(d.leaseWait))
 	}
 	if took > d.wakeup.timeout/2 {
 		f.warn("select roomcast.configure(timeout_ms => 10000);", "the first answer took %s: near to pg_net's patience of %s, or past it", span(took), span(d.wakeup.timeout))
@@ -112,6 +124,36 @@ func (d *doctor) wake(ctx context.Context) (status int, took time.Duration, err 
 	defer resp.Body.Close()
 	_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, 1<<16)) // so that the connection is used again
 	return resp.StatusCode, time.Since(start), nil
+}
+
+// awakeUntil is the awake lease, in seconds since 1970 by the database's clock.
+func (d *doctor) awakeUntil(ctx context.Context) (until float64, err error) {
+	err = d.conn.QueryRow(ctx, `select extract(epoch from greatest(a.until, '1970-01-01'))::float8 from roomcast.awake a where a.until < 'infinity'`).Scan(&until)
+	if notYet(err) {
+		return math.Inf(1), nil
+	}
+	return until, err
+}
+
+// awaitLease reports whether the awake lease is renewed within leaseWait: the wake-up
+// then reached a relay that reaches this database.
+func (d *doctor) awaitLease(ctx context.Context, before float64) (bool, error) {
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	deadline := time.After(d.leaseWait)
+	for {
+		until, err := d.awakeUntil(ctx)
+		if err != nil || until > before {
+			return err == nil, err
+		}
+		select {
+		case <-tick.C:
+		case <-deadline:
+			return false, nil
+		case <-ctx.Done():
+			return false, ctx.Err()
+		}
+	}
 }
 
 // wakeupAnswer reports whether a wake-up was accepted, and otherwise says what the answer means.

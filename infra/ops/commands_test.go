@@ -26,12 +26,12 @@ import (
 // text is in every message these tests write, and in nothing that ops prints.
 const text = "nobody but the room may read this"
 
-// environ is the settings as the environment has them.
-func (p *installation) environ() []string {
+// environment is the settings as the environment has them.
+func (p *installation) environment() []string {
 	return []string{
 		"OWNER_DATABASE_URL=" + p.OwnerURL, "DATABASE_URL=" + p.DatabaseURL, "WEBHOOK_SECRET=" + strings.Join(p.WebhookSecrets, ","),
 		"PUSHER_APP_ID=" + p.PusherAppID, "PUSHER_KEY=" + p.PusherKey, "PUSHER_SECRET=" + p.PusherSecret,
-		"PUSHER_HOST=" + p.PusherHost, "PUSHER_TLS=false", "SUPABASE_URL=" + p.SupabaseURL,
+		"PUSHER_HOST=" + p.PusherHost, "PUSHER_TLS=false", "SUPABASE_URL=" + p.SupabaseURL, "SUPABASE_JWT_SECRET=" + p.JWTSecret, "PUSHER_ENCRYPTION_KEY=" + p.PusherEncryptionKey,
 		"ROOM_CHANNELS=" + strings.Join(p.RoomChannels, ","), "PACKED_ROOMS=" + strings.Join(p.PackedRooms, ","), "ALLOWED_ORIGINS=" + strings.Join(p.AllowedOrigins, ","),
 	}
 }
@@ -40,7 +40,7 @@ func (p *installation) environ() []string {
 func (p *installation) ops(args ...string) (code int, stdout, stderr string) {
 	p.Helper()
 	var out, problems bytes.Buffer
-	code = run(p.Context(), args, p.environ(), &out, &problems)
+	code = run(p.Context(), args, p.environment(), &out, &problems)
 	if all := out.String() + problems.String(); strings.Contains(all, text) || strings.Contains(all, password) || strings.Contains(all, secret) {
 		p.Errorf("ops %v prints a message's text or a secret:\n%s", args, all)
 	}
@@ -178,7 +178,7 @@ func TestStatusWatch(t *testing.T) {
 	reader, writer := io.Pipe()
 	done := make(chan int)
 	go func() {
-		done <- run(ctx, []string{"status", "-watch", "-every", "100ms", "-json"}, p.environ(), writer, io.Discard)
+		done <- run(ctx, []string{"status", "-watch", "-every", "100ms", "-json"}, p.environment(), writer, io.Discard)
 		writer.Close()
 	}()
 	polls := json.NewDecoder(reader)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"roomcast/infra/selfcheck"
 	"roomcast/shared/admin"
 )
 
@@ -72,9 +73,13 @@ func checks() []check {
 	return []check{
 		{"settings", nothing, (*doctor).checkSettings},
 		{"database", nothing, (*doctor).checkDatabase},
+		{"writes", database, (*doctor).checkWritable},
+		{"connections", database, (*doctor).checkConnections},
+		{"snapshots", database, (*doctor).checkSnapshots},
 		{"schema", database, (*doctor).checkSchema},
 		{"tables", schema, (*doctor).checkTables},
 		{"members", schema, (*doctor).checkMembers},
+		{"can_read", schema, (*doctor).checkAccess},
 		{"old webhooks", schema, (*doctor).checkOldWebhooks},
 		{"relay's role", schema, (*doctor).checkRole},
 		{"relay's login", schema, (*doctor).checkLogin},
@@ -85,6 +90,10 @@ func checks() []check {
 		{"pg_net", schema, (*doctor).checkPgNet},
 		{"sweep", schema, (*doctor).checkSweep},
 		{"function", nothing, (*doctor).checkFunction},
+		{"its database", nothing, (*doctor).checkFunctionDatabase},
+		{"its pusher", nothing, (*doctor).checkFunctionPusher},
+		{"its settings", nothing, (*doctor).checkFunctionSettings},
+		{"its relay", nothing, (*doctor).checkFunctionRelay},
 		{"pusher", nothing, (*doctor).checkPusher},
 		{"clocks", nothing, (*doctor).checkClocks},
 		{"tokens", nothing, (*doctor).checkTokens},
@@ -103,22 +112,28 @@ func checks() []check {
 // doctor is one round. What a check learns and others need is kept here.
 type doctor struct {
 	settings
-	http     *http.Client
-	patience time.Duration // for one check, and for pg_net to send
-	oldTx    time.Duration // a transaction that wrote rows is a worry from this age on
+	http        *http.Client
+	patience    time.Duration // for one check, and for pg_net to send
+	oldTx       time.Duration // a transaction that wrote rows is reported from this age on
+	leaseWait   time.Duration // for a relay to take the awake lease
+	event       bool          // the function is to send a test event
+	oldSnapshot time.Duration // a snapshot is reported from this age on
 
 	conn   *pgx.Conn      // the owner's; nil if it cannot be had
 	op     admin.Operator // the same, for what package outbox knows
 	intact bool           // the schema is there, as this program knows it
 	wakeup wakeup         // where the database sends its wake-ups
 	pusher pusherClock
+	self   *selfcheck.Report // what the function sees; nil if it cannot be had
 }
 
 func newDoctor(s settings) *doctor {
 	return &doctor{
-		settings: s,
-		patience: 15 * time.Second,
-		oldTx:    longTransaction,
+		settings:    s,
+		patience:    15 * time.Second,
+		oldTx:       longTransaction,
+		oldSnapshot: oldSnapshot,
+		leaseWait:   5 * time.Second,
 		http: &http.Client{
 			Timeout: 12 * time.Second, // pg_net itself waits 10 s at most
 			// pg_net follows 301 to 303 as an empty GET; a wake-up must not be redirected.
@@ -127,12 +142,14 @@ func newDoctor(s settings) *doctor {
 	}
 }
 
-func setUpDoctor(*flag.FlagSet) func(context.Context, *call) (int, error) {
+func setUpDoctor(flags *flag.FlagSet) func(context.Context, *call) (int, error) {
+	event := flags.Bool("event", false, "have the function send a test event, from the outbox to Pusher (one message of the quota)")
 	return func(ctx context.Context, c *call) (int, error) {
 		if len(c.args) > 0 {
 			return exitFailed, errUsage
 		}
 		d := newDoctor(c.settings)
+		d.event = *event
 		defer d.close()
 		all := d.round(ctx, func(f finding) {
 			if !c.out.json {

@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"roomcast/infra/selfcheck"
 	"roomcast/shared/pusher/pushertest"
 )
 
@@ -106,7 +107,53 @@ func faults() []fault {
 			"sweep", failure, "permission denied", "fix"},
 
 		{"the function has lost its database", func(p *installation) { p.function.health = `{"mode":"forward-only","channels":"private"}` }, "function", failure, "without a database", "DATABASE_URL"},
-		{"other channels than we think", func(p *installation) { p.function.health = `{"mode":"outbox","channels":"private,presence"}` }, "function", warning, "private,presence", "ROOM_CHANNELS"},
+		{"other channels than we think", func(p *installation) { p.RoomChannels = []string{"private", "presence"} }, "its settings", failure, "other values of ROOM_CHANNELS", "deploy"},
+		{"an older version is deployed", func(p *installation) { p.function.self = nil }, "function", failure, "cannot say what it sees", "deploy this version"},
+		{"the wake-up wakes nobody", func(p *installation) { p.function.awake = func() {} }, "wake-up", failure, "no relay took the awake lease", "does not reach this database"},
+		{"the function's password is wrong", func(p *installation) {
+			p.function.self.Database = &selfcheck.Database{Host: "db:6543", Error: "password authentication failed"}
+		}, "its database", failure, "the function cannot use its database (db:6543): password", "DATABASE_URL"},
+		{"the function's project is paused", func(p *installation) {
+			p.function.self.Database = &selfcheck.Database{Error: "FATAL: Tenant or user not found"}
+		}, "its database", failure, "Tenant or user not found", "another region"},
+		{"the function uses another server", func(p *installation) { p.function.self.Database.SystemIdentifier = "1" }, "its database", failure, "another database server", "DATABASE_URL"},
+		{"the function uses another database", func(p *installation) { p.function.self.Database.Name = "staging" }, "its database", failure, "uses the database staging", "DATABASE_URL"},
+		{"the function's database is a replica", func(p *installation) { p.function.self.Database.ReadOnly = true }, "its database", failure, "read-only", "primary"},
+		{"the function is newer than the schema", func(p *installation) {
+			p.function.self.Database.SchemaExpected, p.function.self.Database.Missing = 2, []string{"002_more.sql"}
+		}, "its database", failure, "expects schema 2, and its database has 1: 002_more.sql is missing", "ops migrate"},
+		{"the function is older than the schema", func(p *installation) { p.function.self.Database.SchemaExpected = 0 }, "its database", warning, "the function is older", "deploy"},
+		{"the function publishes to another app", func(p *installation) { p.function.self.Pusher.AppID = "999" }, "its pusher", failure, "PUSHER_APP_ID 999", "PUSHER_APP_ID"},
+		{"Pusher refuses the function's signature", func(p *installation) {
+			p.function.self.Pusher.Reachable, p.function.self.Pusher.Status, p.function.self.Pusher.Error = false, 401, "pusher answered 401"
+		}, "its pusher", failure, "does not take the function's requests: pusher answered 401", "PUSHER_SECRET"},
+		{"Pusher's quota is spent, says the function", func(p *installation) {
+			p.function.self.Pusher.Reachable, p.function.self.Pusher.Status = false, 403
+		}, "its pusher", failure, "403", "quota"},
+		{"the function has another Pusher secret", func(p *installation) { p.function.self.Prints["PUSHER_SECRET"] = "0" }, "its settings", failure, "other values of PUSHER_SECRET", "task deploy"},
+		{"the function lacks a setting", func(p *installation) { delete(p.function.self.Prints, "SUPABASE_URL") }, "its settings", failure, "lacks SUPABASE_URL", "task deploy"},
+		{"a setting is not here", func(p *installation) { p.function.self.Prints["PARITY_SECRET"] = "0" }, "its settings", warning, "PARITY_SECRET", "add them"},
+		{"the relay pauses", func(p *installation) {
+			p.function.self.Relay.PausedSince, p.function.self.Relay.PusherAnswer = new(time.Now().Add(-time.Minute)), "pusher answered 403"
+		}, "its relay", failure, "has paused for 1 min 0 s: pusher answered 403", "Pusher"},
+		{"the function cannot fetch the keys", func(p *installation) { p.function.self.Keys = &selfcheck.Keys{Error: "no such host"} }, "its relay", failure, "keys of users' tokens: no such host", "SUPABASE_URL"},
+		{"the test event does not get through", func(p *installation) { p.function.self.Event = &selfcheck.Event{Error: "timeout"} }, "its relay", failure, "a test event did not get through: timeout", "log"},
+		{"can_read raises", sql(`create or replace function roomcast.can_read(room text, user_id uuid, claims jsonb) returns boolean language plpgsql as 'begin return 1/0; end'`),
+			"can_read", failure, "division by zero", "correct roomcast.can_read"},
+		{"can_read says yes to all", sql(`create or replace function roomcast.can_read(room text, user_id uuid, claims jsonb) returns boolean language sql as 'select true'`),
+			"can_read", warning, "yes to", "is that meant"},
+		{"can_read says no to members", sql(`insert into room_participants (room_id, user_id) values ('` + roomA + `', '` + roomB + `');
+			create or replace function roomcast.can_read(room text, user_id uuid, claims jsonb) returns boolean language sql as 'select false'`),
+			"can_read", warning, "can_read says no to the member " + roomB + " of room " + roomA, "attached tables of members"},
+		{"a report holds an old snapshot", holdSnapshot, "snapshots", warning, "nightly report", "pg_terminate_backend"},
+		{"the login's connections are spent", func(p *installation) {
+			p.login("ops_limited", "in role roomcast_relay connection limit 2")
+			p.DatabaseURL = p.as("ops_limited")
+		}, "connections", warning, "2 connections of the role ops_limited left", "6543"},
+		{"the database's connections are spent", sql(`do $$ begin execute format('alter database %I connection limit 0', current_database()); end $$`), "connections", failure, "no connection of the database is left", "raise the limit"},
+		{"the disk is full", sql(`do $$ begin execute format('alter database %I set default_transaction_read_only = on', current_database()); end $$`), "writes", failure, "read-only", "disk"},
+		{"rows go at once", sql(`update roomcast.settings set retention = '1 second'`), "retention", failure, "sent rows go after 00:00:01", "retention => '24 hours'"},
+		{"the project is paused", func(p *installation) { p.keys.Fail(540) }, "tokens", failure, "paused", "restore"},
 		{"something else answers", func(p *installation) { p.function.health = `<html>` }, "function", failure, "not Roomcast", "ROOMCAST_URL"},
 
 		{"Pusher's secret is wrong", func(p *installation) { p.PusherSecret = "wrong" }, "pusher", failure, "refuses our signature", "PUSHER_SECRET"},
@@ -128,9 +175,9 @@ func faults() []fault {
 
 		{"an awake lease was left behind", sql(`update roomcast.awake set until = now() + interval '1 day'`), "awake lease", failure, "no wake-up is sent", "leave_awake()"},
 		{"a row waits for long", sql(`insert into messages (room_id, content) values ('` + roomA + `', 'x'); update roomcast.outbox set at = now() - interval '10 minutes'`),
-			"waiting", failure, "the oldest for 10 min", "the relay sleeps"},
+			"waiting", failure, "the oldest for 10 min", "ops inspect ROOM"},
 		{"a row waits a little too long", sql(`insert into messages (room_id, content) values ('` + roomA + `', 'x'); update roomcast.outbox set at = now() - interval '1 minute'`),
-			"waiting", warning, "the oldest for 1 min", "the relay sleeps"},
+			"waiting", warning, "the oldest for 1 min", "ops inspect ROOM"},
 		{"an event is parked", sql(`insert into roomcast.parked values ('` + roomA + `', 7, 1, 'pusher answered 413')`), "parked", warning, "seq 7: pusher answered 413", "ops redrive -parked"},
 		{"a user is not disconnected", sql(`insert into roomcast.revocations values ('11111111-0000-4000-8000-000000000001', now() - interval '2 minutes', now(), 7)`),
 			"revocations", failure, "1 user who lost a membership may still listen, after 7 tries", "pusher"},
@@ -217,6 +264,20 @@ func holdOpen(p *installation) {
 	}
 	p.Cleanup(func() { _ = conn.Close(context.Background()) })
 	if _, err := conn.Exec(p.Context(), `begin; insert into messages (room_id, content) values ('`+roomA+`', 'x')`); err != nil {
+		p.Fatal(err)
+	}
+}
+
+// holdSnapshot leaves a report open that reads the database as it was.
+func holdSnapshot(p *installation) {
+	p.Helper()
+	p.snapshots = 0
+	conn, err := pgx.Connect(p.Context(), p.OwnerURL+"&application_name=nightly%20report")
+	if err != nil {
+		p.Fatal(err)
+	}
+	p.Cleanup(func() { _ = conn.Close(context.Background()) })
+	if _, err := conn.Exec(p.Context(), `begin isolation level repeatable read; select 1`); err != nil {
 		p.Fatal(err)
 	}
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -11,9 +12,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/caarlos0/env/v11"
 	"github.com/jackc/pgx/v5"
 
 	"roomcast/functions/relay"
+	"roomcast/infra/selfcheck"
 	"roomcast/shared/outbox/outboxtest"
 	"roomcast/shared/outbox/outboxtest/pgcron"
 	"roomcast/shared/outbox/outboxtest/pgnet"
@@ -35,18 +38,19 @@ const (
 type installation struct {
 	*testing.T
 	settings
-	conn     *pgx.Conn
-	pusher   *pushertest.Server
-	keys     *tokentest.KeySet
-	function *fakeFunction
-	sender   *pgnet.Sender
-	patience time.Duration
-	oldTx    time.Duration
+	conn      *pgx.Conn
+	pusher    *pushertest.Server
+	keys      *tokentest.KeySet
+	function  *fakeFunction
+	sender    *pgnet.Sender
+	patience  time.Duration
+	oldTx     time.Duration
+	snapshots time.Duration
 }
 
 func newInstallation(t *testing.T) *installation {
 	t.Helper()
-	p := &installation{T: t, patience: 15 * time.Second, oldTx: longTransaction}
+	p := &installation{T: t, patience: 15 * time.Second, oldTx: longTransaction, snapshots: oldSnapshot}
 	admin := outboxtest.Chat(t)
 	if err := pgcron.Install(t.Context(), admin); err != nil {
 		t.Fatal(err)
@@ -54,6 +58,7 @@ func newInstallation(t *testing.T) *installation {
 	p.connect(admin)
 	p.login("ops_relay", "in role roomcast_relay")
 	p.function = newFakeFunction(t)
+	p.function.awake = p.awakener(admin)
 	p.exec(`select roomcast.configure(url => $1, secret => $2)`, p.function.URL+webhookPath, secret)
 	p.emulate()
 
@@ -77,7 +82,36 @@ func newInstallation(t *testing.T) *installation {
 		PusherAppID: c.AppID, PusherKey: c.Key, PusherSecret: c.Secret, PusherHost: c.Host,
 		SupabaseURL: project.URL, RoomChannels: []string{"private"}, AllowedOrigins: []string{origin},
 	}
+	p.settings.environ = env.ToMap(p.environment())
+	p.function.self = p.selfcheck()
 	return p
+}
+
+// awakener does what a relay does first when it is woken.
+func (p *installation) awakener(databaseURL string) func() {
+	return func() {
+		if err := outboxtest.Exec(context.WithoutCancel(p.Context()), databaseURL, `select roomcast.stay_awake('5 s')`); err != nil {
+			p.Logf("stay awake: %v", err) // a test has taken the schema away
+		}
+	}
+}
+
+// selfcheck is what the function of a healthy installation says of itself.
+func (p *installation) selfcheck() *selfcheck.Report {
+	p.Helper()
+	report := &selfcheck.Report{
+		Version: "abc", Mode: "outbox", Channels: []string{"private"},
+		Database: &selfcheck.Database{Reachable: true, Host: "127.0.0.1", Name: one[string](p, `select current_database()`),
+			SystemIdentifier: one[string](p, `select system_identifier::text from pg_control_system()`), Schema: 1, SchemaExpected: 1},
+		Pusher: selfcheck.Pusher{AppID: p.PusherAppID, Key: p.PusherKey, Host: p.PusherHost, Reachable: true, Status: 200},
+		Keys:   &selfcheck.Keys{Reachable: true}, Relay: &selfcheck.Relay{Awake: true}, Prints: map[string]string{},
+	}
+	for _, name := range compared() {
+		if value := p.settings.environ[name]; value != "" {
+			report.Prints[name] = web.Print(secret, name, value)
+		}
+	}
+	return report
 }
 
 func (p *installation) connect(admin string) {
@@ -135,9 +169,10 @@ func one[T any](p *installation, sql string, args ...any) (v T) {
 // examine makes a whole round.
 func (p *installation) examine() []finding {
 	p.Helper()
+	p.settings.environ = env.ToMap(p.environment())
 	d := newDoctor(p.settings)
 	defer d.close()
-	d.patience, d.oldTx = p.patience, p.oldTx
+	d.patience, d.oldTx, d.oldSnapshot, d.leaseWait = p.patience, p.oldTx, p.snapshots, time.Second
 	return d.round(p.Context(), func(finding) {})
 }
 
@@ -145,6 +180,8 @@ func (p *installation) examine() []finding {
 type fakeFunction struct {
 	*httptest.Server
 	health  string
+	self    *selfcheck.Report // nil: an older function, that does not know the route
+	awake   func()            // what a wake-up does
 	origins []string
 	date    time.Time                        // what it believes the time to be; zero: it is right
 	webhook func(http.ResponseWriter) bool   // answers instead of the webhook handler, if it returns true
@@ -154,9 +191,9 @@ type fakeFunction struct {
 
 func newFakeFunction(t *testing.T) *fakeFunction {
 	t.Helper()
-	f := &fakeFunction{origins: []string{origin}, health: `{"status":"ok","mode":"outbox","channels":"private","version":"abc"}`}
+	f := &fakeFunction{awake: func() {}, origins: []string{origin}, health: `{"status":"ok","mode":"outbox","channels":"private","version":"abc"}`}
 	log := slog.New(slog.DiscardHandler)
-	webhook := web.Handle(log, "wake-up", (&relay.Webhook{Wake: func() {}}).ServeHTTP,
+	webhook := web.Handle(log, "wake-up", (&relay.Webhook{Wake: func() { f.awake() }}).ServeHTTP,
 		web.Credential(web.NewSecrets([]string{secret}, web.Addresses{}, time.Now).Credential, nil))
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST "+webhookPath, func(w http.ResponseWriter, r *http.Request) {
@@ -172,6 +209,16 @@ func newFakeFunction(t *testing.T) *fakeFunction {
 			w.Header().Set("Date", f.date.UTC().Format(http.TimeFormat))
 		}
 		_, _ = w.Write([]byte(f.health))
+	})
+	mux.HandleFunc("GET /selfcheck", func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case f.self == nil:
+			w.WriteHeader(http.StatusNotFound)
+		case r.Header.Get("Authorization") != "Bearer "+secret:
+			w.WriteHeader(http.StatusUnauthorized)
+		default:
+			_ = json.NewEncoder(w).Encode(f.self)
+		}
 	})
 	mux.HandleFunc("POST /pusher/auth", func(http.ResponseWriter, *http.Request) {})
 	f.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -34,7 +34,7 @@ func (p *installation) runFunction() string {
 		p.Fatalf("build: %v\n%s", err, out)
 	}
 	cmd := exec.Command(binary)
-	cmd.Env = append(p.environ(), "LISTEN_HOST=127.0.0.1", "PORT=0", "METRICS_PORT=0")
+	cmd.Env = append(p.environment(), "LISTEN_HOST=127.0.0.1", "PORT=0", "METRICS_PORT=0")
 	stderr, err := cmd.StderrPipe()
 	if err != nil {
 		p.Fatal(err)

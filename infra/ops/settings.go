@@ -43,6 +43,8 @@ type settings struct {
 	RoomChannels   []string `env:"ROOM_CHANNELS" envDefault:"private"`
 	PackedRooms    []string `env:"PACKED_ROOMS"`
 	AllowedOrigins []string `env:"ALLOWED_ORIGINS"`
+
+	environ map[string]string // as it is, to be compared with the function's
 }
 
 var errSettings = errors.New("the environment cannot be read: PUSHER_TLS must be true or false")
@@ -53,6 +55,7 @@ func loadSettings(environ []string) (settings, error) {
 	if err := env.ParseWithOptions(&s, env.Options{Environment: env.ToMap(environ)}); err != nil {
 		return s, errSettings // it is the only variable that is not text
 	}
+	s.environ = env.ToMap(environ)
 	for _, list := range []*[]string{&s.WebhookSecrets, &s.RoomChannels, &s.PackedRooms, &s.AllowedOrigins} {
 		for i := range *list {
 			(*list)[i] = strings.TrimSpace((*list)[i])

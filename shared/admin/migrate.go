@@ -61,7 +61,7 @@ func reapplied() []string {
 	return []string{
 		"capture.sql", "wakeup.sql", "claim.sql", "history.sql", "retention.sql",
 		"access.sql", "attach.sql", "revocation.sql", "presence.sql",
-		"operator.sql", "parity.sql", "audit.sql", "rights.sql",
+		"operator.sql", "selfcheck.sql", "parity.sql", "audit.sql", "rights.sql",
 	}
 }
 

@@ -11,6 +11,7 @@
 \ir revocation.sql
 \ir presence.sql
 \ir operator.sql
+\ir selfcheck.sql
 \ir parity.sql
 \ir audit.sql
 \ir rights.sql

@@ -48,7 +48,9 @@ grant execute on function
   roomcast.backlog(),
   roomcast.note_receipt(uuid, uuid, text, bigint, jsonb),
   roomcast.parity_report(timestamptz, int),
-  roomcast.audit(interval)
+  roomcast.audit(interval),
+  roomcast.describe(),
+  roomcast.probe()
 to roomcast_relay;
 
 commit;

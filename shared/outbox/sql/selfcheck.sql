@@ -1,0 +1,26 @@
+-- What the function tells of its database (GET /selfcheck), and the test event by which
+-- a deploy is verified.
+begin;
+select pg_advisory_xact_lock(hashtextextended('roomcast.migrate', 0));
+set local lock_timeout = '3s';
+
+-- describe says what schema this is, in which cluster, and whether it can be written to:
+-- what a relay cannot read by itself.
+create or replace function roomcast.describe(out schema_version int, out system_identifier text, out read_only boolean)
+language sql volatile security definer set search_path = pg_catalog, pg_temp as $$
+  select coalesce((select max(m.version) from roomcast.migrations m), 0),
+         (select c.system_identifier::text from pg_control_system() c),
+         current_setting('transaction_read_only') = 'on' or pg_is_in_recovery()
+$$;
+
+-- probe writes a test event into the outbox, for a room of which nobody is a member. It
+-- is claimed, numbered, published and kept as any other, and wakes a relay that sleeps.
+create or replace function roomcast.probe() returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+  perform roomcast.enqueue(a.id, 'INSERT', 'roomcast-selfcheck',
+                           '{"room_id": "roomcast-selfcheck", "user_id": "roomcast-selfcheck"}', null, a.keys)
+     from roomcast.attached_tables a where a.relation = 'roomcast.presence'::regclass;
+end
+$$;
+commit;
