@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"crypto/x509"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -17,6 +18,7 @@ import (
 
 	"roomcast/shared/browser"
 	"roomcast/shared/event"
+	"roomcast/shared/selfcheck"
 	"roomcast/shared/web"
 )
 
@@ -87,6 +89,7 @@ type Config struct {
 	FlyMachine string `env:"FLY_MACHINE_ID"`
 
 	kinds []event.ChannelKind // RoomChannels, checked
+	raw   map[string]Secret   // what of all this the environment has, as it is there
 	plan  browser.Plan        // ClientMode, checked
 }
 
@@ -116,6 +119,7 @@ func loadConfig(environ []string) (Config, error) {
 	} else if err != nil {
 		faults = append(faults, err)
 	}
+	c.raw = rawSettings(environ)
 	faults = append(faults, c.check()...)
 	if len(faults) > 0 {
 		return c, fmt.Errorf("configuration:\n%w", errors.Join(faults...))
@@ -275,6 +279,9 @@ func (c *Config) checkChannels(fault func(string, ...any)) {
 	if slices.Contains(c.kinds, event.Encrypted) && c.PusherEncryptionKey == "" {
 		fault("PUSHER_ENCRYPTION_KEY: is missing: ROOM_CHANNELS asks for encrypted; make one with: openssl rand -base64 32")
 	}
+	if key, err := base64.StdEncoding.DecodeString(string(c.PusherEncryptionKey)); c.PusherEncryptionKey != "" && (err != nil || len(key) != 32) {
+		fault("PUSHER_ENCRYPTION_KEY: must be the base64 of 32 bytes; make one with: openssl rand -base64 32")
+	}
 	guarded := slices.ContainsFunc(c.kinds, func(k event.ChannelKind) bool { return k != event.Public })
 	if c.forwardOnly() && guarded && (c.SupabaseKey == "" || c.SupabaseURL == "") {
 		fault("DATABASE_URL: is missing; for forward-only mode without it, SUPABASE_URL and SUPABASE_KEY are needed to ask for membership")
@@ -305,6 +312,38 @@ func (c *Config) checkOrigins(fault func(string, ...any)) {
 	}
 }
 
+// rawSettings are the settings of Config that the environment has, as it has them.
+func rawSettings(environ []string) map[string]Secret {
+	raw, all := map[string]Secret{}, env.ToMap(environ)
+	params, err := env.GetFieldParams(&Config{})
+	if err != nil {
+		return raw // ParseWithOptions has said why
+	}
+	for _, p := range params {
+		if value := all[p.Key]; value != "" {
+			raw[p.Key] = Secret(value)
+		}
+	}
+	return raw
+}
+
+// prints are the settings' fingerprints under a secret that the caller has shown.
+func (c *Config) prints(secret string) map[string]string {
+	prints := make(map[string]string, len(c.raw))
+	for name, value := range c.raw {
+		prints[name] = selfcheck.Print(secret, name, string(value))
+	}
+	return prints
+}
+
+// mode is outbox, or forward-only.
+func (c *Config) mode() string {
+	if c.forwardOnly() {
+		return "forward-only"
+	}
+	return "outbox"
+}
+
 // forwardOnly: without a database there is nothing but the webhook's own row.
 func (c *Config) forwardOnly() bool { return c.DatabaseURL == "" }
 
@@ -329,12 +368,8 @@ func plainText(secrets []Secret) []string {
 
 // LogValue is what a start-up may say of its configuration.
 func (c *Config) LogValue() slog.Value {
-	mode := "outbox"
-	if c.forwardOnly() {
-		mode = "forward-only"
-	}
 	return slog.GroupValue(
-		slog.String("mode", mode),
+		slog.String("mode", c.mode()),
 		slog.String("pusher_app", c.PusherAppID),
 		slog.String("pusher", cmp.Or(c.PusherHost, c.PusherCluster)),
 		slog.Any("channels", c.kinds),

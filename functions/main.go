@@ -113,6 +113,7 @@ type app struct {
 	history   *history.Handler
 	presence  *presence.Handler // nil in forward-only mode
 	parity    *parity.Handler
+	selfcheck *selfCheck
 	gates     gates
 }
 
@@ -134,6 +135,7 @@ func assemble(cfg Config, log *slog.Logger, freezes bool) (*app, error) {
 		return nil, fmt.Errorf("configuration:\n%w", err)
 	}
 	a.gates = newGates(cfg, freezes)
+	a.selfcheck = &selfCheck{cfg: cfg, pusher: push, tokens: tokens, journal: newJournal(push), db: a.db, freezes: freezes, turn: make(chan struct{}, 1)}
 	a.newAuthorizer(tokens, readers, push)
 	a.history = &history.Handler{Authorizer: a.authorize, Log: log}
 	receipts := parity.Config{Reader: a.authorize}
@@ -198,7 +200,7 @@ func (nobody) CanRead(context.Context, string, string, []byte) (bool, error) { r
 
 func (a *app) relayFrom(push *pusher.Client) {
 	a.relay = relay.New(relay.Config{
-		Name: relayName(), Outbox: a.db, Publisher: push, Channels: a.cfg.kinds, PackedRooms: a.cfg.PackedRooms,
+		Name: relayName(), Outbox: a.db, Publisher: a.selfcheck.journal, Channels: a.cfg.kinds, PackedRooms: a.cfg.PackedRooms,
 		Observer: a.metrics, Log: a.log,
 		Claim: outbox.Limits{Lease: a.cfg.ClaimLease}, Linger: a.cfg.Linger,
 		Revoker: revoke.New(revoke.Config{
@@ -209,6 +211,7 @@ func (a *app) relayFrom(push *pusher.Client) {
 		Verifier: push, Store: access.Store{DB: a.front}, Announce: a.cfg.PresenceEvents, Wake: a.relay.Wake, Clock: time.Now,
 		Verified: a.working,
 	}
+	a.selfcheck.relay, a.metrics.journal = a.relay, a.selfcheck.journal
 	a.metrics.watch(a.relay.Busy, &backlogGauge{look: admin.Operator{DB: a.db}.Backlog})
 	webhook := &relay.Webhook{Wake: a.relay.Wake}
 	if a.freezes {

@@ -22,6 +22,7 @@ type observations struct {
 	authorizations, forwarded, revocations             metrics.Counter
 	claim, publish, commitToAccept, requests           metrics.Histogram
 	backlog                                            *backlogGauge // nil in forward-only mode
+	journal                                            *journal      // likewise
 }
 
 var _ relay.Observer = (*observations)(nil)
@@ -150,6 +151,9 @@ func (o *observations) Woke() { o.wakeUps.Add(1) }
 // Claimed counts the rows taken from the outbox, repeats included, and times the
 // claims that found any; those that found none would drown the rest.
 func (o *observations) Claimed(rows int, took time.Duration) {
+	if o.journal != nil {
+		o.journal.claimed()
+	}
 	if rows > 0 {
 		o.rowsClaimed.Add(rows)
 		o.claim.Observe(took)

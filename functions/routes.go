@@ -29,6 +29,7 @@ const forwardLimit = 4 * time.Second
 //	GET  /roomcast.js           browsers                        browser.Script
 //	GET  /receipts.js           browsers, in the dual run       browser.Script
 //	GET  /roomcast.json         the browser client              browser.Plan
+//	GET  /selfcheck             doctor, deploy: WEBHOOK_SECRET  selfCheck
 //	GET  /healthz               Fly                             health, below
 func (a *app) routes() http.Handler {
 	mux := http.NewServeMux()
@@ -54,6 +55,7 @@ func (a *app) routes() http.Handler {
 	handle("GET /roomcast.js", browser.NewScript().Serve)
 	handle("GET /receipts.js", browser.NewReceipts().Serve)
 	handle("GET /roomcast.json", a.cfg.plan.Serve)
+	handle("GET /selfcheck", a.selfcheck.ServeHTTP, web.Credential(g.webhook.Credential, nil))
 	handle("GET /healthz", a.health, web.Quiet())
 	return web.DropUnread(versioned(web.CORS(a.cfg.AllowedOrigins, mux)))
 }
@@ -74,15 +76,7 @@ func (a *app) working(r *http.Request) {
 // as far as listening, and which of the two modes came of it: a DATABASE_URL that
 // was lost on the way makes a relay that works and keeps no promise.
 func (a *app) health(w http.ResponseWriter, _ *http.Request) error {
-	mode := "outbox"
-	if a.cfg.forwardOnly() {
-		mode = "forward-only"
-	}
-	channels := make([]string, len(a.cfg.kinds))
-	for i, kind := range a.cfg.kinds {
-		channels[i] = string(kind)
-	}
 	return web.WriteJSON(w, http.StatusOK, map[string]string{
-		"status": "ok", "mode": mode, "channels": strings.Join(channels, ","), "version": version(),
+		"status": "ok", "mode": a.cfg.mode(), "channels": strings.Join(kindNames(a.cfg.kinds), ","), "version": version(),
 	})
 }

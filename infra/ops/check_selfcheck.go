@@ -12,9 +12,8 @@ import (
 	"strings"
 	"time"
 
-	"roomcast/infra/selfcheck"
 	"roomcast/shared/event"
-	"roomcast/shared/web"
+	"roomcast/shared/selfcheck"
 )
 
 // functionURL is where the function answers: ROOMCAST_URL, or else the host of the wake-up URL.
@@ -178,7 +177,7 @@ func (d *doctor) checkFunctionSettings(_ context.Context, f *findings) error {
 			lacking = append(lacking, name)
 		case there == "":
 			lacks = append(lacks, name)
-		case web.Print(d.secret(), name, here) != there:
+		case selfcheck.Print(d.secret(), name, here) != there:
 			differ = append(differ, name)
 		}
 	}

@@ -11,8 +11,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"roomcast/infra/selfcheck"
 	"roomcast/shared/admin"
+	"roomcast/shared/selfcheck"
 )
 
 // verdict is how a check came out.

@@ -13,8 +13,8 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
-	"roomcast/infra/selfcheck"
 	"roomcast/shared/pusher/pushertest"
+	"roomcast/shared/selfcheck"
 )
 
 func TestHealthyInstallation(t *testing.T) {

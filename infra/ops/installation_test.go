@@ -16,11 +16,11 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"roomcast/functions/relay"
-	"roomcast/infra/selfcheck"
 	"roomcast/shared/outbox/outboxtest"
 	"roomcast/shared/outbox/outboxtest/pgcron"
 	"roomcast/shared/outbox/outboxtest/pgnet"
 	"roomcast/shared/pusher/pushertest"
+	"roomcast/shared/selfcheck"
 	"roomcast/shared/token/tokentest"
 	"roomcast/shared/web"
 )
@@ -46,6 +46,7 @@ type installation struct {
 	patience  time.Duration
 	oldTx     time.Duration
 	snapshots time.Duration
+	event     bool // the function is to send a test event
 }
 
 func newInstallation(t *testing.T) *installation {
@@ -108,7 +109,7 @@ func (p *installation) selfcheck() *selfcheck.Report {
 	}
 	for _, name := range compared() {
 		if value := p.settings.environ[name]; value != "" {
-			report.Prints[name] = web.Print(secret, name, value)
+			report.Prints[name] = selfcheck.Print(secret, name, value)
 		}
 	}
 	return report
@@ -172,6 +173,7 @@ func (p *installation) examine() []finding {
 	p.settings.environ = env.ToMap(p.environment())
 	d := newDoctor(p.settings)
 	defer d.close()
+	d.event = p.event
 	d.patience, d.oldTx, d.oldSnapshot, d.leaseWait = p.patience, p.oldTx, p.snapshots, time.Second
 	return d.round(p.Context(), func(finding) {})
 }

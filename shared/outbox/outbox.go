@@ -74,6 +74,12 @@ func SQL() fs.FS { return files }
 // Close waits for the queries under way and ends every connection.
 func (db *DB) Close() { db.pool.Close() }
 
+// Host is the host and the port that the URL names first.
+func (db *DB) Host() (string, uint16) {
+	config := db.pool.Config().ConnConfig
+	return config.Host, config.Port
+}
+
 // Ping reports whether the database answers.
 func (db *DB) Ping(ctx context.Context) error { return db.pool.Ping(ctx) }
 

@@ -1,6 +1,6 @@
-// Package selfcheck asks the function what it sees of its database, its Pusher app and
-// its clock (GET /selfcheck, answered by functions/selfcheck.go), for those who must not
-// take their own view for the function's: doctor and deploy.
+// Package selfcheck is what the function says of itself (GET /selfcheck): the shape of
+// its answer, and the call, for those who must not take their own view for the
+// function's: doctor and deploy.
 package selfcheck
 
 import (
@@ -29,7 +29,7 @@ type Report struct {
 	Keys        *Keys             `json:"keys"` // nil without SUPABASE_URL
 	Clock       Clock             `json:"clock"`
 	Relay       *Relay            `json:"relay"`  // nil in forward-only mode
-	Prints      map[string]string `json:"prints"` // of settings, by name; see web.Print
+	Prints      map[string]string `json:"prints"` // of settings, by name; see Print
 	Event       *Event            `json:"event"`  // of a test event, if one was asked for
 }
 
@@ -68,7 +68,7 @@ type Keys struct {
 // Clock is the function's, and its distance from the database's.
 type Clock struct {
 	Function    time.Time `json:"function"`
-	SkewSeconds float64   `json:"skew_seconds"`
+	SkewSeconds float64   `json:"skew_seconds"` // the database's minus the function's
 }
 
 // Relay is how the hot loop stands in the process that answered.
