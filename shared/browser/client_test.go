@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -23,17 +24,21 @@ func TestNode(t *testing.T) {
 	}
 	t.Parallel()
 	seed := strconv.FormatUint(seedOf(t), 10)
+	// All at once, whatever the number of processors: they mostly wait.
+	var running sync.WaitGroup
 	for _, file := range files {
-		t.Run(strings.TrimSuffix(filepath.Base(file), ".test.js"), func(t *testing.T) {
-			t.Parallel() // they mostly wait
-			w := newWorld(t)
-			if out, err := w.node(file, seed); err != nil {
-				t.Errorf("%v\n%s", err, out)
-			} else if testing.Verbose() {
-				t.Logf("%s", out)
-			}
+		running.Go(func() {
+			t.Run(strings.TrimSuffix(filepath.Base(file), ".test.js"), func(t *testing.T) {
+				w := newWorld(t)
+				if out, err := w.node(file, seed); err != nil {
+					t.Errorf("%v\n%s", err, out)
+				} else if testing.Verbose() {
+					t.Logf("%s", out)
+				}
+			})
 		})
 	}
+	running.Wait()
 }
 
 // seedOf is ROOMCAST_SEED or a new one, printed.
@@ -53,7 +58,7 @@ func (w *world) node(file, seed string) ([]byte, error) {
 	// one. The libraries leave timers behind, for which nobody should have to wait.
 	cmd := exec.CommandContext(w.ctx, "node", "--experimental-websocket", "--no-warnings",
 		"--test-reporter=spec", "--test-timeout=150000", "--test-force-exit", "--test", file)
-	cmd.Env = append(os.Environ(), "WORLD="+w.url, "SEED="+seed, "PUSHER_HOST="+config.Host, "PUSHER_KEY="+config.Key)
+	cmd.Env = append(os.Environ(), "WORLD="+w.url, "SEED="+seed, "PUSHER_HOST="+w.wire.addr(), "PUSHER_KEY="+config.Key)
 	return cmd.CombinedOutput()
 }
 

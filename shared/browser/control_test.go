@@ -12,6 +12,7 @@ import (
 	"roomcast/shared/browser/realtimetest"
 	"roomcast/shared/event"
 	"roomcast/shared/pusher"
+	"roomcast/shared/pusher/pushertest"
 )
 
 // order is the body of POST /world/{what}: each uses what it needs of it.
@@ -41,6 +42,13 @@ type order struct {
 	Head  int64
 	Plan  browser.Plan
 	Reset bool
+
+	Mood string
+	Kind string // of the channel that raw publishes to
+	Poll int
+	Name string // of a sent event, in place of new-message
+	Data json.RawMessage
+	At   string // when the row was written, in place of now
 }
 
 // parcel is an event on its way to Pusher, or a pack of them.
@@ -64,6 +72,8 @@ func (w *world) control(mux *http.ServeMux) {
 			r := w.rooms[o.Room]
 			r.epoch, r.changes = fmt.Sprintf("e%d", rand.IntN(1e9)), r.changes[:o.Head]
 		}),
+		// The same, as when nobody notices: numbers above head are given again.
+		"rewind": w.locked(func(o order) { r := w.rooms[o.Room]; r.changes = r.changes[:o.Head] }),
 		// What came before is no longer kept.
 		"clean": w.locked(func(o order) { r := w.rooms[o.Room]; r.first = int64(len(r.changes)) + 1 }),
 		"cut": func(order) (any, error) {
@@ -71,11 +81,24 @@ func (w *world) control(mux *http.ServeMux) {
 			w.realtime.Cut()
 			return nil, nil
 		},
-		"refuse":   func(o order) (any, error) { w.realtime.Refuse(o.On); return nil, nil },
-		"close":    func(o order) (any, error) { w.pusher.CloseSockets(o.Code, "by test"); return nil, nil },
-		"restart":  w.restart,
-		"realtime": func(order) (any, error) { return w.realtime.Stats(), nil },
-		"counts":   w.count,
+		"mood":    w.locked(func(o order) { w.moods[o.User] = o.Mood }),
+		"signin":  w.locked(func(o order) { w.signin = o.N }),
+		"publish": w.publishing,
+		"raw":     w.raw,
+		"freeze":  w.locked(func(order) { w.wire.freeze() }),
+		"block": func(o order) (any, error) {
+			w.wire.block(o.On)
+			if o.On {
+				w.pusher.Cut()
+			}
+			return nil, nil
+		},
+		"terminate": func(o order) (any, error) { return nil, w.publish.TerminateUser(w.ctx, o.User) },
+		"refuse":    func(o order) (any, error) { w.realtime.Refuse(o.On); return nil, nil },
+		"close":     func(o order) (any, error) { w.pusher.CloseSockets(o.Code, "by test"); return nil, nil },
+		"restart":   w.restart,
+		"realtime":  func(order) (any, error) { return w.realtime.Stats(), nil },
+		"counts":    w.count,
 	} {
 		w.handle(mux, "POST /world/"+what, func(rw http.ResponseWriter, r *http.Request) error {
 			var o order
@@ -99,6 +122,30 @@ func (w *world) locked(do func(order)) func(order) (any, error) {
 		do(o)
 		return nil, nil
 	}
+}
+
+// raw publishes an event that no row made: a hint, or the app's own.
+func (w *world) raw(o order) (any, error) {
+	name, err := channelOf(o.Room)
+	if o.Kind != "" {
+		name, err = event.ChannelName(event.ChannelKind(o.Kind), o.Room)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return nil, w.publish.PublishBatch(w.ctx, []pusher.Event{{Channel: name, Name: o.Name, Data: o.Data}})
+}
+
+// publishing has Pusher refuse what is published, and the function advise its pages.
+func (w *world) publishing(o order) (any, error) {
+	w.mu.Lock()
+	w.poll = o.Poll
+	w.mu.Unlock()
+	w.pusher.Clear()
+	if o.Code > 0 {
+		w.pusher.Inject(pushertest.Fault{Method: http.MethodPost, Path: "/apps/*/*events", Status: o.Code})
+	}
+	return nil, nil
 }
 
 // expire ends every token there is, and the channels of Realtime that live by them.
@@ -157,15 +204,11 @@ func (w *world) commit(o order) (any, error) {
 	defer tick.Stop()
 	for range max(1, o.N) {
 		change, committed := w.write(r, o)
-		if o.Only != "pusher" {
+		if o.Only != "pusher" && o.Name == "" {
 			w.realtime.Commit(committed)
 		}
-		if change.Position != nil {
-			e, err := event.Translate(change, 9000)
-			if err != nil {
-				return nil, err
-			}
-			if waiting = append(waiting, e); len(waiting) >= full {
+		if !change.void {
+			if waiting = append(waiting, change.pushed); len(waiting) >= full {
 				r.lane <- o.parcel(random, waiting)
 				waiting, full = nil, 1+random.IntN(max(1, o.Pack))
 			}
@@ -200,14 +243,19 @@ func (o order) parcel(random *rand.Rand, events []event.Event) parcel {
 }
 
 // write adds one row to the room's log, as the trigger and the numbering do.
-func (w *world) write(r *room, o order) (event.Change, realtimetest.Change) {
+func (w *world) write(r *room, o order) (stored, realtimetest.Change) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	now := time.Now()
 	at := now.UTC().Format("2006-01-02T15:04:05.000000+00:00")
+	if o.At != "" {
+		at = o.At
+	}
 	if o.Op == "" {
 		o.Op = event.Insert
-		r.written++
+		if o.Name == "" {
+			r.written++
+		}
 		if o.ID == "" {
 			o.ID, o.Content = fmt.Sprint("m", r.written), fmt.Sprint(r.written)
 		}
@@ -215,11 +263,16 @@ func (w *world) write(r *room, o order) (event.Change, realtimetest.Change) {
 	record, _ := json.Marshal(map[string]any{
 		"id": o.ID, "room_id": o.Room, "content": o.Content, "created_at": at, "text": strings.Repeat("x", o.Size),
 	})
-	change := event.Change{Kind: event.Messages, Op: o.Op, Room: o.Room, Record: record, Keys: []string{"id", "room_id"}}
-	if !o.Void {
-		change.Position = &event.Position{Seq: int64(len(r.changes) + 1), Epoch: r.epoch, At: at}
+	position := &event.Position{Seq: int64(len(r.changes) + 1), Epoch: r.epoch, At: at}
+	entry := stored{void: o.Void}
+	if o.Name != "" {
+		entry.pushed = event.Event{Name: o.Name, Room: o.Room, Data: w.withPosition(o.Data, position)}
+		entry.full = entry.pushed
+	} else {
+		change := event.Change{Kind: event.Messages, Op: o.Op, Room: o.Room, Record: record, Keys: []string{"id", "room_id"}, Position: position}
+		entry.pushed, entry.full = w.translate(change, 9000), w.translate(change, 0)
 	}
-	r.changes = append(r.changes, change)
+	r.changes = append(r.changes, entry)
 	c := realtimetest.Change{Schema: "public", Table: "messages", Type: string(o.Op), Keys: []string{"id"}, Committed: now}
 	if o.Op != event.Insert {
 		c.OldRecord = record // replica identity full
@@ -227,7 +280,35 @@ func (w *world) write(r *room, o order) (event.Change, realtimetest.Change) {
 	if o.Op != event.Delete {
 		c.Record = record
 	}
-	return change, c
+	return entry, c
+}
+
+func (w *world) translate(c event.Change, most int) event.Event {
+	e, err := event.Translate(c, most)
+	if err != nil {
+		w.t.Error(err)
+	}
+	return e
+}
+
+// withPosition adds the reserved key to an event that is no row's; a stub says so in
+// its own data's "roomcast".
+func (w *world) withPosition(data json.RawMessage, p *event.Position) json.RawMessage {
+	fields := map[string]any{}
+	if len(data) > 0 {
+		if err := json.Unmarshal(data, &fields); err != nil {
+			w.t.Error(err)
+		}
+	}
+	at := map[string]any{"seq": p.Seq, "epoch": p.Epoch, "at": p.At}
+	if more, ok := fields["roomcast"].(map[string]any); ok {
+		for k, v := range more {
+			at[k] = v
+		}
+	}
+	fields["roomcast"] = at
+	out, _ := json.Marshal(fields)
+	return out
 }
 
 // deliver carries a room's events to Pusher in order, as the relay does, and repeats
@@ -254,13 +335,7 @@ func (w *world) deliver(r *room) {
 }
 
 func (w *world) send(p parcel) {
-	kind := event.Private
-	for _, other := range []event.ChannelKind{event.Presence, event.Packed} {
-		if strings.HasPrefix(p.event.Room, string(other)) {
-			kind = other
-		}
-	}
-	name, err := event.ChannelName(kind, p.event.Room)
+	name, err := channelOf(p.event.Room)
 	if err != nil {
 		w.t.Error(err)
 	}
@@ -274,4 +349,17 @@ func (w *world) send(p parcel) {
 			}
 		}
 	}
+}
+
+// channelOf is where a room's events go. A test room's kind is how its id begins.
+func channelOf(room string) (string, error) {
+	if user, personal := strings.CutPrefix(room, "@"); personal {
+		return "private-user-" + user, nil
+	}
+	for _, kind := range []event.ChannelKind{event.Presence, event.Packed} {
+		if strings.HasPrefix(room, string(kind)) {
+			return event.ChannelName(kind, room)
+		}
+	}
+	return event.ChannelName(event.Private, room)
 }

@@ -43,13 +43,25 @@ type world struct {
 	down   bool            // the function answers 503
 	plan   browser.Plan
 	counts map[string]int // requests by route
+	wire   *wire          // to Pusher
+	poll   int            // seconds: what pages are advised while publishing is refused
+	signin int            // sign-ins that fail
+	// What the function does for a user in place of its work: "refuse" the token, answer
+	// "rubbish", be "down".
+	moods map[string]string
+}
+
+// stored is a numbered change: as it is pushed, and as the history has it.
+type stored struct {
+	void         bool // deleted by hand: its number is void
+	pushed, full event.Event
 }
 
 // room is what the outbox has of one.
 type room struct {
 	epoch   string
-	first   int64 // the oldest seq still kept
-	changes []event.Change
+	first   int64       // the oldest seq still kept
+	changes []stored    // by seq, from 1
 	written int         // messages so far
 	lane    chan parcel // to Pusher, in order
 }
@@ -65,7 +77,7 @@ func newWorld(t *testing.T) *world {
 		t.Fatal(err)
 	}
 	w := &world{t: t, pusher: server, publish: client, ctx: t.Context(), rooms: map[string]*room{},
-		denied: map[string]bool{}, counts: map[string]int{}, plan: browser.Plan{Mode: browser.Pusher}}
+		denied: map[string]bool{}, counts: map[string]int{}, moods: map[string]string{}, wire: newWire(t, server.Addr()), plan: browser.Plan{Mode: browser.Pusher}}
 	w.realtime = realtimetest.New(realtimetest.Options{Verify: func(_ context.Context, compact string) (json.RawMessage, time.Time, error) {
 		_, err := w.user(compact)
 		return nil, time.Time{}, err
@@ -137,6 +149,9 @@ func (w *world) function(mux *http.ServeMux) {
 	w.handle(mux, "POST /pusher/auth/batch", w.batch)
 	w.handle(mux, "POST /pusher/user-auth", func(rw http.ResponseWriter, r *http.Request) error {
 		user, err := w.admit(r, "")
+		if w.failsSignin() {
+			return status(http.StatusServiceUnavailable)
+		}
 		if err != nil {
 			return err
 		}
@@ -262,16 +277,15 @@ func (w *world) page(id string, after int64, epoch string, limit int) map[string
 	events := []any{}
 	last := min(after+int64(limit), head)
 	for _, c := range r.changes[after:last] {
-		if c.Position == nil {
-			continue // deleted by hand: its number is void
+		if !c.void {
+			events = append(events, map[string]any{"name": c.full.Name, "data": c.full.Data})
 		}
-		e, err := event.Translate(c, 0)
-		if err != nil {
-			w.t.Error(err)
-		}
-		events = append(events, map[string]any{"name": e.Name, "data": e.Data})
 	}
-	return map[string]any{"room": id, "epoch": r.epoch, "head": head, "last": last, "events": events, "more": last < head, "reset": reset}
+	page := map[string]any{"room": id, "epoch": r.epoch, "head": head, "last": last, "events": events, "more": last < head, "reset": reset}
+	if w.poll > 0 {
+		page["poll"] = w.poll
+	}
+	return page
 }
 
 // admit is the function's decision on who may read.
@@ -288,6 +302,13 @@ func (w *world) admit(r *http.Request, room string) (string, error) {
 		return "", status(http.StatusForbidden)
 	}
 	return user, nil
+}
+
+func (w *world) failsSignin() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.signin--
+	return w.signin >= 0
 }
 
 // supabase stands for Supabase Auth and Realtime, as far as supabase-js asks.
@@ -313,8 +334,30 @@ func (w *world) supabase(mux *http.ServeMux) {
 
 // session is what a sign-in or a refresh gives. The refresh token is the user's id.
 func (w *world) session(user string) []byte {
-	return fmt.Appendf(nil, `{"access_token":%q,"refresh_token":%q,"expires_in":3600,"token_type":"bearer","user":{"id":%q,"aud":"authenticated"}}`,
-		w.token(user), user, user)
+	return fmt.Appendf(nil, `{"access_token":%q,"refresh_token":%q,"expires_in":3600,"expires_at":%d,"token_type":"bearer","user":{"id":%q,"aud":"authenticated"}}`,
+		w.token(user), user, time.Now().Unix()+3600, user)
+}
+
+// isMoody answers in place of the function, if it is to do so for this user.
+func (w *world) isMoody(rw http.ResponseWriter, r *http.Request, pattern string) bool {
+	if strings.Contains(pattern, "/world/") || strings.Contains(pattern, "/auth/v1/") {
+		return false
+	}
+	user, _ := w.user(strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer "))
+	w.mu.Lock()
+	mood := w.moods[user]
+	w.mu.Unlock()
+	switch mood {
+	case "refuse":
+		http.Error(rw, "token", http.StatusUnauthorized)
+	case "down":
+		http.Error(rw, "away", http.StatusServiceUnavailable)
+	case "rubbish":
+		_, _ = io.WriteString(rw, "{}")
+	default:
+		return false
+	}
+	return true
 }
 
 // status is an answer without a body worth reading.
@@ -338,6 +381,9 @@ func (w *world) handle(mux *http.ServeMux, pattern string, h func(http.ResponseW
 		w.counts[pattern]++
 		w.mu.Unlock()
 		rw.Header().Set("Cache-Control", "no-store")
+		if w.isMoody(rw, r, pattern) {
+			return
+		}
 		body, err := io.ReadAll(r.Body)
 		if err != nil {
 			return // a client that was cut off

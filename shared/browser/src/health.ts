@@ -48,6 +48,10 @@ export class Health implements Status {
 
   constructor(private around: Surroundings) {}
 
+  isPolling() {
+    return this.status === 'polling'
+  }
+
   socketChanged() {
     if (this.around.isConnected()) {
       this.timers.cancel('away')

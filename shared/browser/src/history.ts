@@ -36,6 +36,7 @@ export interface Reader {
   question(): Question | undefined
   /** Returns in how many ms to ask again; undefined: all is there. */
   answered(page: Page, question: Question): number | undefined
+  /** The function refuses, or answers without sense. (Its failures are told to all rooms by Requests.) */
   failed(err: Failure): void
 }
 
@@ -145,7 +146,7 @@ export class History {
     if (alone && err.status === 404) this.together = false // an older function
     for (const reader of batch) {
       if (alone || !isRefusal(err)) this.want(reader)
-      if (!alone) reader.failed(err)
+      else reader.failed(err)
     }
     if (alone && err.status !== 404) this.together = false
   }

@@ -41,8 +41,11 @@ export class Requests {
   private waiting: Turn[] = []
   private timer?: ReturnType<typeof setTimeout>
 
-  /** sparing: Roomcast is not needed just now; it must cost no refresh, and a request a minute while it is broken. */
-  constructor(private url: string, private session: Session, private sparing: () => boolean, private settled: () => void) {}
+  /**
+   * sparing: Roomcast is not needed just now; it must cost no refresh, and a request a
+   * minute while it is broken. settled is told of each failure, and of the end of them.
+   */
+  constructor(private url: string, private session: Session, private sparing: () => boolean, private settled: (err?: Failure) => void) {}
 
   /** Sends what build returns when its turn comes; undefined if that is nothing any more. */
   async send(build: () => Ask | undefined): Promise<any> {
@@ -133,7 +136,7 @@ export class Requests {
     this.failedAt = Date.now()
     if (probe) this.probing = false
     this.schedule()
-    this.settled()
+    this.settled(err)
   }
 
   private pause(err: Failure) {

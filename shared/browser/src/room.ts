@@ -18,6 +18,7 @@ import type { ChannelKind, JoinOptions, Mode, Options, ResetReason, Room } from 
 
 const GAP = 120 // ms in the middle until a gap is fetched: it may only be early
 const EMPTY_PAGES = 5 // in a row, after which a hole is crossed slower
+const SLOW = 300 // ms
 const REFUSALS = 4 // by the function, until a room is denied: a new member may be let in a moment later
 const PROOF = 3000 // ms after which what was fetched should have been pushed
 const EXPECTED = 2500 // ms until an own write is asked for
@@ -251,7 +252,7 @@ export class RoomState implements Reader, Listener, Outlet {
   private askAgain(page: Page, { after }: Question, before?: number): number | undefined {
     const { sequence } = this.merge
     this.empty = page.events.length ? 0 : this.empty + 1
-    if (after !== undefined && page.more && !page.reset) return this.empty > EMPTY_PAGES ? backoff(this.empty - EMPTY_PAGES) : 0
+    if (after !== undefined && page.more && !page.reset) return this.empty > EMPTY_PAGES ? jitter(SLOW) : 0
     this.empty = 0
     this.stuck = sequence.hasGap() && sequence.next === before ? this.stuck + 1 : 0
     if (this.stuck) return backoff(this.stuck)
@@ -287,6 +288,7 @@ export class RoomState implements Reader, Listener, Outlet {
   }
 
   failed(err: Failure) {
+    if (this.status === 'left') return
     this.handlers.emit('error', err)
     if (err.status === 403 && this.status === 'live') this.deny()
     if (this.wantsStream()) this.openStream()
@@ -331,7 +333,7 @@ export class RoomState implements Reader, Listener, Outlet {
   private settle() {
     const { settle = 20_000 } = this.context.options
     this.timers.cancel('settle')
-    if (settle) this.timers.start('settle', jitter(settle), () => isHidden() || this.ask(0))
+    if (settle) this.timers.start('settle', jitter(settle), () => isHidden() || this.context.health.isPolling() || this.ask(0))
     this.context.health.active()
   }
 

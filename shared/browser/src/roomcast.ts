@@ -24,7 +24,7 @@ import { Health } from './health.js'
 import { History } from './history.js'
 import { Plan } from './plan.js'
 import { isHidden, onPageReturns } from './platform.js'
-import { Requests } from './requests.js'
+import { Requests, type Failure } from './requests.js'
 import { RoomState, type Context } from './room.js'
 import { Session } from './session.js'
 import { Socket } from './socket.js'
@@ -53,7 +53,7 @@ class Client {
   constructor(private options: Options) {
     const { url, supabase, mode } = options
     this.session = new Session(options, (other) => this.userChanged(other))
-    this.requests = new Requests(url, this.session, () => this.isSparing(), () => this.health.update())
+    this.requests = new Requests(url, this.session, () => this.isSparing(), (err) => this.requestsSettled(err))
     this.plan = new Plan(this.requests, mode, !!supabase, () => this.session.token(), () => this.useAll())
     this.health = this.makeHealth()
     this.socket = new Socket(options.pusher, new Authorizer(this.requests), {
@@ -114,6 +114,12 @@ class Client {
   /** All rooms come by Supabase: Roomcast must cost nothing. */
   private isSparing() {
     return this.rooms.size > 0 && [...this.rooms].every((room) => room.mode === 'supabase')
+  }
+
+  private requestsSettled(err?: Failure) {
+    if (err) this.rooms.forEach((room) => room.failed(err))
+    else void this.plan.refresh()
+    this.health.update()
   }
 
   private wake() {

@@ -19,15 +19,18 @@ export async function world(what, order = {}) {
 /** A name that no other test uses. */
 export const fresh = (prefix) => `${prefix}-${process.pid}-${++names}`
 
-/** A page of a signed-in user, with the real pusher-js and supabase-js. */
-export async function page({ user = fresh('user'), ...options } = {}) {
-  const supabase = createClient(WORLD, 'sb_publishable_test', { auth: { autoRefreshToken: false, persistSession: false } })
+/**
+ * A page of a signed-in user, with the real pusher-js and supabase-js. `Library` is another
+ * pusher-js, `settings` are more of its options, `auth` those of supabase-js.
+ */
+export async function page({ user = fresh('user'), Library = Pusher, settings, auth, ...options } = {}) {
+  const supabase = createClient(WORLD, 'sb_publishable_test', { auth: { autoRefreshToken: false, persistSession: false, ...auth } })
   const login = async (name) => {
     const { error } = await supabase.auth.setSession(await world('login', { user: name }))
     assert.equal(error, null)
   }
   await login(user)
-  const pusher = new Pusher(process.env.PUSHER_KEY, { cluster: '', wsHost: host, wsPort: port, forceTLS: false, enabledTransports: ['ws'], disableStats: true })
+  const pusher = new Library(process.env.PUSHER_KEY, { cluster: '', wsHost: host, wsPort: port, forceTLS: false, enabledTransports: ['ws'], disableStats: true, ...settings })
   const rooms = createRoomcast({ pusher, supabase, url: WORLD, mode: 'pusher', settle: 600, ...options })
   const it = {
     user, login, pusher, supabase, rooms,
@@ -35,12 +38,33 @@ export async function page({ user = fresh('user'), ...options } = {}) {
       open.delete(it)
       rooms.close()
       pusher.disconnect()
+      supabase.auth.stopAutoRefresh()
       if (supabase.realtime.isConnected()) supabase.realtime.disconnect()
     },
   }
   open.add(it)
   return it
 }
+
+/** A page that listens to a room of its own, which is live. */
+export async function joined(options, joinOptions) {
+  const p = await page(options)
+  const id = fresh('room')
+  const room = p.rooms.join(id, joinOptions), seen = watch(room)
+  await live(room)
+  return { ...p, id, room, ...seen, until: seen.until, numbers: seen.numbers.bind(seen) }
+}
+
+/** Waits until done() is true, and says what it waited for if that takes too long. */
+export async function until(done, what, ms = 15000) {
+  const deadline = Date.now() + ms
+  while (!await done()) {
+    if (Date.now() > deadline) throw new Error(`${what}: not within ${ms} ms`)
+    await new Promise((tick) => setTimeout(tick, 10))
+  }
+}
+
+export const pause = (ms) => new Promise((done) => setTimeout(done, ms))
 
 /** Ends what a test left open, so that the process can end. */
 export function closeAll() {

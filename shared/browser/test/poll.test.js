@@ -1,0 +1,135 @@
+// Pages go on when Pusher refuses, is away, or brings nothing: by asking the function, or
+// by Supabase where that is still there.
+import assert from 'node:assert/strict'
+import { after, afterEach, test } from 'node:test'
+import { closeAll, fresh, joined, live, page, pause, realtimeLive, until, watch, world } from './world.js'
+
+afterEach(async () => {
+  closeAll()
+  await world('publish', {})
+  await world('block', { On: false })
+  await world('plan', { Plan: { mode: 'pusher' } })
+})
+after(closeAll)
+
+const told = (rooms) => {
+  const list = []
+  rooms.on('status', ({ status, since }) => list.push(status) && assert.ok(Math.abs(Date.now() - since) < 1000))
+  return list
+}
+
+test('Pusher refuses what is published: a page that writes polls, an onlooker too, and both come back', async () => {
+  const writer = await joined({ settle: 60000 }), onlooker = await page({ settle: 500 })
+  const room = onlooker.rooms.join(writer.id), seen = watch(room)
+  await live(room)
+  await world('commit', { Room: writer.id, N: 1 })
+  await Promise.all([writer.numbers(1, 1), seen.numbers(1, 1)])
+  const statuses = told(writer.rooms)
+  await world('publish', { Code: 403, Poll: 1 })
+  const refused = Date.now()
+  await world('commit', { Room: writer.id, N: 3 })
+  writer.room.expect()
+  await writer.until((s) => s.includes('4'), 'the own message', 15000)
+  assert.ok(Date.now() - refused < 15000)
+  assert.equal(writer.rooms.status, 'polling')
+  await seen.numbers(1, 4)
+  await world('commit', { Room: writer.id, N: 2 })
+  await Promise.all([writer.numbers(1, 6), seen.numbers(1, 6)])
+  await world('publish', {})
+  await until(() => writer.rooms.status === 'live' && onlooker.rooms.status === 'live', 'back to Pusher')
+  await world('commit', { Room: writer.id, N: 2 })
+  await Promise.all([writer.numbers(1, 8), seen.numbers(1, 8)])
+  assert.deepEqual(statuses, ['polling', 'live'])
+  await pause(1500) // the check after the burst
+  await world('counts', { Reset: true })
+  await pause(3000)
+  assert.equal((await world('counts'))['/rooms/{room}/events'] ?? 0, 0, 'nothing is polled any more')
+})
+
+test('a poll asks for all rooms at once', async () => {
+  const p = await page({ settle: 400 }), ids = Array.from({ length: 5 }, () => fresh('room'))
+  const joined = ids.map((id) => p.rooms.join(id)), watched = joined.map(watch)
+  await Promise.all(joined.map((room) => live(room)))
+  await world('commit', { Room: ids[0], N: 1 })
+  await watched[0].numbers(1, 1)
+  await world('publish', { Code: 403, Poll: 1 })
+  for (const id of ids) await world('commit', { Room: id, N: 1 })
+  await until(() => p.rooms.status === 'polling', 'polling')
+  await Promise.all(watched.slice(1).map((w) => w.numbers(1, 1)))
+  await world('counts', { Reset: true })
+  await pause(5000)
+  const counts = await world('counts')
+  assert.ok(counts['/events'] >= 3 && counts['/events'] <= 7, `${counts['/events']} polls in 5 s`)
+  assert.equal(counts['/rooms/{room}/events'], undefined)
+})
+
+test('the socket never connects: polling after ten seconds, Pusher when it can be reached', async () => {
+  await world('block', { On: true })
+  const p = await page({ settle: 0 }), id = fresh('room'), room = p.rooms.join(id), seen = watch(room)
+  await until(() => p.rooms.status === 'polling', 'polling', 14000)
+  await live(room)
+  await world('commit', { Room: id, N: 2 })
+  await seen.until((s) => s.includes('2'), 'polled', 20000)
+  await world('block', { On: false })
+  await until(() => p.rooms.status === 'live', 'live', 30000)
+  await until(() => p.pusher.channel(`private-room-${id}`)?.subscribed, 'subscribed')
+  await world('commit', { Room: id, N: 1 })
+  await seen.numbers(1, 3)
+})
+
+test('over the quota of connections (4004): polling at once', async () => {
+  const r = await joined({ settle: 0 })
+  await world('close', { Code: 4004 })
+  await until(() => r.rooms.status === 'polling', 'polling', 3000)
+  await world('commit', { Room: r.id, N: 2 })
+  await r.numbers(1, 2)
+})
+
+test('connected, and nothing comes: polling', async () => {
+  const r = await joined({ settle: 300 })
+  await world('commit', { Room: r.id, N: 1 })
+  await r.numbers(1, 1)
+  await world('commit', { Room: r.id, N: 1, Only: 'supabase' })
+  await until(() => r.rooms.status === 'polling', 'polling', 8000)
+  for (let n = 3; n < 5; n++) {
+    await world('commit', { Room: r.id, N: 1, Only: 'supabase' })
+    await r.until((s) => s.includes(String(n)), `message ${n}`, 15000)
+  }
+})
+
+test('where Supabase is still there it steps in', async () => {
+  await realtimeLive(0)
+  await world('plan', { Plan: { mode: 'both', share: { pusher: 1 } } })
+  const p = await page({ mode: undefined, settle: 500, user: '0' + fresh('user') }), id = fresh('room')
+  const room = p.rooms.join(id), seen = watch(room)
+  await live(room)
+  assert.equal(room.mode, 'pusher')
+  await world('commit', { Room: id, N: 1 })
+  await seen.numbers(1, 1)
+  await world('publish', { Code: 403, Poll: 5 })
+  await world('commit', { Room: id, N: 1 })
+  await until(() => p.rooms.status === 'supabase', 'by Supabase')
+  await seen.numbers(1, 2)
+  const begun = Date.now()
+  await world('commit', { Room: id, N: 2 })
+  await seen.numbers(1, 4)
+  assert.ok(Date.now() - begun < 1500, 'pushed by Supabase')
+  await world('publish', {})
+  p.rooms.wake()
+  await until(() => p.rooms.status === 'live', 'live')
+  await realtimeLive(0)
+  await world('commit', { Room: id, N: 1 })
+  await seen.numbers(1, 5)
+})
+
+test('neither the function nor Pusher: offline, and back', async () => {
+  const r = await joined({ settle: 300 })
+  await world('mood', { User: r.user, Mood: 'down' })
+  await world('close', { Code: 4004 })
+  await until(() => r.rooms.status === 'polling', 'polling')
+  await until(() => r.rooms.status === 'offline', 'offline', 16000)
+  await world('mood', { User: r.user, Mood: '' })
+  await until(() => r.rooms.status !== 'offline', 'back', 20000)
+  await world('commit', { Room: r.id, N: 1 })
+  await r.numbers(1, 1)
+})
