@@ -22,8 +22,11 @@ const forwardLimit = 4 * time.Second
 //	POST /webhooks/supabase     pg_net, with WEBHOOK_SECRET     relay.Webhook
 //	POST /webhooks/pusher       Pusher, signed                  presence.Handler.Presence
 //	POST /pusher/auth           pusher-js, with a Supabase JWT  authorize.Handler.Channel
+//	POST /pusher/auth/batch     our client, likewise            authorize.Handler.Batch
 //	POST /pusher/user-auth      pusher-js, with a Supabase JWT  authorize.Handler.User
 //	GET  /rooms/{room}/events   the browser client, likewise    history.Handler.Events
+//	POST /events                likewise, for many rooms        history.Handler.Many
+//	GET  /me/events             likewise, the user's own stream history.Handler.Mine
 //	POST /parity                the browser client, likewise    parity.Handler.Receive
 //	GET  /parity                the operator                    parity.Handler.Show
 //	GET  /roomcast.js           browsers                        browser.Script
@@ -48,8 +51,11 @@ func (a *app) routes() http.Handler {
 		handle("POST /webhooks/pusher", a.presence.Presence, web.Credential(a.presence.Form, nil), unproven)
 	}
 	handle("POST /pusher/auth", a.authorize.Channel, limit, listener, bodies)
+	handle("POST /pusher/auth/batch", a.authorize.Batch, limit, listener, bodies)
 	handle("POST /pusher/user-auth", a.authorize.User, limit, listener, bodies)
 	handle("GET /rooms/{room}/events", a.history.Events, limit, user, dear, answers)
+	handle("POST /events", a.history.Many, limit, user, bodies, dear, answers)
+	handle("GET /me/events", a.history.Mine, limit, user, dear, answers)
 	handle("POST /parity", a.parity.Receive, limit, user, bodies)
 	handle("GET /parity", a.parity.Show, limit, operator, dear, answers)
 	handle("GET /roomcast.js", browser.NewScript().Serve)

@@ -60,9 +60,16 @@ type Config struct {
 	PackedRooms []string
 	// Info defaults to [InfoFromToken].
 	Info MemberInfo
-	// Observe, if set, is called once per request with one of the Results.
+	// Observe, if set, is called once per channel or sign-in with one of the Results.
 	Observe func(result string)
 }
+
+// ManyAccess is an Access that answers about many rooms at once; [Coalescer] is one.
+type ManyAccess interface {
+	CanReadMany(ctx context.Context, rooms []string, userID string, claims []byte) []Answer
+}
+
+var _ ManyAccess = (*Coalescer)(nil)
 
 // The results that Config.Observe is told.
 const (
@@ -76,7 +83,7 @@ const (
 	ResultGone        = "client_gone" // hung up before the answer
 )
 
-// Handler answers the two questions pusher-js asks.
+// Handler answers what pusher-js and our client ask before they listen.
 type Handler struct {
 	verifier Verifier
 	access   Access
@@ -112,9 +119,8 @@ func (h *Handler) Channel(w http.ResponseWriter, r *http.Request) error {
 	return h.answer(w, r, signed, err)
 }
 
-// User handles POST /pusher/user-auth: who is on this connection? A connection
-// that has signed in can be cut by user id when access ends. Repeats are
-// harmless.
+// User handles POST /pusher/user-auth: who is on this connection? A connection that has
+// signed in can be ended by user id when access ends. Repeats are harmless.
 func (h *Handler) User(w http.ResponseWriter, r *http.Request) error {
 	signed, err := h.user(w, r)
 	return h.answer(w, r, signed, err)

@@ -142,7 +142,7 @@ func TestHostileChannelNames(t *testing.T) {
 		"", "private-", "private-room", "private-room-", "presence-room-", "private-encrypted-room-", "room-", "-room-" + room,
 		room, "PRIVATE-room-" + room, "Private-room-" + room, "private-Room-" + room, "private-foobar", "presence-foobar",
 		"private-encrypted-" + room, "private-cache-room-" + room, "cache-room-" + room, "#server-to-user-" + user,
-		"private-user-" + user, "pusher:room", "public-room-" + room, "private_room_" + room,
+		"private-user-11111111-0000-4000-8000-000000000001", "pusher:room", "public-room-" + room, "private_room_" + room,
 		// Public rooms need no authorization, and must not lend one.
 		"room-" + room, "room-private-room-" + room,
 		// Too long: 164 is the limit.

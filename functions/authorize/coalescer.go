@@ -37,7 +37,7 @@ type CoalescerConfig struct {
 	// behind a subscription.
 	Remember time.Duration
 	Slots    int           // calls to the database at once; 4
-	Batch    int           // questions in one call of a BatchAccess; 50
+	Batch    int           // questions in one call of a BatchAccess; 100
 	Queue    int           // questions that may wait for a call; 20,000
 	Limit    time.Duration // for one question, waiting included; 3 s
 }
@@ -90,7 +90,7 @@ func NewCoalescer(cfg CoalescerConfig) *Coalescer {
 		}
 	}
 	orElse(&cfg.Slots, 4)
-	orElse(&cfg.Batch, 50)
+	orElse(&cfg.Batch, 100)
 	orElse(&cfg.Queue, 20_000)
 	if cfg.Limit == 0 {
 		cfg.Limit = accessTimeout
@@ -108,17 +108,47 @@ func NewCoalescer(cfg CoalescerConfig) *Coalescer {
 // CanRead answers for the Access behind the coalescer. Its error is that one's, ErrBusy,
 // or the context's.
 func (c *Coalescer) CanRead(ctx context.Context, room, userID string, claims []byte) (bool, error) {
-	now, q := time.Now(), newQuestion(room, userID, claims)
+	answer := c.CanReadMany(ctx, []string{room}, userID, claims)[0]
+	return answer.OK, answer.Err
+}
+
+// Answer is what CanRead returns.
+type Answer struct {
+	OK  bool
+	Err error
+}
+
+// CanReadMany answers about many rooms for one user, in their order. What is not known
+// goes into as few calls as Batch allows.
+func (c *Coalescer) CanReadMany(ctx context.Context, rooms []string, userID string, claims []byte) []Answer {
+	answers, flights := make([]Answer, len(rooms)), make([]*flight, len(rooms))
 	c.mu.Lock()
+	for i, room := range rooms {
+		answers[i], flights[i] = c.join(ctx, room, userID, claims)
+	}
+	if len(c.pending) > 0 && c.calls < c.cfg.Slots {
+		c.calls++
+		go c.work()
+	}
+	c.mu.Unlock()
+	for i, f := range flights {
+		if f != nil {
+			answers[i].OK, answers[i].Err = f.wait(ctx)
+		}
+	}
+	return answers
+}
+
+// join returns the answer where it is known, or the flight that will bring it.
+func (c *Coalescer) join(ctx context.Context, room, userID string, claims []byte) (Answer, *flight) {
+	now, q := time.Now(), newQuestion(room, userID, claims)
 	if c.memory.knows(q, userID, now) {
-		c.mu.Unlock()
-		return true, nil
+		return Answer{OK: true}, nil
 	}
 	f := c.asking[q]
 	if f == nil {
 		if len(c.pending) >= c.cfg.Queue {
-			c.mu.Unlock()
-			return false, ErrBusy
+			return Answer{Err: ErrBusy}, nil
 		}
 		f = &flight{
 			// Others may come to wait for the same answer: the first one's hanging up
@@ -128,13 +158,8 @@ func (c *Coalescer) CanRead(ctx context.Context, room, userID string, claims []b
 		}
 		c.asking[q] = f
 		c.pending = append(c.pending, f)
-		if c.calls < c.cfg.Slots {
-			c.calls++
-			go c.work()
-		}
 	}
-	c.mu.Unlock()
-	return f.wait(ctx)
+	return Answer{}, f
 }
 
 func (f *flight) wait(ctx context.Context) (bool, error) {
@@ -150,7 +175,7 @@ func (f *flight) wait(ctx context.Context) (bool, error) {
 	}
 }
 
-// Forget makes the gate ask anew about a user, also where the question is under way:
+// Forget makes the coalescer ask again about a user, also where the question is under way:
 // its answer is not remembered.
 func (c *Coalescer) Forget(userID string) {
 	c.mu.Lock()

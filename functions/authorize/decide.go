@@ -7,9 +7,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"slices"
-	"strings"
 	"time"
-	"unicode/utf8"
 
 	"roomcast/shared/event"
 	"roomcast/shared/pusher"
@@ -38,51 +36,135 @@ func (h *Handler) channel(w http.ResponseWriter, r *http.Request) ([]byte, error
 	if err != nil {
 		return nil, err
 	}
-	kind, room, err := h.room(form["channel_name"])
+	ctx, cancel := context.WithTimeout(ctx, accessTimeout)
+	defer cancel()
+	q, err := h.read(form["channel_name"], user)
+	if err == nil && q.room != "" {
+		err = h.mayRead(ctx, r, q.room, user)
+	}
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, accessTimeout)
-	defer cancel()
-	if err := h.mayRead(ctx, r, room, user); err != nil {
-		return nil, err
+	return h.signFor(ctx, r, form["socket_id"], q, user)
+}
+
+// channelRequest is a channel that somebody wants to listen to.
+type channelRequest struct {
+	name string
+	kind event.ChannelKind
+	key  string // of the stream
+	room string // the id that the database is asked about; empty for a user's own channel
+}
+
+// read reads a channel's name, and refuses what needs no database to be refused. Pusher
+// signs whatever text it is given, and a name with a colon can be a sign-in as somebody
+// else (testdata/vectors.md, section 6): nothing that event.ChannelName would not write
+// gets past here.
+func (h *Handler) read(name string, user token.Claims) (channelRequest, error) {
+	kind, key, err := event.ParseChannel(name)
+	q := channelRequest{name: name, kind: kind, key: key}
+	switch {
+	case err != nil:
+		return q, web.Forbidden("not the channel of a room or a user", err)
+	case kind == event.Personal:
+		if own, err := event.UserKey(user.UserID); err != nil || own != key {
+			return q, web.Forbidden("another user's channel", err)
+		}
+		return q, nil
+	case kind == event.Public:
+		return q, web.Forbidden("public channels need no authorization", nil)
+	case !h.channels.InUse(kind):
+		return q, web.Forbidden("this kind of channel is not in use", nil)
 	}
-	if !slices.Contains(h.channels.Of(room), kind) { // told to members only: it says which rooms there are
-		return nil, web.Forbidden("this room has no channel of kind "+string(kind), nil)
+	if _, q.room, err = event.ParseKey(key); err != nil || !event.IsText(q.room) {
+		return q, forbidden()
+	}
+	return q, nil
+}
+
+// signFor signs a channel for a user who may listen to it.
+func (h *Handler) signFor(ctx context.Context, r *http.Request, socketID string, q channelRequest, user token.Claims) ([]byte, error) {
+	if !slices.Contains(h.channels.Of(q.key), q.kind) { // told to members only: it says which rooms there are
+		return nil, web.Forbidden("this room has no channel of kind "+string(q.kind), nil)
 	}
 	member := pusher.Member{UserID: user.UserID}
-	if kind == event.Presence {
-		if member.Info, err = h.info(ctx, room, user); err != nil {
+	if q.kind == event.Presence {
+		var err error
+		if member.Info, err = h.info(ctx, q.room, user); err != nil {
 			return nil, unavailable(r, "member info cannot be read right now", accessRetry, err)
 		}
 	}
-	return h.sign(kind, form["socket_id"], form["channel_name"], member)
+	return h.sign(q.kind, socketID, q.name, member)
 }
 
-// Reader says whose request this is, if that user may read the room: the decision
-// that Channel signs, for a handler that gives a room's events out by another way.
-// Its errors are the same answers: 401, 403, 503.
+// Caller says whose request this is. Its errors are answers: 401, 503.
+func (h *Handler) Caller(r *http.Request) (userID string, err error) {
+	user, _, err := h.bearer(r)
+	return user.UserID, err
+}
+
+// Reader says whose request this is, if that user may read the room with this id: the
+// decision that Channel signs, for a handler that gives a room's events out by another
+// way. Its errors are the same answers: 401, 403, 503.
 func (h *Handler) Reader(r *http.Request, room string) (userID string, err error) {
-	user, ctx, err := h.bearer(r)
+	userID, refusals, err := h.Readers(r, []string{room})
 	if err != nil {
 		return "", err
 	}
-	if !storable(room) {
-		return "", forbidden()
+	return userID, refusals[0]
+}
+
+// Readers is Reader for many rooms: a refusal, or nil, for each of them.
+func (h *Handler) Readers(r *http.Request, rooms []string) (userID string, refusals []error, err error) {
+	user, ctx, err := h.bearer(r)
+	if err != nil {
+		return "", nil, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, accessTimeout)
 	defer cancel()
-	return user.UserID, h.mayRead(ctx, r, room, user)
+	return user.UserID, h.mayReadAll(ctx, r, rooms, user), nil
 }
 
 // mayRead asks the database, and turns all but a yes into an answer.
 func (h *Handler) mayRead(ctx context.Context, r *http.Request, room string, user token.Claims) error {
-	switch ok, err := h.access.CanRead(ctx, room, user.UserID, user.Raw); {
-	case errors.Is(err, ErrBusy):
-		return unavailable(r, "too many requests at once", busyRetry+rand.N(busySpread), err)
-	case err != nil:
-		return unavailable(r, "access cannot be checked right now", accessRetry, err)
-	case !ok:
+	return h.mayReadAll(ctx, r, []string{room}, user)[0]
+}
+
+// mayReadAll is mayRead for many rooms, in their order.
+func (h *Handler) mayReadAll(ctx context.Context, r *http.Request, rooms []string, user token.Claims) []error {
+	refusals := make([]error, len(rooms))
+	var asked []string
+	var at []int
+	for i, room := range rooms {
+		if refusals[i] = forbidden(); event.IsText(room) {
+			asked, at = append(asked, room), append(at, i)
+		}
+	}
+	for n, a := range h.ask(ctx, asked, user) {
+		refusals[at[n]] = refusal(r, a)
+	}
+	return refusals
+}
+
+func (h *Handler) ask(ctx context.Context, rooms []string, user token.Claims) []Answer {
+	if many, ok := h.access.(ManyAccess); ok {
+		return many.CanReadMany(ctx, rooms, user.UserID, user.Raw)
+	}
+	answers := make([]Answer, len(rooms))
+	for i, room := range rooms {
+		answers[i].OK, answers[i].Err = h.access.CanRead(ctx, room, user.UserID, user.Raw)
+	}
+	return answers
+}
+
+// refusal is the answer to who may not read, or of whom that is not known; else nil.
+func refusal(r *http.Request, a Answer) error {
+	switch {
+	case errors.Is(a.Err, ErrBusy):
+		return unavailable(r, "too many requests at once", busyRetry+rand.N(busySpread), a.Err)
+	case a.Err != nil:
+		return unavailable(r, "access cannot be checked right now", accessRetry, a.Err)
+	case !a.OK:
 		return forbidden()
 	}
 	return nil
@@ -92,7 +174,7 @@ func (h *Handler) mayRead(ctx context.Context, r *http.Request, room string, use
 // are in order by now.
 func (h *Handler) sign(kind event.ChannelKind, socketID, name string, member pusher.Member) ([]byte, error) {
 	switch kind {
-	case event.Private, event.Packed:
+	case event.Private, event.Packed, event.Personal:
 		return h.signer.AuthorizePrivate(socketID, name)
 	case event.Encrypted:
 		return h.signer.AuthorizeEncrypted(socketID, name)
@@ -166,29 +248,6 @@ func (h *Handler) bearer(r *http.Request) (token.Claims, context.Context, error)
 		return token.Claims{}, nil, web.Unauthorized(token.Reason(err), err)
 	}
 }
-
-// room reads a channel's name. Pusher signs whatever text it is given, and a
-// name with a colon can be a sign-in as somebody else (testdata/vectors.md,
-// section 6): nothing that event.ChannelName would not write gets past here.
-func (h *Handler) room(name string) (event.ChannelKind, string, error) {
-	kind, room, err := event.ParseChannel(name)
-	switch {
-	case err != nil:
-		return "", "", web.Forbidden("not a room's channel", err)
-	case kind == event.Public:
-		return "", "", web.Forbidden("public channels need no authorization", nil)
-	case !h.channels.InUse(kind):
-		return "", "", web.Forbidden("this kind of channel is not in use", nil)
-	case !storable(room):
-		return "", "", forbidden()
-	}
-	return kind, room, nil
-}
-
-// storable reports whether a text in Postgres can hold this room's id. A channel's
-// name can spell others, and asking about them would be an error, which must not
-// look like a database that is down.
-func storable(room string) bool { return utf8.ValidString(room) && strings.IndexByte(room, 0) < 0 }
 
 // forbidden is the one answer for a room that is not for this user, whether or
 // not it exists.

@@ -19,32 +19,19 @@ const (
 // asked for. Whatever else a page adds is not looked at.
 type form map[string]string
 
-// readForm reads the parameters called names, from the body and nothing but the
-// body. One of them in the query is refused, since somebody expects it to count.
+// readForm reads the parameters called names, each of which must be there exactly once
+// and not empty: of two values, one reader would check the first and another sign the
+// last.
 func readForm(w http.ResponseWriter, r *http.Request, names ...string) (form, error) {
-	if err := web.RequireType(r, formType); err != nil {
-		return nil, err
-	}
-	query := r.URL.Query()
-	for _, name := range names {
-		if query.Has(name) {
-			return nil, web.BadRequest(name, "belongs in the body")
-		}
-	}
-	body, err := web.Body(w, r, maxForm)
+	all, err := readBody(w, r, maxForm, names...)
 	if err != nil {
 		return nil, err
 	}
-	return parseForm(string(body), names...)
+	return takeEach(all, names...)
 }
 
-// parseForm takes each parameter that is there exactly once and not empty: of
-// two values, one reader would check the first and another sign the last.
-func parseForm(body string, names ...string) (form, error) {
-	all, err := url.ParseQuery(body)
-	if err != nil {
-		return nil, web.BadRequest("body", "not a form") // the cause would quote the body
-	}
+// takeEach takes the parameters called names out of a form.
+func takeEach(all url.Values, names ...string) (form, error) {
 	f := make(form, len(names))
 	for _, name := range names {
 		switch values := all[name]; {

@@ -12,7 +12,7 @@ import (
 
 // What may be signed, written independently of the code: a connection, and a
 // channel of a room.
-var signable = regexp.MustCompile(`^[0-9]+\.[0-9]+ (private|presence|private-encrypted|private-packed)-room-[A-Za-z0-9_\-=@,.;]+$`)
+var signable = regexp.MustCompile(`^[0-9]+\.[0-9]+ (private|presence|private-encrypted|private-packed)-room-[A-Za-z0-9_\-=@,.;]+$|^[0-9]+\.[0-9]+ private-user-` + user + `$`)
 
 // FuzzForm sends any body as a user who may read every room, and looks for
 // anything else being signed.

@@ -96,6 +96,7 @@ type desk struct {
 	results []string
 	channel http.Handler
 	user    http.Handler
+	batch   http.Handler
 }
 
 func newDesk(t testing.TB, options ...func(*authorize.Config)) *desk {
@@ -125,6 +126,7 @@ func newDesk(t testing.TB, options ...func(*authorize.Config)) *desk {
 	h := authorize.New(cfg)
 	log := slog.New(slog.DiscardHandler)
 	d.channel = web.Handle(log, "POST /pusher/auth", h.Channel)
+	d.batch = web.Handle(log, "POST /pusher/auth/batch", h.Batch)
 	d.user = web.Handle(log, "POST /pusher/user-auth", h.User)
 	return d
 }

@@ -1,9 +1,11 @@
-// Package history answers GET /rooms/{room}/events: what a browser missed.
+// Package history answers what a browser missed: of one room, of many, and of the
+// user's own stream.
 //
-// Pusher delivers at most once and keeps nothing (FACTS.md), so a client that sees
-// a hole in a room's numbers, or comes back after a cut, or was sent a stub, asks
-// here. The answer holds exactly what was or will be sent, never a stub: a client
-// may take an event from either side and drop the other.
+// Pusher delivers at most once and keeps nothing
+// (pusher.com/docs/channels/library_auth_reference/pusher-websockets-protocol), so a client
+// that sees a hole in a stream's numbers, or comes back after a cut, or was sent a stub,
+// asks here. The answer holds exactly what was or will be sent, whole where the row is
+// kept whole: a client may take an event from either side and drop the other.
 package history
 
 import (
@@ -36,28 +38,37 @@ const (
 // Authorizer decides who may read a room; *authorize.Handler is one. Its errors are
 // answers: a *web.Error of 401, 403 or 503.
 type Authorizer interface {
+	// Reader returns the user who asks, if they may read the room with this id.
 	Reader(r *http.Request, room string) (userID string, err error)
+	// Readers is Reader for many rooms: a refusal, or nil, for each.
+	Readers(r *http.Request, rooms []string) (userID string, refusals []error, err error)
+	// Caller returns the user who asks.
+	Caller(r *http.Request) (userID string, err error)
 }
 
-// Store has the rooms' events; *outbox.DB is one.
+// Store has the events; *outbox.DB is one.
 type Store interface {
 	History(ctx context.Context, q outbox.HistoryQuery) (outbox.History, error)
+	Histories(ctx context.Context, queries []outbox.HistoryQuery, budget int) ([]outbox.History, error)
 }
 
 var _ Store = (*outbox.DB)(nil)
 
-// Handler answers GET /rooms/{room}/events.
+// Handler answers with events.
 type Handler struct {
 	Authorizer Authorizer
 	Store      Store // nil in forward-only mode, which keeps nothing
 	Log        *slog.Logger
+	// Poll, if set, returns how many seconds apart clients should poll while Pusher does
+	// not accept events, 0 while it does. It is called once per request.
+	Poll func() int
 }
 
-// Page is the answer.
+// Page is the answer for one stream.
 type Page struct {
-	Room  string `json:"room"`
-	Epoch string `json:"epoch"` // empty for a room that never had an event
-	Head  int64  `json:"head"`  // the last number given in this room
+	Room  string `json:"room"`  // its id; empty for the user's own stream
+	Epoch string `json:"epoch"` // empty for a stream that never had an event
+	Head  int64  `json:"head"`  // the last number given in this stream
 	// Last is how far this page reaches, and the next request's after. It can lie
 	// beyond the last event here: a number whose event is gone is passed over.
 	Last   int64   `json:"last"`
@@ -67,6 +78,8 @@ type Page struct {
 	// between is no longer kept, not this user's to read, or of another epoch. They
 	// begin with the oldest one that can be had.
 	Reset bool `json:"reset"`
+	// Poll: Pusher does not accept events now; ask again in so many seconds, and so on.
+	Poll int `json:"poll,omitempty"`
 }
 
 // Event is one event as Pusher carries it, with its data as an object.
@@ -80,32 +93,73 @@ type Event struct {
 // the epoch it belongs to, limit 0 to 500 (default 100; 0 asks for the head only).
 // Repeats are harmless.
 func (h *Handler) Events(w http.ResponseWriter, r *http.Request) error {
-	q, err := parse(r.PathValue("room"), r.URL.RawQuery)
+	room := r.PathValue("room")
+	q, err := parse(event.RoomKey(room), r.URL.RawQuery)
 	if err != nil {
 		return err
 	}
-	if q.UserID, err = h.Authorizer.Reader(r, q.Room); err != nil {
+	if q.UserID, err = h.Authorizer.Reader(r, room); err != nil {
 		return err
 	}
+	return h.answer(w, r, room, q)
+}
+
+// Mine handles GET /me/events?after=&epoch=&limit=: Events, of the caller's own stream.
+func (h *Handler) Mine(w http.ResponseWriter, r *http.Request) error {
+	user, err := h.Authorizer.Caller(r)
+	if err != nil {
+		return err
+	}
+	key, err := event.UserKey(user)
+	if err != nil {
+		return web.Forbidden("this user has no channel", err)
+	}
+	q, err := parse(key, r.URL.RawQuery)
+	if err != nil {
+		return err
+	}
+	q.UserID = user
+	return h.answer(w, r, "", q)
+}
+
+func (h *Handler) answer(w http.ResponseWriter, r *http.Request, room string, q outbox.HistoryQuery) error {
 	if h.Store == nil {
-		return web.NotFound("this function is in forward-only mode, which keeps no history")
+		return errForwardOnly()
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), readTimeout)
 	defer cancel()
 	found, err := h.Store.History(ctx, q)
-	switch {
-	case errors.Is(r.Context().Err(), context.Canceled):
-		return r.Context().Err() // the client hung up: nobody's fault
-	case err != nil:
-		return web.Unavailable("history cannot be read right now", retryAfter, err)
+	if err != nil {
+		return unreadable(r, err)
 	}
+	p := h.page(room, found)
+	p.Poll = h.poll()
 	// No ETag: the page is different after the next message, and asked for once.
 	// web.Handle has set Cache-Control: no-store, which also suits what it holds.
-	return web.WriteJSON(w, http.StatusOK, h.page(q.Room, found))
+	return web.WriteJSON(w, http.StatusOK, p)
 }
 
-// page translates without a limit of size, so that nothing is a stub. An event that
-// no rule can read was parked for that reason; its number is passed over.
+func (h *Handler) poll() int {
+	if h.Poll == nil {
+		return 0
+	}
+	return h.Poll()
+}
+
+func errForwardOnly() error {
+	return web.NotFound("this function is in forward-only mode, which keeps no history")
+}
+
+// unreadable is the answer when the database did not answer.
+func unreadable(r *http.Request, err error) error {
+	if errors.Is(r.Context().Err(), context.Canceled) {
+		return r.Context().Err() // the client hung up: nobody's fault
+	}
+	return web.Unavailable("history cannot be read right now", retryAfter, err)
+}
+
+// page translates without a limit of size, so that nothing becomes a stub here. A change
+// that cannot be translated was parked for that reason; its number is passed over.
 func (h *Handler) page(room string, found outbox.History) Page {
 	p := Page{
 		Room: room, Epoch: found.Epoch, Head: found.Head, Last: found.Last, Reset: found.Reset,
@@ -122,11 +176,11 @@ func (h *Handler) page(room string, found outbox.History) Page {
 	return p
 }
 
-// parse reads the request. Each parameter may be absent or empty; none may come
-// twice, since two readers could take different ones.
-func parse(room, rawQuery string) (outbox.HistoryQuery, error) {
-	q := outbox.HistoryQuery{Room: room}
-	if _, err := event.ChannelName(event.Private, room); err != nil {
+// parse reads the request about the stream with this key. Each parameter may be absent or
+// empty; none may come twice, since two readers could take different ones.
+func parse(key, rawQuery string) (outbox.HistoryQuery, error) {
+	q := outbox.HistoryQuery{Room: key}
+	if !hasChannel(key) {
 		return q, web.BadRequest("room", "has no channel: it is empty or too long")
 	}
 	values, err := url.ParseQuery(rawQuery)
@@ -150,6 +204,15 @@ func parse(room, rawQuery string) (outbox.HistoryQuery, error) {
 		return q, web.BadRequest("epoch", "not an epoch of ours")
 	}
 	return q, nil
+}
+
+func hasChannel(key string) bool {
+	kind := event.Private
+	if stream, _, err := event.ParseKey(key); err == nil && stream == event.UserStream {
+		kind = event.Personal
+	}
+	_, err := event.ChannelName(kind, key)
+	return err == nil
 }
 
 // number reads a parameter of digits only, from 0 to limit.

@@ -20,15 +20,38 @@ import (
 
 const user = "8b9f3c0a-4a1e-4f6e-9d55-1c2f3a4b5c6d"
 
-// desk is a Handler between a gate and a store that are made up.
+// desk is a Handler between an authorizer and a store that are made up.
 type desk struct {
 	refusal error
+	refused map[string]error // by room
+	poll    int
 	found   outbox.History
 	err     error
 	asked   []outbox.HistoryQuery
 }
 
 func (d *desk) Reader(*http.Request, string) (string, error) { return user, d.refusal }
+
+func (d *desk) Caller(*http.Request) (string, error) { return user, d.refusal }
+
+func (d *desk) Readers(_ *http.Request, rooms []string) (string, []error, error) {
+	refusals := make([]error, len(rooms))
+	for i, room := range rooms {
+		refusals[i] = d.refused[room]
+	}
+	return user, refusals, d.refusal
+}
+
+func (d *desk) Histories(ctx context.Context, queries []outbox.HistoryQuery, _ int) (pages []outbox.History, err error) {
+	for _, q := range queries {
+		page, err := d.History(ctx, q)
+		if err != nil {
+			return nil, err
+		}
+		pages = append(pages, page)
+	}
+	return pages, nil
+}
 
 func (d *desk) History(_ context.Context, q outbox.HistoryQuery) (outbox.History, error) {
 	d.asked = append(d.asked, q)
@@ -37,11 +60,27 @@ func (d *desk) History(_ context.Context, q outbox.HistoryQuery) (outbox.History
 
 func (d *desk) get(t *testing.T, path string) *httptest.ResponseRecorder {
 	t.Helper()
-	h := &history.Handler{Authorizer: d, Store: d, Log: slog.New(slog.DiscardHandler)}
+	return d.serve(httptest.NewRequest(http.MethodGet, path, nil))
+}
+
+func (d *desk) post(t *testing.T, body string) *httptest.ResponseRecorder {
+	t.Helper()
+	r := httptest.NewRequest(http.MethodPost, "/events", strings.NewReader(body))
+	r.Header.Set("Content-Type", "application/json")
+	return d.serve(r)
+}
+
+func (d *desk) serve(r *http.Request) *httptest.ResponseRecorder {
+	h := &history.Handler{Authorizer: d, Store: d, Log: slog.New(slog.DiscardHandler), Poll: func() int { return d.poll }}
 	mux := http.NewServeMux()
-	mux.Handle("GET /rooms/{room}/events", web.Handle(slog.New(slog.DiscardHandler), "", h.Events))
+	handle := func(pattern string, fn web.HandlerFunc) {
+		mux.Handle(pattern, web.Handle(slog.New(slog.DiscardHandler), "", fn))
+	}
+	handle("GET /rooms/{room}/events", h.Events)
+	handle("GET /me/events", h.Mine)
+	handle("POST /events", h.Many)
 	w := httptest.NewRecorder()
-	mux.ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil))
+	mux.ServeHTTP(w, r)
 	return w
 }
 

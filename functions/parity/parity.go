@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"roomcast/shared/audit"
+	"roomcast/shared/pace"
 	"roomcast/shared/web"
 )
 
@@ -53,18 +54,25 @@ type Config struct {
 	Now    func() time.Time // nil is time.Now
 }
 
+const (
+	minEvery  = time.Minute // how often a page reports when there are few
+	maxEvery  = time.Hour   // and at most when there are many: they count on meanwhile
+	perMinute = 300         // the receipts that this process wants
+	perUser   = 10          // the receipts of one user that count: rooms open in their pages
+)
+
 // Handler answers POST /parity and GET /parity.
 type Handler struct {
 	reader Reader
 	store  Store
 	now    func() time.Time
-	load   load
+	pace   *pace.Pace
 	slots  chan struct{}
 }
 
 // New returns a Handler.
 func New(cfg Config) *Handler {
-	h := &Handler{reader: cfg.Reader, store: cfg.Store, now: cfg.Now, slots: make(chan struct{}, maxAtOnce)}
+	h := &Handler{reader: cfg.Reader, store: cfg.Store, now: cfg.Now, pace: pace.New(pace.Config{Min: minEvery, Max: maxEvery, PerMinute: perMinute, PerCaller: perUser}), slots: make(chan struct{}, maxAtOnce)}
 	if h.now == nil {
 		h.now = time.Now
 	}
@@ -116,6 +124,6 @@ func (h *Handler) Receive(w http.ResponseWriter, r *http.Request) error {
 		return &web.Error{Status: http.StatusTooManyRequests, Field: "page", Reason: "this user has opened too many, or reported too much", RetryAfter: maxEvery}
 	}
 	return web.WriteJSON(w, http.StatusOK, Answer{
-		Every: int(h.load.arrived(user, now).Seconds()), Repeat: outcome == audit.ReceiptRepeat,
+		Every: int(h.pace.Arrived(user, now).Seconds()), Repeat: outcome == audit.ReceiptRepeat,
 	})
 }

@@ -1,7 +1,6 @@
 package presence
 
 import (
-	"strings"
 	"unicode/utf8"
 
 	"roomcast/shared/access"
@@ -34,13 +33,13 @@ func digest(events []pusher.WebhookEvent) []access.Presence {
 		said = append(said, access.Presence{Room: room, UserID: user, Online: online})
 	}
 	for _, e := range events {
-		kind, room, err := event.ParseChannel(e.Channel)
-		if err != nil || kind != event.Presence || !storable(room) {
+		room := roomOf(e.Channel)
+		if room == "" {
 			continue // another application's channel
 		}
 		switch e.Name {
 		case memberAdded, memberRemoved:
-			if e.UserID != "" && utf8.RuneCountInString(e.UserID) <= pusher.MaxUserID && storable(e.UserID) {
+			if e.UserID != "" && utf8.RuneCountInString(e.UserID) <= pusher.MaxUserID && event.IsText(e.UserID) {
 				say(room, e.UserID, e.Name == memberAdded)
 			}
 		case channelVacated:
@@ -55,5 +54,14 @@ func digest(events []pusher.WebhookEvent) []access.Presence {
 	return said
 }
 
-// storable reports whether a text in Postgres can hold s.
-func storable(s string) bool { return utf8.ValidString(s) && strings.IndexByte(s, 0) < 0 }
+// roomOf is the id of the room whose presence channel this is, or empty.
+func roomOf(channel string) string {
+	kind, key, err := event.ParseChannel(channel)
+	if err != nil || kind != event.Presence {
+		return ""
+	}
+	if _, room, err := event.ParseKey(key); err == nil && event.IsText(room) {
+		return room
+	}
+	return ""
+}

@@ -9,7 +9,7 @@ import (
 // finish leaves in order: writers ring from now on, lanes finish, what was
 // committed before writers knew is sent, too.
 func (l *loop) finish(ctx context.Context) {
-	l.database.Reset() // one try at each, whatever came before
+	l.answers.Reset() // one try at each, whatever came before
 	l.call(ctx, "leave awake", l.Outbox.LeaveAwake)
 	l.settle(ctx)
 	l.pollAt = time.Time{}
@@ -47,6 +47,9 @@ func (l *loop) abandon() {
 	}
 }
 
+// errOutOfTime says that the request ended before all was sent.
+var errOutOfTime = errors.New("the request's time is up before pusher or the database answered")
+
 // empty sends all that waits, round after round. When nothing is left it answers the
 // bell with a lease that is over at once, so that writers ring anew, and looks once more
 // for those who relied on it.
@@ -54,7 +57,7 @@ func (l *loop) empty(ctx context.Context) error {
 	for answered := false; ; {
 		if err := ctx.Err(); err != nil {
 			l.abandon()
-			return err
+			return errors.Join(errOutOfTime, l.health.lastError())
 		}
 		l.pollAt = time.Time{}
 		l.claim(ctx)

@@ -34,16 +34,17 @@ type loop struct {
 
 	underWay int          // loads handed to lanes
 	rows     int          // rows in them
+	claimed  int          // rows since the loop began
 	acks     []outbox.Ack // not yet told to the database
 
-	dry      bool          // the last claim found nothing
-	lastRow  time.Time     // when the last row was claimed, or the loop began
-	renewAt  time.Time     // when the awake lease is to be moved ahead
-	pollAt   time.Time     // when the next claim is due
-	database backoff.Timer // while the database does not answer
-	failed   error         // its last error, until it answers again
-	cleanAt  time.Time
-	putOff   bool // some room was given back, to be tried later
+	dry     bool          // the last claim found nothing
+	lastRow time.Time     // when the last row was claimed, or the loop began
+	renewAt time.Time     // when the awake lease is to be moved ahead
+	pollAt  time.Time     // when the next claim is due
+	answers backoff.Timer // while the database does not answer
+	failed  error         // its last error, until it answers again
+	cleanAt time.Time
+	putOff  bool // some room was given back, to be tried later
 }
 
 // errPutOff says that a room's events were not accepted, though others' were.
@@ -62,7 +63,8 @@ func newLoop(r *Relay) *loop {
 
 // stayAwake runs the hot loop until it may rest or has to leave.
 func (l *loop) stayAwake(ctx context.Context) {
-	l.Log.Debug("awake")
+	l.Log.Info("relay wakes")
+	began := time.Now()
 	l.Observer.Woke()
 	woken := false
 	for ctx.Err() == nil {
@@ -77,7 +79,7 @@ func (l *loop) stayAwake(ctx context.Context) {
 		case l.lingering():
 			l.renew(ctx)
 		case l.mayRest(ctx):
-			l.Log.Debug("asleep")
+			l.Log.Info("relay sleeps", slog.Duration("awake", time.Since(began)), slog.Int("rows", l.claimed))
 			return
 		}
 		if woken {
@@ -161,7 +163,7 @@ func (l *loop) await(ctx context.Context) bool {
 // ack tells the database what lanes have done. What it cannot tell now it keeps
 // and tells later: the fence says whether that still counts.
 func (l *loop) ack(ctx context.Context) {
-	if len(l.acks) == 0 || !l.database.Over() {
+	if len(l.acks) == 0 || !l.answers.Over() {
 		return
 	}
 	acks := l.acks
@@ -198,10 +200,12 @@ func (l *loop) claim(ctx context.Context) {
 		rows += len(rooms[i].Rows)
 	}
 	now := time.Now()
+	l.lastClaim.set(now)
 	l.Observer.Claimed(rows, now.Sub(start))
 	if rows > 0 {
 		l.lastRow = now
 		l.rows += rows
+		l.claimed += rows
 		for _, a := range assign(rooms, l.Workers) {
 			a.claimed, a.deadline = now, start.Add(limits.Lease-leaseMargin)
 			l.underWay++
@@ -263,8 +267,8 @@ func (l *loop) wait(ctx context.Context) {
 	if until.After(l.renewAt) {
 		until = l.renewAt
 	}
-	if until.Before(l.database.Until) {
-		until = l.database.Until
+	if until.Before(l.answers.Until) {
+		until = l.answers.Until
 	}
 	timer := time.NewTimer(max(0, time.Until(until)))
 	defer timer.Stop()
@@ -296,27 +300,30 @@ func (l *loop) takeMore() {
 // call runs one database call under its limit, and keeps the backoff while the
 // database does not answer. It says so once, not at every try.
 func (l *loop) call(ctx context.Context, what string, fn func(context.Context) error) bool {
-	if !l.database.Over() {
+	if !l.answers.Over() {
 		return false
 	}
-	ctx, cancel := context.WithTimeout(ctx, l.CallLimit)
+	limited, cancel := context.WithTimeout(ctx, l.CallLimit)
 	defer cancel()
-	err := fn(ctx)
+	err := fn(limited)
 	if err == nil {
-		if l.database.Step > 0 {
+		if l.answers.Step > 0 {
 			l.Log.Info("database answers again")
 		}
-		l.database.Reset()
+		l.answers.Reset()
 		l.failed = nil
+		l.database.Store(nil)
 		return true
 	}
 	l.failed = err
-	if ctx.Err() != context.Canceled { // told to stop: no fault of the database's
-		l.Observer.DatabaseFailed(what)
-		if l.database.Step == 0 {
-			l.Log.Error("database does not answer; rows wait", slog.String("call", what), slog.Any("err", err))
-		}
+	if ctx.Err() != nil { // told to stop, or out of time: no fault of the database's
+		return false
 	}
-	l.database.Fail(databaseBackoff)
+	l.database.Store(&err)
+	l.Observer.DatabaseFailed(what)
+	if l.answers.Step == 0 {
+		l.Log.Error("database does not answer; rows wait", slog.String("call", what), slog.Any("err", err))
+	}
+	l.answers.Fail(databaseBackoff)
 	return false
 }

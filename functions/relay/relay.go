@@ -130,6 +130,9 @@ type Relay struct {
 	health *health
 	held   *heldRooms
 
+	lastClaim moment
+	database  atomic.Pointer[error] // of the loop's last call, while it fails
+
 	leave   context.CancelFunc // ends Run; Drain calls it
 	leaving context.Context
 	leaveBy atomic.Pointer[time.Time] // when lanes must hand back what they have

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"unicode/utf8"
 )
 
 // Stream is what has numbered events of its own.
@@ -54,6 +55,11 @@ func ParseKey(key string) (Stream, string, error) {
 	}
 	return "", "", ErrKey
 }
+
+// IsText reports whether a text in Postgres can hold s. A channel's name and a URL can
+// spell ids that none can, and asking the database about them would be an error, which
+// must not look like a database that is away.
+func IsText(s string) bool { return utf8.ValidString(s) && strings.IndexByte(s, 0) < 0 }
 
 // isUUID reports whether s is a uuid as Postgres writes it: lower case, with hyphens.
 func isUUID(s string) bool {

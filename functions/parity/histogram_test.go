@@ -1,50 +1,10 @@
 package parity
 
 import (
-	"fmt"
 	"math"
 	"testing"
 	"time"
 )
-
-// Pages that do as they are told keep the receipts near what one process wants,
-// however many they are, and a few pages report every minute.
-func TestLoadSettles(t *testing.T) {
-	for _, tt := range []struct {
-		pages float64
-		every time.Duration
-	}{
-		{20, time.Minute},
-		{300, time.Minute},
-		{3000, 10 * time.Minute},
-		{45000, time.Hour},
-	} {
-		var l load
-		now := time.Date(2026, 11, 22, 20, 0, 0, 0, time.UTC)
-		every := l.arrived("", now)
-		for range 5 { // minutes
-			arriving := int(math.Round(tt.pages / every.Minutes()))
-			for i := range arriving {
-				every = l.arrived(fmt.Sprint("user ", i), now.Add(time.Duration(i)*time.Minute/time.Duration(arriving)))
-			}
-			now = now.Add(time.Minute)
-		}
-		if off := math.Abs(every.Seconds()/tt.every.Seconds() - 1); off > 0.02 {
-			t.Errorf("%v pages: every %v, want %v", tt.pages, every, tt.every)
-		}
-	}
-}
-
-// One user who sends a receipt sixty times a second makes nobody wait.
-func TestOneUserBendsNoPace(t *testing.T) {
-	var l load
-	now := time.Date(2026, 11, 22, 20, 0, 0, 0, time.UTC)
-	for i := range 10 * 3600 { // ten minutes
-		if every := l.arrived("eager", now.Add(time.Duration(i)*time.Second/60)); every != minEvery {
-			t.Fatalf("after %d receipts every page is to wait %v", i, every)
-		}
-	}
-}
 
 // A bucket's number, as Edge tells pages to find it, is the one whose edges hold
 // the delay.

@@ -1,0 +1,138 @@
+package history
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"net/http"
+
+	"roomcast/shared/event"
+	"roomcast/shared/outbox"
+	"roomcast/shared/web"
+)
+
+const (
+	// maxRooms is how many rooms one request may ask for.
+	maxRooms = 100
+	// maxManyBody bounds its body in bytes.
+	maxManyBody = 64 << 10
+	// manyBudget bounds the records of its answer in bytes, as one room's page is bounded.
+	manyBudget = 1 << 20
+)
+
+// roomQuery is what is asked of one room. Without after or with limit 0 only its head is.
+type roomQuery struct {
+	After *int64 `json:"after"`
+	Epoch string `json:"epoch"`
+	Limit *int64 `json:"limit"`
+}
+
+// Many handles POST /events: Events of up to 100 rooms at once. The body is
+// {"rooms":{"id":{"after":n,"epoch":"…","limit":n}}}, the answer by room what Events would
+// answer, or {"status":…,"error":…}. A room whose events do not fit the answer any more
+// comes with none, and more: true. Repeats are harmless.
+func (h *Handler) Many(w http.ResponseWriter, r *http.Request) error {
+	if h.Store == nil {
+		return errForwardOnly()
+	}
+	rooms, queries, err := readMany(w, r)
+	if err != nil {
+		return err
+	}
+	user, refusals, err := h.Authorizer.Readers(r, rooms)
+	if err != nil {
+		return err
+	}
+	answer, allowed, asked := make(map[string]any, len(rooms)), []string(nil), []outbox.HistoryQuery(nil)
+	for i, room := range rooms {
+		if refusals[i] != nil {
+			if answer[room], err = refused(refusals[i]); err != nil {
+				return err
+			}
+			continue
+		}
+		queries[i].UserID = user
+		allowed, asked = append(allowed, room), append(asked, queries[i])
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), readTimeout)
+	defer cancel()
+	found, err := h.Store.Histories(ctx, asked, manyBudget)
+	if err != nil {
+		return unreadable(r, err)
+	}
+	poll := h.poll()
+	for i, room := range allowed {
+		p := h.page(room, found[i])
+		p.Poll = poll
+		answer[room] = p
+	}
+	return web.WriteJSON(w, http.StatusOK, map[string]any{"rooms": answer})
+}
+
+// refused is a room's part of the answer where it may not be read. Faults of ours fail
+// the whole.
+func refused(refusal error) (any, error) {
+	var answer *web.Error
+	if !errors.As(refusal, &answer) {
+		return nil, refusal
+	}
+	return struct {
+		Status int    `json:"status"`
+		Error  string `json:"error"`
+	}{answer.Status, answer.Reason}, nil
+}
+
+// readMany reads the body: the rooms' ids and, in their order, what is asked of each.
+func readMany(w http.ResponseWriter, r *http.Request) (rooms []string, queries []outbox.HistoryQuery, err error) {
+	if err := web.RequireJSON(r); err != nil {
+		return nil, nil, err
+	}
+	body, err := web.Body(w, r, maxManyBody)
+	if err != nil {
+		return nil, nil, err
+	}
+	var asked struct {
+		Rooms map[string]roomQuery `json:"rooms"`
+	}
+	if err := json.Unmarshal(body, &asked); err != nil {
+		return nil, nil, web.BadRequest("body", "is not of the form {\"rooms\":{\"id\":{\"after\":0,\"epoch\":\"\",\"limit\":100}}}")
+	}
+	if n := len(asked.Rooms); n == 0 || n > maxRooms {
+		return nil, nil, web.BadRequest("rooms", fmt.Sprintf("must name from 1 to %d rooms", maxRooms))
+	}
+	for room, q := range asked.Rooms {
+		query, err := q.query(room)
+		if err != nil {
+			return nil, nil, err
+		}
+		rooms, queries = append(rooms, room), append(queries, query)
+	}
+	return rooms, queries, nil
+}
+
+func (q roomQuery) query(room string) (outbox.HistoryQuery, error) {
+	out := outbox.HistoryQuery{Room: event.RoomKey(room), Epoch: q.Epoch}
+	if !hasChannel(out.Room) {
+		return out, web.BadRequest("rooms", "has a room without a channel: its id is empty or too long")
+	}
+	if !isEpoch(q.Epoch) {
+		return out, web.BadRequest("epoch", "not an epoch of ours")
+	}
+	limit := int64(defaultLimit)
+	if q.Limit != nil {
+		limit = *q.Limit
+	}
+	if q.After != nil {
+		out.After = *q.After
+	}
+	if out.After < 0 || out.After > math.MaxInt64-maxLimit {
+		return out, web.BadRequest("after", "must be a whole number, not below 0")
+	}
+	if limit < 0 || limit > maxLimit {
+		return out, web.BadRequest("limit", fmt.Sprintf("must be a whole number from 0 to %d", maxLimit))
+	}
+	out.Max = int(limit)
+	return out, nil
+}
