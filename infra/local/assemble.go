@@ -52,6 +52,11 @@ func (s *stack) assemble(ctx context.Context, o options) (*environment, error) {
 	if err := s.roomcast(ctx, db, env); err != nil {
 		return nil, err
 	}
+	if o.pooler {
+		if env.relayURL, err = s.pooler(ctx, db, env.relayURL); err != nil {
+			return nil, err
+		}
+	}
 	if err := s.function(ctx, root, env, front); err != nil {
 		return nil, err
 	}

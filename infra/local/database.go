@@ -21,10 +21,10 @@ var chatSQL string
 
 // database is where the chat lives, as three kinds of user see it.
 type database struct {
-	admin string // may install what stands in for extensions
-	owner string // owns the chat's tables; no superuser, as on Supabase
-	ours  bool   // a cluster of this stack
-	relay string // may call the relay's functions; empty until roomcast has made the role
+	admin  string             // may install what stands in for extensions
+	owner  string             // owns the chat's tables; no superuser, as on Supabase
+	server *outboxtest.Server // nil: not ours
+	relay  string             // may call the relay's functions; empty until roomcast has made the role
 }
 
 // database uses the one it is given, or starts a cluster, and puts the chat in it.
@@ -89,7 +89,17 @@ func (s *stack) cluster(ctx context.Context) (database, error) {
 	}
 	admin := server.URL("chat")
 	owner, err := as(admin, "chat_owner", password)
-	return database{admin: admin, owner: owner, ours: true}, err
+	return database{admin: admin, owner: owner, server: server}, err
+}
+
+// pooler starts PgBouncer before our own Postgres and returns the URL through it.
+func (s *stack) pooler(ctx context.Context, db database, databaseURL string) (string, error) {
+	p, err := outboxtest.StartPooler(ctx, db.server)
+	if err != nil {
+		return "", err
+	}
+	s.add("PgBouncer", p.Stop)
+	return p.URL(databaseURL)
 }
 
 // standIns installs and runs what a Supabase database has and this one lacks.
@@ -147,7 +157,7 @@ func (s *stack) roomcast(ctx context.Context, db database, env *environment) err
 		if err := admin.Migrate(ctx, db.owner); err != nil {
 			return err
 		}
-		if !db.ours {
+		if db.server == nil {
 			if err := s.restoreWakeup(ctx, db.owner); err != nil {
 				return err
 			}

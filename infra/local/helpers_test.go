@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -53,6 +54,9 @@ func launch(t *testing.T, args ...string) *running {
 	t.Helper()
 	_, err := outboxtest.FindBin()
 	need(t, err)
+	if os.Getenv(outboxtest.PoolerVariable) != "" && !slices.Contains(args, "-postgres") {
+		args = append(args, "-pooler")
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	s := &running{env: map[string]string{}, cancel: cancel, ended: make(chan error, 1)}
 	read, write := io.Pipe()

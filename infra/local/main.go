@@ -73,6 +73,7 @@ type options struct {
 	port     int    // of the function; 0 means 8080 if it is free
 	postgres string // URL of a database to use; empty starts one
 	demo     bool   // the demo's chat is made in it
+	pooler   bool   // the function goes through PgBouncer
 	pusher   *app   // nil starts the emulator
 }
 
@@ -90,6 +91,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	flags.IntVar(&o.port, "port", 0, "the function's `port` (default 8080, or another if that is taken)")
 	flags.StringVar(&o.postgres, "postgres", "", "use the database at this `URL` with whatever is attached in it, and change nothing there")
 	flags.BoolVar(&o.demo, "demo", false, "make the demo's chat in the database of -postgres, which must hold no tables of another's")
+	flags.BoolVar(&o.pooler, "pooler", false, "the function reaches our own database through PgBouncer in transaction mode, as through Supavisor")
 	flags.Func("pusher", "use the server at `http://key:secret@host:port/apps/id` instead of the emulator", func(s string) error {
 		a, err := parseApp(s)
 		o.pusher = a
@@ -100,6 +102,9 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	}
 	if flags.NArg() > 0 {
 		return o, fmt.Errorf("unexpected argument %q", flags.Arg(0))
+	}
+	if o.pooler && o.postgres != "" {
+		return o, errors.New("-pooler: is for the database that the stack starts; with -postgres give a pooler's own URL")
 	}
 	o.demo = o.demo || o.postgres == ""
 	return o, nil

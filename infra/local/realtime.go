@@ -19,7 +19,7 @@ const publishableKey = "sb_publishable_local"
 // realtime starts what stands in for Supabase Realtime on our own cluster. It returns
 // nil for a database that we were given: its publications and slots are not ours.
 func (s *stack) realtime(ctx context.Context, db database, v *token.Verifier, log *slog.Logger) (http.Handler, error) {
-	if !db.ours {
+	if db.server == nil {
 		return nil, nil
 	}
 	var feed *realtimetest.Feed // asked only once changes flow: Follow has returned by then

@@ -4,8 +4,8 @@
 // says what to install, and the tests that need it are skipped, loudly, or fail with
 // CI=true.
 //
-//	go run ./infra/prepare        what `task check` needs
-//	go run ./infra/prepare -all   Postgres 16 and 18, too, for `task check:postgres`
+//	go run ./infra/prepare                      what `task check` needs
+//	go run ./infra/prepare -postgres '15 16'    and these versions, for `task check:postgres`
 package main
 
 import (
@@ -16,6 +16,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -24,9 +25,9 @@ import (
 )
 
 func main() {
-	all := flag.Bool("all", false, "install every version of Postgres")
+	versions := flag.String("postgres", "", "install these major `versions` of Postgres from npm, too")
 	flag.Parse()
-	if err := run(context.Background(), *all); err != nil {
+	if err := run(context.Background(), *versions); err != nil {
 		fmt.Fprintln(os.Stderr, "prepare:", err)
 		os.Exit(1)
 	}
@@ -75,7 +76,7 @@ func onPath(names ...string) bool {
 	return false
 }
 
-func run(ctx context.Context, all bool) error {
+func run(ctx context.Context, versions string) error {
 	if err := require(ctx, needs()...); err != nil {
 		return err
 	}
@@ -87,8 +88,12 @@ func run(ctx context.Context, all bool) error {
 	if err := npm(ctx); err != nil || !onPath("npm") {
 		return err
 	}
-	for _, major := range servers.Majors() {
-		if _, err := servers.Find(major); err == nil || major != servers.Default && !all {
+	for _, version := range append(strings.Fields(versions), strconv.Itoa(servers.Default)) {
+		major, err := strconv.Atoi(version)
+		if err != nil {
+			return fmt.Errorf("-postgres %s: must be major versions", versions)
+		}
+		if _, err := servers.Find(major); err == nil {
 			continue
 		}
 		fmt.Printf("prepare: Postgres %d from npm\n", major)

@@ -25,14 +25,14 @@ const Default = 17
 // limit bounds an installation: 20 MB from the registry, unpacked to 60.
 const limit = 5 * time.Minute
 
-//go:embed 16 17 18
+//go:embed 15 16 17 18
 var locks embed.FS
 
 // ErrMissing says that the programs of a version were not installed by Install.
 var ErrMissing = errors.New("server programs of Postgres are not installed from npm")
 
 // Majors returns the versions that are to be had, oldest first.
-func Majors() []int { return []int{16, 17, 18} }
+func Majors() []int { return []int{15, 16, 17, 18} }
 
 // Find returns the directory with the programs of a version, if Install has been here.
 func Find(major int) (bin string, err error) {

@@ -1,0 +1,104 @@
+package main
+
+import (
+	"os"
+	"os/exec"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"gopkg.in/yaml.v2"
+)
+
+func read(t *testing.T, path string) string {
+	t.Helper()
+	text, err := os.ReadFile("../../" + path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// TestContributingListsEveryPackage, each in one line.
+func TestContributingListsEveryPackage(t *testing.T) {
+	cmd := exec.Command("go", "list", "./...")
+	cmd.Dir = "../.."
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var packages, listed []string
+	for p := range strings.FieldsSeq(string(out)) {
+		packages = append(packages, strings.TrimPrefix(p, "roomcast/"))
+	}
+	for _, row := range regexp.MustCompile("(?m)^\\| `([a-z0-9/]+)` \\| [^|]+ \\|$").FindAllStringSubmatch(read(t, ".github/CONTRIBUTING.md"), -1) {
+		listed = append(listed, row[1])
+	}
+	for _, p := range packages {
+		if !slices.Contains(listed, p) {
+			t.Errorf("%s is not listed", p)
+		}
+	}
+	for _, p := range listed {
+		if !slices.Contains(packages, p) {
+			t.Errorf("%s is listed and does not exist", p)
+		}
+	}
+}
+
+// TestWorkflow: what is shipped as configuration parses, runs tasks that exist, and
+// installs what prepare would have installed as root.
+func TestWorkflow(t *testing.T) {
+	var tasks struct {
+		Tasks map[string]any `yaml:"tasks"`
+	}
+	if err := yaml.Unmarshal([]byte(read(t, "Taskfile.yml")), &tasks); err != nil {
+		t.Fatal(err)
+	}
+	var workflow struct {
+		Jobs map[string]struct {
+			RunsOn string `yaml:"runs-on"`
+			Needs  []string
+			Steps  []struct{ Run, Uses string }
+		}
+	}
+	text := read(t, ".github/workflows/check.yml")
+	if err := yaml.Unmarshal([]byte(text), &workflow); err != nil {
+		t.Fatal(err)
+	}
+	ran := 0
+	for name, job := range workflow.Jobs {
+		for _, needed := range job.Needs {
+			if _, found := workflow.Jobs[needed]; !found {
+				t.Errorf("%s needs %s, which does not exist", name, needed)
+			}
+		}
+		for _, step := range job.Steps {
+			_, call, found := strings.Cut(step.Run, "cmd/task@v3.53.1 ")
+			if !found {
+				continue
+			}
+			ran++
+			if task := strings.Fields(call)[0]; tasks.Tasks[task] == nil {
+				t.Errorf("%s runs %s, which is no task", name, task)
+			}
+		}
+	}
+	if ran < 4 {
+		t.Errorf("%d tasks are run", ran)
+	}
+	for _, n := range needs() {
+		for _, p := range n.debian {
+			if !slices.Contains([]string{"chromium", "nodejs", "npm"}, p) && !strings.Contains(text, " "+p) { // those are on the runner
+				t.Errorf("%s (%s) is not installed", n.what, p)
+			}
+		}
+	}
+	for _, path := range []string{".github/dependabot.yml", ".github/ISSUE_TEMPLATE/bug.yml", ".github/ISSUE_TEMPLATE/idea.yml", ".github/ISSUE_TEMPLATE/config.yml"} {
+		var any map[string]any
+		if err := yaml.Unmarshal([]byte(read(t, path)), &any); err != nil || len(any) == 0 {
+			t.Errorf("%s: %v", path, err)
+		}
+	}
+}
