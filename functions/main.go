@@ -83,6 +83,7 @@ func run(ctx context.Context, environ []string, logTo io.Writer) error {
 	rt := runtime.Config{
 		Lambda:          app.freezes,
 		LambdaStreaming: cfg.LambdaStreaming,
+		Proxied:         cfg.addresses(app.freezes) != web.Addresses{},
 		Addr:            cfg.address(cfg.Port),
 		MetricsAddr:     cfg.address(cfg.MetricsPort),
 		Metrics:         app.metrics,

@@ -5,6 +5,7 @@ import (
 	"context"
 	"net"
 	"net/http"
+	"net/netip"
 	"sync"
 	"time"
 )
@@ -18,14 +19,19 @@ import (
 // who says it slowly, keeps anybody out. Each keeps its place for a moment, though, in
 // which a request that comes at once is served: while all places are that young, the
 // next connections wait in the kernel's queue, as a crowd that comes back together does.
+//
+// Where callers connect themselves, and no proxy does for all of them, an address with
+// more than a quarter of all places loses its own first, and waits for nobody.
 type conns struct {
 	net.Listener
-	limit int
-	idle  *idle // nil: its requests are no work
+	limit   int
+	idle    *idle // nil: its requests are no work
+	proxied bool  // addresses are proxies'
 
 	mu        sync.Mutex
-	strangers *list.List // of *conn, the oldest first
-	known     *list.List // of *conn, the longest without a credential first
+	strangers *list.List         // of *conn, the oldest first
+	known     *list.List         // of *conn, the longest without a credential first
+	from      map[netip.Addr]int // strangers by address
 	working   int
 	freed     chan struct{} // a place was given up
 }
@@ -34,13 +40,17 @@ type conns struct {
 const placeFor = 250 * time.Millisecond
 
 func newConns(l net.Listener, limit int, idle *idle) *conns {
-	return &conns{Listener: l, limit: limit, idle: idle, strangers: list.New(), known: list.New(), freed: make(chan struct{}, 1)}
+	return &conns{
+		Listener: l, limit: limit, idle: idle,
+		strangers: list.New(), known: list.New(), from: make(map[netip.Addr]int), freed: make(chan struct{}, 1),
+	}
 }
 
 // conn is one connection. Its server handles one request at a time.
 type conn struct {
 	net.Conn
-	all *conns
+	all     *conns
+	address netip.Addr
 
 	// Guarded by all.mu.
 	in      *list.List // nil once closed
@@ -51,15 +61,28 @@ type conn struct {
 
 // Accept makes room for the connection that it returns.
 func (cs *conns) Accept() (net.Conn, error) {
-	accepted, err := cs.Listener.Accept()
-	if err != nil {
-		return nil, err
-	}
-	c := &conn{Conn: accepted, all: cs}
 	for {
-		wait := cs.place(c)
-		if wait <= 0 {
+		accepted, err := cs.Listener.Accept()
+		if err != nil {
+			return nil, err
+		}
+		c := &conn{Conn: accepted, all: cs}
+		if tcp, ok := accepted.RemoteAddr().(*net.TCPAddr); ok {
+			c.address = tcp.AddrPort().Addr().Unmap()
+		}
+		if cs.seat(c) {
 			return c, nil
+		}
+		_ = accepted.Close()
+	}
+}
+
+// seat waits for a place; false if there is none for this address.
+func (cs *conns) seat(c *conn) bool {
+	for {
+		wait, refused := cs.place(c)
+		if refused || wait <= 0 {
+			return !refused
 		}
 		select {
 		case <-cs.freed:
@@ -68,21 +91,46 @@ func (cs *conns) Accept() (net.Conn, error) {
 	}
 }
 
-// place gives c a place, or says how long until one can be had.
-func (cs *conns) place(c *conn) (wait time.Duration) {
+// place gives c a place, or says how long until one can be had, or that there is none for
+// this address.
+func (cs *conns) place(c *conn) (wait time.Duration, refused bool) {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
 	now := time.Now()
 	if cs.strangers.Len()+cs.known.Len() >= cs.limit {
-		victim := cs.victim()
-		if wait = placeFor - now.Sub(victim.since); wait > 0 {
-			return wait
+		victim, crowded := cs.crowded(c.address)
+		if victim == nil {
+			victim = cs.victim()
+		}
+		wait = placeFor - now.Sub(victim.since)
+		switch own := victim.address == c.address; {
+		case crowded && own && wait > 0:
+			return 0, true
+		case !crowded && wait > 0:
+			return wait, false
 		}
 		victim.remove()
 		_ = victim.Conn.Close() // its server finds out by reading
 	}
 	c.since, c.in, c.at = now, cs.strangers, cs.strangers.PushBack(c)
-	return 0
+	cs.from[c.address]++
+	return 0, false
+}
+
+// crowded finds the oldest stranger of an address that has more than its share: the
+// newcomer's own, if that is one. It is called with mu held.
+func (cs *conns) crowded(newcomer netip.Addr) (victim *conn, crowded bool) {
+	if cs.proxied {
+		return nil, false
+	}
+	share, own := cs.limit/4, cs.from[newcomer] > cs.limit/4
+	for at := cs.strangers.Front(); at != nil; at = at.Next() {
+		c := at.Value.(*conn)
+		if own && c.address == newcomer || !own && cs.from[c.address] > share {
+			return c, true
+		}
+	}
+	return nil, false
 }
 
 // victim is the connection that has to go. It is called with mu held, and at least one
@@ -100,12 +148,22 @@ func (c *conn) remove() {
 	if c.in == nil {
 		return
 	}
-	c.in.Remove(c.at)
-	c.in = nil
+	c.leave()
 	select {
 	case c.all.freed <- struct{}{}:
 	default:
 	}
+}
+
+// leave takes c out of its list. It is called with mu held.
+func (c *conn) leave() {
+	if c.in == c.all.strangers {
+		if c.all.from[c.address]--; c.all.from[c.address] == 0 {
+			delete(c.all.from, c.address)
+		}
+	}
+	c.in.Remove(c.at)
+	c.in = nil
 }
 
 // Close closes the connection and gives up its place.
@@ -139,7 +197,7 @@ func (c *conn) begin() {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
 	if c.in != nil {
-		c.in.Remove(c.at)
+		c.leave()
 		c.since, c.in, c.at = time.Now(), cs.known, cs.known.PushBack(c)
 	}
 	if !c.working {

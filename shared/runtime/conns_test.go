@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"strings"
 	"sync/atomic"
@@ -45,6 +46,7 @@ func TestConnectionsMakeRoom(t *testing.T) { synctest.Test(t, connectionsMakeRoo
 
 func connectionsMakeRoom(t *testing.T) {
 	cs := newConns(&pipes{next: make(chan net.Conn, 1)}, 4, nil)
+	cs.proxied = true
 	known := make([]*conn, 3)
 	clients := make([]net.Conn, 3)
 	for i := range known {
@@ -80,10 +82,51 @@ func connectionsMakeRoom(t *testing.T) {
 	}
 }
 
+// from is a connection from an address.
+type from struct {
+	net.Conn
+	address string
+}
+
+func (f from) RemoteAddr() net.Addr {
+	return net.TCPAddrFromAddrPort(netip.MustParseAddrPort(f.address + ":1"))
+}
+
+// One address that opens more connections than there are places for keeps out itself.
+func TestOneAddressKeepsOutItself(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		listener := &pipes{next: make(chan net.Conn, 20)}
+		cs := newConns(listener, 8, nil)
+		var flood []net.Conn
+		for range 9 {
+			client, inner := net.Pipe()
+			flood = append(flood, client)
+			listener.next <- from{inner, "203.0.113.7"}
+		}
+		client, inner := net.Pipe()
+		listener.next <- from{inner, "203.0.113.8"}
+		start := time.Now()
+		for accepted := ""; accepted != "203.0.113.8:1"; {
+			c, err := cs.Accept()
+			if err != nil {
+				t.Fatal(err)
+			}
+			accepted = c.RemoteAddr().String()
+		}
+		if waited := time.Since(start); waited != 0 {
+			t.Errorf("another address waited %v for its place", waited)
+		}
+		if !isClosed(flood[8]) || !isClosed(flood[0]) || isClosed(flood[1]) || isClosed(client) {
+			t.Error("the ninth connection of one address and its oldest should have gone, and no others")
+		}
+	})
+}
+
 // A crowd that comes back together waits for its turn, and is served whole.
 func TestACrowdIsServedWhole(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cs := newConns(&pipes{next: make(chan net.Conn)}, 4, nil)
+		cs.proxied = true
 		var served atomic.Int32
 		for range 20 {
 			c, client := accept(t, cs)

@@ -35,6 +35,7 @@ type Config struct {
 	Lambda          bool // run as a Lambda function: the value of Freezes
 	LambdaStreaming bool // the Function URL's InvokeMode is RESPONSE_STREAM
 
+	Proxied     bool         // connections come from a proxy in front, not from callers
 	Addr        string       // host:port or :port to listen on
 	MetricsAddr string       // the same for Metrics; empty serves none
 	Metrics     http.Handler // served on every path of MetricsAddr

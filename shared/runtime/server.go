@@ -25,7 +25,7 @@ const (
 
 	// maxConns bounds the connections at a time. One with nothing to do costs some
 	// 20 kB; Fly's proxy needs no more than its hard_limit (fly.toml).
-	maxConns = 1000
+	maxConns = 600
 	// maxScrapers bounds those of the metrics port.
 	maxScrapers = 20
 )
@@ -79,6 +79,7 @@ func (s *server) listen(handler http.Handler) error {
 	base, cancel := context.WithCancel(context.Background())
 	s.cancel = cancel
 	s.conns = newConns(listener, maxConns, s.idle)
+	s.conns.proxied = s.cfg.Proxied
 	s.main = s.start(base, s.conns, handler)
 	if metrics != nil {
 		s.extra = s.start(base, newConns(metrics, maxScrapers, nil), s.cfg.Metrics)
