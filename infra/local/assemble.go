@@ -14,7 +14,7 @@ import (
 // defaultPort is the function's own default; see PORT.
 const defaultPort = 8080
 
-// assemble starts every part in the order in which they need one another. The
+// assemble starts every component in the order in which they need one another. The
 // addresses come first: each side must know the other's before it starts.
 func (s *stack) assemble(ctx context.Context, o options) (*environment, error) {
 	root, err := moduleRoot()

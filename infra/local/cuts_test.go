@@ -28,7 +28,7 @@ import (
 // network is cut and restored twenty times, Pusher restarts, tokens expire, members come
 // and go. In each mode, and while switching, every message is shown once and in order.
 // The naive handlers beside them lose some, so there was something to lose; and the
-// certificate of that very run shows what Supabase lost and Pusher did not.
+// parity report of that very run shows what Supabase lost and Pusher did not.
 func TestTwentyCuts(t *testing.T) {
 	pushertest.NodeModules(t)
 	c := newCuts(t)
@@ -44,7 +44,7 @@ func TestTwentyCuts(t *testing.T) {
 	n := <-written
 	poll(t, ctx, fmt.Sprintf(`last("%d")`, n))
 	lost := shownRight(t, ctx, n)
-	c.certified(t, ctx, n, lost["naive-supabase"])
+	c.reportAgrees(t, ctx, n, lost["naive-supabase"])
 	poll(t, ctx, fmt.Sprintf(`(draw(%d, "%[1]d messages at 20 a second, twenty cuts of the network, a restart of Pusher, expired tokens. A red square is a message that never came."), true)`, n))
 	t.Logf("%d messages; lost by plain handlers: %v", n, lost)
 	screenshot(t, ctx, "cuts")
@@ -104,24 +104,24 @@ func shownRight(t *testing.T, ctx context.Context, n int) map[string]int {
 	return lost
 }
 
-// evidence is what the page counted: by itself, and in the receipts that it sent.
-type evidence struct {
+// counts is what the page counted: by itself, and in the receipts that it sent.
+type counts struct {
 	First          int64 // the first message that both sides brought in mode both
 	LostBySupabase int64
 	Told           map[string]struct{ Both, Pusher, Supabase int64 }
 }
 
-// certified holds the certificate against what the page saw, and against what the plain
+// reportAgrees holds the parity report against what the page saw, and against what the plain
 // handler lost, whose connection came back at other moments. Receipts come some seconds
 // after the messages, so it asks until they have.
-func (c *cuts) certified(t *testing.T, ctx context.Context, n, naive int) {
+func (c *cuts) reportAgrees(t *testing.T, ctx context.Context, n, naive int) {
 	t.Helper()
-	var seen evidence
+	var seen counts
 	var r parity.Report
 	limited, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	for settled := false; !settled && limited.Err() == nil; c.pause(200) {
-		seen = get(t, ctx, chromedp.Evaluate[evidence](`evidence()`))
+		seen = get(t, ctx, chromedp.Evaluate[counts](`counts()`))
 		r = c.report(t, "min_hours=1&min_messages=100&min_page_hours=1&max_share=1&p95_slack_ms=5000")
 		both := seen.Told["both"]
 		settled = both.Both+both.Pusher+both.Supabase == int64(n)-seen.First+1 && r.Compared == total(seen)
@@ -134,7 +134,7 @@ func (c *cuts) certified(t *testing.T, ctx context.Context, n, naive int) {
 		t.Errorf("Supabase lost %d in mode both and %d beside it, in the same network", lost, naive)
 	}
 	if want := both.Pusher + seen.Told["switching"].Pusher; r.OnlyPusher != want || r.OnlySupabase != 0 || r.Compared != total(seen) {
-		t.Errorf("the certificate has %d of %d lost by Supabase and %d by Pusher, want %d of %d and none", r.OnlyPusher, r.Compared, r.OnlySupabase, want, total(seen))
+		t.Errorf("the report has %d of %d lost by Supabase and %d by Pusher, want %d of %d and none", r.OnlyPusher, r.Compared, r.OnlySupabase, want, total(seen))
 	}
 	if r.Messages != int64(n) || len(r.Rooms) != 1 || r.Rooms[0].Room != c.room || r.Rooms[0].OnlyPusher != r.OnlyPusher || r.Fetched == 0 ||
 		r.Pusher.Count == 0 || r.Supabase.Count == 0 {
@@ -143,7 +143,7 @@ func (c *cuts) certified(t *testing.T, ctx context.Context, n, naive int) {
 	if !r.Gate.Safe {
 		t.Errorf("not safe, by limits for so short a run: %+v", r.Gate.Missing())
 	}
-	// By its own limits the gate wants more of the same, and finds nothing wrong.
+	// By its own limits the verdict wants more of the same, and finds nothing wrong.
 	for _, check := range c.report(t, "").Gate.Checks {
 		if more := slices.Contains([]string{"Time", "Messages", "Pages"}, check.Name); check.OK == more && check.Name != "Delay" {
 			t.Errorf("by default: %+v", check)
@@ -154,24 +154,24 @@ func (c *cuts) certified(t *testing.T, ctx context.Context, n, naive int) {
 	c.print(t)
 }
 
-func total(e evidence) (n int64) {
+func total(e counts) (n int64) {
 	for told := range maps.Values(e.Told) {
 		n += told.Both + told.Pusher + told.Supabase
 	}
 	return n
 }
 
-// report asks for the certificate as an operator's program does.
+// report asks for the parity report as an operator's program does.
 func (c *cuts) report(t *testing.T, query string) (r parity.Report) {
 	t.Helper()
 	status, body := call(t, "GET", c.env["ROOMCAST_URL"]+"/parity?format=json&hours=2&"+query, c.env["PARITY_SECRET"], "")
 	if err := json.Unmarshal([]byte(body), &r); err != nil || status != 200 {
-		t.Fatalf("certificate: %d %v %s", status, err, body)
+		t.Fatalf("report: %d %v %s", status, err, body)
 	}
 	return r
 }
 
-// print opens the certificate as an operator does, and keeps a picture of it.
+// print opens the report as an operator does, and keeps a picture of it.
 func (c *cuts) print(t *testing.T) {
 	t.Helper()
 	ctx := browser(t)

@@ -117,7 +117,7 @@ func (c *cuts) token(user string, expires time.Time) string {
 	return compact
 }
 
-// to forwards to a part of the stack. The function forgives a token half a minute, which
+// to forwards to a component of the stack. The function forgives a token half a minute, which
 // this run has not got: one that has expired arrives there as one of an hour ago.
 func (c *cuts) to(part string) http.Handler {
 	target, err := url.Parse(c.env[part])

@@ -81,7 +81,7 @@ func newProxy(m *machine) *http.Server {
 	}
 }
 
-// serve runs an HTTP server as a part of the stack.
+// serve runs an HTTP server as a component of the stack.
 func (s *stack) serve(name string, server *http.Server, l net.Listener) {
 	done := make(chan struct{})
 	go func() {

@@ -35,7 +35,7 @@ type running struct {
 	ended  chan error
 }
 
-// startStack runs the stack until the test ends, and fails the test if a part
+// startStack runs the stack until the test ends, and fails the test if a component
 // died or could not be stopped.
 func startStack(t *testing.T, args ...string) map[string]string {
 	t.Helper()

@@ -5,7 +5,7 @@
 //
 //	go run ./infra/local
 //
-// It prints KEY=value lines and then "ready"; Ctrl-C ends every part.
+// It prints KEY=value lines and then "ready"; Ctrl-C ends all of it.
 //
 //	go run ./infra/local -postgres URL
 //
@@ -43,7 +43,7 @@ func main() {
 }
 
 // run starts the stack, reports it on stdout and serves until ctx ends, then
-// returns nil, or until a part dies by itself, then returns an error that names it.
+// returns nil, or until a component dies by itself, then returns an error that names it.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err error) {
 	opts, err := parse(args, stderr)
 	if err != nil {

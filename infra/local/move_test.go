@@ -13,7 +13,7 @@ import (
 )
 
 // theMove is the demo of moving a chat: both ways side by side, a cut network that
-// loses nothing, what the certificate makes of it, and the other two modes.
+// loses nothing, what the parity report makes of it, and the other two modes.
 func theMove(t *testing.T, env map[string]string) {
 	ctx := browser(t)
 	mira, jonas := paneOf(memberID), paneOf(otherMemberID)
@@ -43,7 +43,7 @@ func theMove(t *testing.T, env map[string]string) {
 		}
 	}
 	bothWays(t, ctx, write, mira, "Back again. I can read all of it.", "Coffee for everybody, then.")
-	// Supabase lost what came meanwhile, and the certificate says so.
+	// Supabase lost what came meanwhile, and the report says so.
 	must(t, ctx, visible(message(mira, ids[0])+` .missed`))
 	poll(t, ctx, `Number(document.querySelector('[data-parity="fetched"]').textContent) >= 5`)
 	screenshot(t, ctx, "move")

@@ -14,7 +14,7 @@ import (
 )
 
 // A hot room from Postgres to the app, through the real function and the real pusher-js:
-// whoever asked for packs gets each message once and in order, in far fewer events.
+// a client that asked for packs gets each message once and in order, in far fewer events.
 func TestPackedRoom(t *testing.T) {
 	modules := pushertest.NodeModules(t)
 	t.Setenv("ROOM_CHANNELS", "private,packed")

@@ -13,7 +13,7 @@ import (
 )
 
 // publishableKey is what the page gives supabase-js for a key: Realtime takes it
-// from whoever has not signed in.
+// from a user who has not signed in.
 const publishableKey = "sb_publishable_local"
 
 // realtime starts what stands in for Supabase Realtime on our own cluster. It returns

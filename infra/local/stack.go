@@ -17,14 +17,14 @@ import (
 // patience is how long a step may take before the stack says what it is doing.
 const patience = 2 * time.Second
 
-// stack is the parts that run, in the order in which they started.
+// stack is the components that run, in the order in which they started.
 type stack struct {
-	stderr io.Writer
-	died   chan error // the first part that ended by itself
-	parts  []part
+	stderr     io.Writer
+	died       chan error // the first component that ended by itself
+	components []component
 }
 
-type part struct {
+type component struct {
 	name string
 	stop func() error
 }
@@ -48,12 +48,12 @@ func (s *stack) step(what string, do func() error) error {
 	return nil
 }
 
-// add remembers how to stop a part that has started.
+// add remembers how to stop a component that has started.
 func (s *stack) add(name string, stop func() error) {
-	s.parts = append(s.parts, part{name, stop})
+	s.components = append(s.components, component{name, stop})
 }
 
-// fail reports that a part ended by itself; only the first report counts.
+// fail reports that a component ended by itself; only the first report counts.
 func (s *stack) fail(name string, err error) {
 	select {
 	case s.died <- fmt.Errorf("%s died: %w", name, err):
@@ -61,19 +61,19 @@ func (s *stack) fail(name string, err error) {
 	}
 }
 
-// stop ends the parts, last started first, and returns every error.
+// stop ends the components, last started first, and returns every error.
 func (s *stack) stop() error {
 	var all error
-	for _, p := range slices.Backward(s.parts) {
+	for _, p := range slices.Backward(s.components) {
 		if err := p.stop(); err != nil {
 			all = errors.Join(all, fmt.Errorf("stop %s: %w", p.name, err))
 		}
 	}
-	s.parts = nil
+	s.components = nil
 	return all
 }
 
-// syncWriter lets several parts write whole lines to one writer.
+// syncWriter lets several components write whole lines to one writer.
 type syncWriter struct {
 	mu sync.Mutex
 	w  io.Writer

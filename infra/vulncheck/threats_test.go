@@ -17,8 +17,8 @@ func TestThreatsNameRealTests(t *testing.T) {
 	}
 	exist := map[string]bool{}
 	declared := regexp.MustCompile(`(?m)^func ((?:Test|Fuzz|Benchmark)\w+)\(`)
-	for _, floor := range []string{"../../functions", "../../shared", "../../infra"} {
-		err := filepath.WalkDir(floor, func(path string, d fs.DirEntry, err error) error {
+	for _, layer := range []string{"../../functions", "../../shared", "../../infra"} {
+		err := filepath.WalkDir(layer, func(path string, d fs.DirEntry, err error) error {
 			switch {
 			case err != nil:
 				return err

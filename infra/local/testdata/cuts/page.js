@@ -111,7 +111,7 @@ window.flowing = () => both.tally.first > 0 && lists().every((ol) => ol.children
 window.switchTo = (mode) => switching.rooms.setMode(mode)
 window.shown = () => Object.fromEntries(lists().map((ol) => [ol.id, [...ol.children].map((li) => li.textContent)]))
 window.last = (text) => clients.every(({ name }) => document.getElementById(name).lastElementChild?.textContent === text)
-window.evidence = () => ({
+window.counts = () => ({
   first: both.tally.first, lostBySupabase: both.tally.lostBySupabase(),
   told: Object.fromEntries(clients.map(({ name, user }) => [name, [...receipts.values()].filter((r) => r.sub === user)
     .reduce((sum, r) => ({ both: sum.both + r.both, pusher: sum.pusher + r.pusher, supabase: sum.supabase + r.supabase }), { both: 0, pusher: 0, supabase: 0 })])),

@@ -138,7 +138,7 @@ func listen(ctx context.Context, databaseURL string) (*pgx.Conn, error) {
 	return conn, nil
 }
 
-// hear turns notifications into wakes, and listens anew when its connection breaks.
+// hear turns notifications into wakes, and listens again when its connection breaks.
 func (s *Sender) hear(ctx context.Context, conn *pgx.Conn) {
 	for {
 		for conn != nil {

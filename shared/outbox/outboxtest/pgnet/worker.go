@@ -34,7 +34,7 @@ type response struct {
 	problem     *string
 }
 
-// work connects and sends, and a second after an error starts anew with its
+// work connects and sends, and a second after an error starts again with its
 // work in mind, as pg_net's worker does.
 func (s *Sender) work(ctx context.Context) {
 	for {
