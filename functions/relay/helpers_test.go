@@ -93,10 +93,10 @@ func (s *stack) relay(name string, change ...func(*Config)) *Relay {
 func (s *stack) bells(r *Relay) *pgnet.Sender {
 	s.Helper()
 	webhook := &Webhook{Wake: r.Wake}
-	secrets := web.NewSecrets([]string{outboxtest.BellSecret}, web.Addresses{}, time.Now)
+	secrets := web.NewSecrets([]string{outboxtest.WebhookSecret}, web.Addresses{}, time.Now)
 	server := httptest.NewServer(web.Handle(r.Log, "POST /webhooks/supabase", webhook.ServeHTTP, web.Credential(secrets.Credential, nil)))
 	s.Cleanup(server.Close)
-	s.exec(`select roomcast.configure(url => $1, secret => $2)`, server.URL+"/webhooks/supabase", outboxtest.BellSecret)
+	s.exec(`select roomcast.configure(url => $1, secret => $2)`, server.URL+"/webhooks/supabase", outboxtest.WebhookSecret)
 	sender, err := pgnet.Start(s.Context(), s.url)
 	if err != nil {
 		s.Fatal(err)

@@ -119,7 +119,7 @@ func TestInsertSurvivesABrokenBell(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newStack(t)
-			s.exec(`select roomcast.configure(url => 'https://app.fly.dev/webhooks/supabase', secret => $1)`, outboxtest.BellSecret)
+			s.exec(`select roomcast.configure(url => 'https://app.fly.dev/webhooks/supabase', secret => $1)`, outboxtest.WebhookSecret)
 			s.exec(breakIt)
 			s.insert(roomA, "still fine")
 			s.relay("r")
@@ -130,7 +130,7 @@ func TestInsertSurvivesABrokenBell(t *testing.T) {
 
 func TestOneBellForOneTransaction(t *testing.T) {
 	s := newStack(t)
-	s.exec(`select roomcast.configure(url => 'https://app.fly.dev/webhooks/supabase', secret => $1)`, outboxtest.BellSecret)
+	s.exec(`select roomcast.configure(url => 'https://app.fly.dev/webhooks/supabase', secret => $1)`, outboxtest.WebhookSecret)
 	bells := func() int { return query[int](s, `select count(*) from net.http_request_queue`) }
 	conn := acquire(s)
 	tx, err := conn.Begin(t.Context())
@@ -168,7 +168,7 @@ func TestOneBellForOneTransaction(t *testing.T) {
 
 func TestSweepRingsForWhatWaits(t *testing.T) {
 	s := newStack(t)
-	s.exec(`select roomcast.configure(url => 'https://app.fly.dev/webhooks/supabase', secret => $1)`, outboxtest.BellSecret)
+	s.exec(`select roomcast.configure(url => 'https://app.fly.dev/webhooks/supabase', secret => $1)`, outboxtest.WebhookSecret)
 	if query[bool](s, `select roomcast.sweep()`) {
 		t.Error("the sweep rang though nothing waits")
 	}

@@ -30,8 +30,8 @@ create table public.room_participants (
   unique (room_id, user_id));
 `
 
-// BellSecret is what Chat's database sends as its webhook secret.
-const BellSecret = "webhook-secret-of-tests-32-chars"
+// WebhookSecret is what Chat's database sends as its webhook secret.
+const WebhookSecret = "webhook-secret-of-tests-32-chars"
 
 // Chat returns the URL of a database with a chat in it, Roomcast installed and its
 // tables attached, and the stand-in for pg_net present but not sending.
