@@ -114,9 +114,9 @@ func TestWhatPusherCannotCarry(t *testing.T) {
 	if !stub.Roomcast.Stub || stub.Content != "" || stub.ID == "" || len(all[0].Data) > 1000 {
 		t.Errorf("the large event was sent as %d bytes: stub %v, id %q", len(all[0].Data), stub.Roomcast.Stub, stub.ID)
 	}
-	s.until("the long room is parked", func() bool {
-		return query[int](s, `select count(*) from roomcast.parked where room = $1`, long) == 1
-	})
+	if n := query[int](s, `select count(*) from roomcast.unroutable where reason = 'a room too long for a channel'`); n != 1 {
+		t.Errorf("%d unroutable, want the long room's", n)
+	}
 }
 
 // 401 and 403 are nobody's event's fault: rows wait, and the log says for whom.

@@ -136,6 +136,7 @@ func TestPackedBesideEveryKind(t *testing.T) {
 // The hot room's backlog is a few calls: what is counted and billed are packs.
 func TestPackedNeedsFewCalls(t *testing.T) {
 	s := newStack(t)
+	s.exec(`update roomcast.settings set bulk = 100000`) // row by row
 	s.exec(`insert into messages (room_id, content) select $1, 'a message of usual length, more or less ' || i from generate_series(1, 500) i`, roomA)
 	s.relay("r", func(c *Config) { c.Channels = []event.ChannelKind{event.Packed} })
 	raw, all := s.waitUnpacked(500)

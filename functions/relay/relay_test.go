@@ -257,6 +257,7 @@ func TestEmpty(t *testing.T) {
 	if err := r.Drain(t.Context()); err != nil { // the loop is not what this is about
 		t.Fatal(err)
 	}
+	s.exec(`update roomcast.settings set bulk = 100000`) // row by row
 	s.exec(`insert into messages (room_id, content) select $1, i::text from generate_series(1, 600) i`, roomA)
 	fresh := New(r.Config)
 	if err := fresh.Empty(t.Context()); err != nil {

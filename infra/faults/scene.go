@@ -147,7 +147,7 @@ func (s *scene) drain(ctx context.Context) bool {
 // parked reads what was given up in this scene's rooms.
 func (s *scene) parked(ctx context.Context) (map[string]map[int64]string, error) {
 	rows, err := s.admin.Query(ctx, `
-		select k.room, k.seq, o.record ->> 'id'
+		select k.room, k.seq, o.record::json ->> 'id'
 		  from roomcast.parked k join roomcast.outbox o on o.id = k.outbox_id
 		 where k.room = any ($1)`, s.chat.rooms)
 	if err != nil {

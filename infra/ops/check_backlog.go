@@ -94,7 +94,7 @@ func (d *doctor) checkRevocations(ctx context.Context, f *findings) error {
 
 // checkUnroutable looks for changes that had no room.
 func (d *doctor) checkUnroutable(ctx context.Context, f *findings) error {
-	tables, err := d.list(ctx, `select count(*) || ' of ' || coalesce((select s.relation::text from roomcast.attached_tables s where s.id = r.attached), '?')
+	tables, err := d.list(ctx, `select sum(r.count) || ' of ' || coalesce((select s.relation::text from roomcast.attached_tables s where s.id = r.attached), '?')
 		from roomcast.unroutable r group by r.attached order by 1`)
 	if err != nil {
 		return err

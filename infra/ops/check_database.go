@@ -101,9 +101,10 @@ type attachedTable struct {
 
 func (d *doctor) tables(ctx context.Context) ([]attachedTable, error) {
 	rows, err := d.conn.Query(ctx, `
-		select s.id, s.kind, s.relation::text, c.oid is null, s.room_column::text, coalesce(s.user_column::text, ''), coalesce(s.columns::text, ''),
-		       coalesce((select t.tgenabled::text from pg_trigger t where t.tgrelid = s.relation and t.tgname = 'roomcast_capture'), ''),
-		       coalesce((select t.tgenabled::text from pg_trigger t where t.tgrelid = s.relation and t.tgname = 'roomcast_truncate'), ''),
+		select s.id, case when s.kind = 'rows' and s.name = 'message' then 'messages' else s.kind end, s.relation::text, c.oid is null,
+		       coalesce(s.room_column::text, s.room, s.users, ''), coalesce(s.user_column::text, ''), coalesce(s.columns::text, ''),
+		       coalesce((select t.tgenabled::text from pg_trigger t where t.tgrelid = s.relation and t.tgname = format('roomcast_%s_insert', s.id)), ''),
+		       coalesce((select t.tgenabled::text from pg_trigger t where t.tgrelid = s.relation and t.tgname = format('roomcast_%s_truncate', s.id)), ''),
 		       array(select distinct n from unnest(array_remove(array[s.room_column::text, s.user_column::text] || s.columns || s.keys, null)) n
 		              where not exists (select from pg_attribute a where a.attrelid = s.relation and a.attname = n and a.attnum > 0 and not a.attisdropped))
 		  from roomcast.attached_tables s left join pg_class c on c.oid = s.relation
@@ -138,11 +139,11 @@ func (s attachedTable) check(f *findings) {
 	case len(s.Missing) > 0:
 		f.fail(attach, "%s has lost %s: its events are incomplete, or cannot be routed", s.Table, strings.Join(s.Missing, ", "))
 	case s.Capture == "":
-		f.fail(attach, "%s has lost the trigger roomcast_capture: nothing of it is relayed", s.Table)
+		f.fail(attach, "%s has lost its triggers: nothing of it is relayed", s.Table)
 	case s.Capture == "D" || s.Capture == "R": // disabled, or fires on replicas only
-		f.fail(fmt.Sprintf("alter table %s enable trigger roomcast_capture;", s.Table), "%s has its trigger disabled: nothing of it is relayed", s.Table)
+		f.fail(fmt.Sprintf("alter table %s enable trigger roomcast_%d_insert; and so on", s.Table, s.ID), "%s has its trigger disabled: nothing of it is relayed", s.Table)
 	case s.Kind == "messages" && s.Truncate != "O" && s.Truncate != "A":
-		f.warn(attach, "%s has no working roomcast_truncate: a truncated table would keep its text in the outbox", s.Table)
+		f.warn(attach, "%s has no working trigger for TRUNCATE: a truncated table would keep its text in the outbox", s.Table)
 	default:
 		f.ok("%s: %s by %s", s.Table, s.Kind, s.Room)
 	}

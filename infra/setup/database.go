@@ -82,7 +82,7 @@ func (db *database) survey(ctx context.Context) error {
 		return err
 	}
 	return db.conn.QueryRow(ctx, `select coalesce((select url from roomcast.settings), ''),
-		array(select kind from roomcast.attached_tables where detached_at is null)`).Scan(&db.url, &db.kinds)
+		array(select case when kind = 'rows' then name || 's' else kind end from roomcast.attached_tables where detached_at is null)`).Scan(&db.url, &db.kinds)
 }
 
 func (db *database) tables() []table {

@@ -20,7 +20,7 @@ func (c *chat) departures() (gone []access.Departure) {
 	c.AckAll(rooms)
 	for _, room := range rooms {
 		for _, row := range room.Rows {
-			if row.Change.Kind == "members" && row.Change.Op == "DELETE" {
+			if row.Change.IsDeparture() {
 				gone = append(gone, access.Departure{Room: room.ID, Seq: row.Seq})
 			}
 		}

@@ -70,7 +70,7 @@ type Life struct {
 const lifeSQL = `
 select coalesce(o.id, n.id), n.room, n.seq,
        coalesce(s.relation::text, ''), coalesce(o.op, ''),
-       coalesce(roomcast.pick(o.record, s.keys)::text, ''), coalesce(octet_length(o.record::text), 0),
+       coalesce(roomcast.pick(o.record, s.keys), ''), coalesce(octet_length(o.record), 0),
        coalesce(o.at, '0001-01-01 00:00:00Z'), coalesce(g.at, '0001-01-01 00:00:00Z'),
        coalesce(p.reason, ''), coalesce(p.at, '0001-01-01 00:00:00Z'),
        coalesce(extract(epoch from g.at + t.retention - clock_timestamp()), 0)::float8
@@ -96,9 +96,9 @@ func (o Operator) Lives(ctx context.Context, room string, first, last int64) ([]
 // JSON object of them.
 func (o Operator) LivesOf(ctx context.Context, id string) ([]Life, error) {
 	return o.lives(ctx, `with k as (
-	  select s.id as attached, hashtextextended(key, s.id) as hash   -- as enqueue() hashes it
+	  select s.id as attached, hashtextextended(key, s.id) as hash   -- as key_sql() makes it
 	    from roomcast.attached_tables s
-	   cross join (values ($1::text), ($2::jsonb::text)) as candidates (key)
+	   cross join lateral (values ($1::text), (roomcast.key_of(s.ids, $2::jsonb))) as candidates (key)
 	   where key is not null
 	), n as (
 	  select o.room, o.id, roomcast.seq_of(o.room, o.id) as seq
@@ -139,7 +139,7 @@ func (o Operator) lives(ctx context.Context, sql string, args ...any) ([]Life, e
 // has a room: a row that exists but has left no trace was not captured.
 func (o Operator) Rows(ctx context.Context, id string) (map[string]bool, error) {
 	rows, err := o.Query(ctx, `select s.relation::text, s.room_column::text, s.keys[1]
-	  from roomcast.attached_tables s join pg_class c on c.oid = s.relation where s.detached_at is null`)
+	  from roomcast.attached_tables s join pg_class c on c.oid = s.relation where s.detached_at is null and s.room_column is not null`)
 	if err != nil {
 		return nil, fmt.Errorf("rows: %w", err)
 	}

@@ -59,8 +59,9 @@ func Migrate(ctx context.Context, databaseURL string) error {
 // are applied after the numbered ones.
 func reapplied() []string {
 	return []string{
-		"capture.sql", "wakeup.sql", "claim.sql", "history.sql", "retention.sql",
-		"access.sql", "attach.sql", "revocation.sql", "presence.sql",
+		"wakeup.sql", "attach.sql", "capture_text.sql", "capture_write.sql", "capture.sql", "capture_members.sql",
+		"capture_slow.sql", "upkeep.sql", "claim.sql", "history.sql", "retention.sql", "access.sql", "members.sql",
+		"attach_as.sql", "send.sql", "recheck.sql", "revocation.sql", "presence.sql",
 		"operator.sql", "selfcheck.sql", "parity.sql", "audit.sql", "rights.sql",
 	}
 }

@@ -54,7 +54,7 @@ select extract(epoch from (select greatest(least(until, clock_timestamp() + inte
        (select coalesce(sum(sent_seq), 0)::bigint from roomcast.rooms),
        coalesce(extract(epoch from clock_timestamp() - (select min(at) from roomcast.seq_ranges)), 0)::float8,
        pg_total_relation_size('roomcast.outbox'),
-       (select count(*) from roomcast.unroutable),
+       (select coalesce(sum(count), 0) from roomcast.unroutable)::bigint,
        (select coalesce(jsonb_object_agg(holder, n), '{}') from (
           select holder, count(*) as n from roomcast.rooms
            where head_seq > sent_seq and holder is not null and due > clock_timestamp() group by holder) h)::text`
@@ -125,17 +125,20 @@ type Sent struct {
 // and the database still keeps, to be sent once more under the same seq. What
 // waits is not among them, so that nothing overtakes what stands before it.
 func (o Operator) SentAgain(ctx context.Context, room string, first, last int64) ([]Sent, error) {
-	rows, err := o.Query(ctx, `select seq, epoch, at, kind, op, keys, record, coalesce(parked, '')
+	rows, err := o.Query(ctx, `select seq, epoch, at, kind, name, op, keys, record, coalesce(old, ''), stub, coalesce(parked, '')
 	  from roomcast.sent_again($1, $2::bigint, $3::bigint)`, room, first, last)
 	if err != nil {
 		return nil, fmt.Errorf("sent again: %w", err)
 	}
 	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (Sent, error) {
 		s := Sent{Change: event.Change{Room: room, Position: &event.Position{}}}
-		var record string
+		var record, old string
 		err := row.Scan(&s.Seq, &s.Change.Position.Epoch, &s.Change.Position.At,
-			&s.Change.Kind, &s.Change.Op, &s.Change.Keys, &record, &s.Parked)
+			&s.Change.Kind, &s.Change.Name, &s.Change.Op, &s.Change.Keys, &record, &old, &s.Change.Stub, &s.Parked)
 		s.Change.Position.Seq, s.Change.Record = s.Seq, json.RawMessage(record)
+		if old != "" {
+			s.Change.Old = json.RawMessage(old)
+		}
 		return s, err
 	})
 	if err != nil {

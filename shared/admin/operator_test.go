@@ -39,7 +39,7 @@ func TestBacklog(t *testing.T) {
 	c.Exec(insertMessage, roomA, user1, "one")
 	c.Exec(insertMessage, roomA, user1, "two")
 	c.Exec(insertMessage, roomB, user1, "three")
-	c.Exec(`update roomcast.outbox set at = at - interval '2 hours' where record ->> 'content' = 'two'`)
+	c.Exec(`update roomcast.outbox set at = at - interval '2 hours' where record::json ->> 'content' = 'two'`)
 	c.wantBacklog("written", admin.Backlog{Waiting: 3, Unnumbered: 3, Oldest: 2 * time.Hour})
 	rooms := c.Claim("r")
 	// The head of room A was written after its second row here; the head counts.

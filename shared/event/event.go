@@ -79,8 +79,11 @@ type Change struct {
 }
 
 // IsDeparture reports whether this is the end of a membership: the user of the record
-// may no longer read the room.
-func (c Change) IsDeparture() bool { return c.Kind == Members && c.Op == Delete }
+// may no longer read the room. What that user's personal stream says of it is not another.
+func (c Change) IsDeparture() bool {
+	stream, _, _ := ParseKey(c.Room)
+	return c.Kind == Members && c.Op == Delete && stream != UserStream
+}
 
 // Position places an event in its room. It is fixed before the event is first
 // sent and the same in every repeat.

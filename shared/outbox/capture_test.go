@@ -37,7 +37,7 @@ func TestWideTablesAndOddNames(t *testing.T) {
 		t.Fatalf("%d rows", len(rows))
 	}
 	record := string(rows[0].Change.Record)
-	for _, part := range []string{`"the room": "r"`, `"n'o": 7`, `"c 0'%s": 0`, `"c 129'%s": 129`} {
+	for _, part := range []string{`"the room":"r"`, `"n'o":7`, `"c 0'%s":0`, `"c 129'%s":129`} {
 		if !strings.Contains(record, part) {
 			t.Errorf("%s is missing from %s", part, record)
 		}

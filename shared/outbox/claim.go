@@ -36,7 +36,7 @@ type Row struct {
 	Missing bool
 }
 
-const claimSQL = `select room, epoch, fence, clock, seq, at, kind, op, keys, record
+const claimSQL = `select room, epoch, fence, clock, seq, at, kind, name, op, keys, record, old, stub
   from roomcast.claim($1, $2::int, $3::int, $4::interval)`
 
 // The columns of a claim.
@@ -48,9 +48,12 @@ const (
 	colSeq
 	colAt
 	colKind
+	colName
 	colOp
 	colKeys
 	colRecord
+	colOld
+	colStub
 )
 
 // Claim takes the rooms with waiting rows that no relay holds, leases them under
@@ -80,6 +83,7 @@ func (db *DB) Claim(ctx context.Context, relay string, l Limits) ([]Room, error)
 type claimReader struct {
 	rooms       []Room
 	epoch, kind string
+	name        string
 	clock       time.Time
 	keys        string
 	keyList     []string
@@ -108,15 +112,19 @@ func (r *claimReader) add(v [][]byte) error {
 		return fmt.Errorf("at: %w", err)
 	}
 	reuse(&r.kind, v[colKind])
+	reuse(&r.name, v[colName])
 	if v[colKeys] != nil && r.keys != string(v[colKeys]) {
 		r.keys = string(v[colKeys])
 		r.keyList = parseArray(r.keys)
 	}
 	row := Row{Seq: seq, Age: r.clock.Sub(at), Change: event.Change{
 		Kind:     event.Kind(r.kind),
+		Name:     r.name,
 		Op:       opOf(v[colOp]),
 		Room:     room.ID,
 		Record:   json.RawMessage(bytes.Clone(v[colRecord])),
+		Old:      json.RawMessage(bytes.Clone(v[colOld])),
+		Stub:     v[colStub] != nil,
 		Position: &event.Position{Seq: seq, Epoch: r.epoch, At: rfc3339(v[colAt])},
 	}}
 	if v[colKeys] != nil {

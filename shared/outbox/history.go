@@ -1,6 +1,7 @@
 package outbox
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -33,7 +34,7 @@ type History struct {
 	Changes []event.Change // in order of their positions
 }
 
-const historySQL = `select epoch, head, sent, first, reset, seq, at, kind, op, keys, record
+const historySQL = `select epoch, head, sent, first, reset, seq, at, kind, name, op, keys, record, old, stub
   from roomcast.history($1, $2::bigint, $3::int, roomcast.readable_from($1, $4::uuid), $5)`
 
 // History returns the numbered events after a seq, sent or not, in order: at most
@@ -72,15 +73,18 @@ func (h *History) add(q HistoryQuery, v [][]byte) error {
 		return fmt.Errorf("seq: %w", err)
 	}
 	h.Last = seq
-	if v[8] == nil { // deleted by hand
+	if v[9] == nil { // deleted by hand
 		return nil
 	}
 	h.Changes = append(h.Changes, event.Change{
 		Kind:     event.Kind(v[7]),
-		Op:       event.Op(v[8]),
+		Name:     string(v[8]),
+		Op:       event.Op(v[9]),
 		Room:     q.Room,
-		Record:   json.RawMessage(string(v[10])), // a copy: v is pgx's own buffer
-		Keys:     parseArray(string(v[9])),
+		Record:   json.RawMessage(string(v[11])), // a copy: v is pgx's own buffer
+		Old:      json.RawMessage(bytes.Clone(v[12])),
+		Stub:     string(v[13]) == "t",
+		Keys:     parseArray(string(v[10])),
 		Position: &event.Position{Seq: seq, Epoch: h.Epoch, At: string(v[6])},
 	})
 	return nil

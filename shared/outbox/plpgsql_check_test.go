@@ -93,10 +93,10 @@ func check(t *testing.T, conn *pgx.Conn, schema string) []string {
 	rows, err := conn.Query(context.WithoutCancel(t.Context()), `
 		select format('%s line %s: %s %s %s %s', p.oid::regprocedure, c.lineno, c.level, c.sqlstate, c.message, c.detail)
 		from pg_proc p join pg_language l on l.oid = p.prolang
-		left join lateral (select tgrelid from pg_trigger where tgfoid = p.oid and not tgisinternal limit 1) t on true
+		left join lateral (select tgrelid, tgoldtable::text as old_rows, tgnewtable::text as new_rows from pg_trigger where tgfoid = p.oid and not tgisinternal limit 1) t on true
 		cross join lateral plpgsql_check_function_tb(p.oid,
 			case when p.prorettype = 'trigger'::regtype then coalesce(t.tgrelid, 'public.messages'::regclass) else 0 end,
-			extra_warnings => false, performance_warnings => false) c
+			oldtable => t.old_rows, newtable => t.new_rows, extra_warnings => false, performance_warnings => false) c
 		where p.pronamespace = $1::regnamespace and l.lanname = 'plpgsql' and c.level = 'error'`, schema)
 	if err != nil {
 		t.Fatal(err)

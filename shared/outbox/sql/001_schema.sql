@@ -37,32 +37,58 @@ create table if not exists roomcast.settings (
   vault_name text,
   timeout_ms int not null default 5000 constraint timeout_pg_net_takes check (timeout_ms between 1000 and 10000),
   retention  interval not null default '24 hours' constraint retention_is_positive check (retention > '0'),
-  cluster_id bigint
+  cluster_id bigint,
+  bulk       int not null default 200 constraint bulk_is_positive check (bulk > 0)
 );
 comment on column roomcast.settings.url        is 'Where wake-ups go: the relay''s POST /webhooks/supabase. Null: no wake-ups.';
 comment on column roomcast.settings.secret     is 'The wake-up''s bearer token, unless Vault keeps it.';
 comment on column roomcast.settings.vault_name is 'The name under which Vault keeps the wake-up''s bearer token.';
 comment on column roomcast.settings.timeout_ms is 'How long pg_net waits for the wake-up''s answer: a stopped machine needs up to 2 s to start.';
 comment on column roomcast.settings.retention  is 'How long sent rows stay, so that browsers can catch up.';
+comment on column roomcast.settings.bulk       is 'A statement that changes more rows of one room than this makes one event.';
 comment on column roomcast.settings.cluster_id is 'pg_control_system().system_identifier when rows were last numbered: another one means a restored database.';
 insert into roomcast.settings default values on conflict do nothing;
 
 create table if not exists roomcast.attached_tables (
   id          int generated always as identity primary key,
-  relation    regclass not null constraint attached_once unique,
-  kind        text not null constraint kind_is_known check (kind in ('messages', 'members', 'presence')),
-  room_column name not null,
+  relation    regclass not null,
+  name        text not null,
+  kind        text not null constraint kind_is_known check (kind in ('rows', 'members', 'presence', 'send')),
+  room        text,
+  users       text,
+  shape       text not null default 'one' constraint shape_is_known check (shape in ('one', 'array', 'query')),
+  room_column name,
   user_column name constraint members_have_users check ((kind = 'members') = (user_column is not null)),
+  active      text,
   columns     text[],
+  ids         text[] not null,
+  old         text[],
   keys        text[] not null,
+  uses        text[],
+  watched     text[],
+  row_wise    boolean not null default false,
+  fingerprint text,
   attached_at timestamptz not null default now(),
   detached_at timestamptz,
   time_column name,
-  repairs     boolean not null default false
+  repairs     boolean not null default false,
+  constraint one_name_per_table unique (relation, name)
 );
-comment on table  roomcast.attached_tables             is 'The tables that are relayed. A detached one stays, for the rows of it still kept.';
+comment on table  roomcast.attached_tables             is 'The tables that are relayed, each under one name or several. A detached one stays, for the rows of it still kept.';
+comment on column roomcast.attached_tables.name        is 'What its events are called: message, member, reaction …';
+comment on column roomcast.attached_tables.room        is 'SQL over the row r: the room or rooms it goes to.';
+comment on column roomcast.attached_tables.users       is 'SQL over the row r: the users to whose personal streams it goes.';
+comment on column roomcast.attached_tables.shape       is 'What room or users is: one value, an array, or a query. Of members: whether user_column is an array.';
+comment on column roomcast.attached_tables.room_column is 'Where room is just a column.';
+comment on column roomcast.attached_tables.active      is 'SQL over the row r: whether it makes its user a member. Null: always.';
 comment on column roomcast.attached_tables.columns     is 'The columns that may leave the database. Null: all.';
-comment on column roomcast.attached_tables.keys        is 'The columns that identify a row: all that a deletion or a stub carries.';
+comment on column roomcast.attached_tables.ids         is 'The columns by which a row is known.';
+comment on column roomcast.attached_tables.old         is 'The columns whose former values come along.';
+comment on column roomcast.attached_tables.keys        is 'The ids, and the room column if it may leave: all that a deletion or a stub carries.';
+comment on column roomcast.attached_tables.uses        is 'The columns that room, users and active depend on.';
+comment on column roomcast.attached_tables.watched     is 'Null: present() fills it in, with the columns of today whose change is news.';
+comment on column roomcast.attached_tables.row_wise    is 'Its rows are written under other tables'' names (partitions, inheritance): captured one by one.';
+comment on column roomcast.attached_tables.fingerprint is 'Of the columns for which its trigger functions were written.';
 comment on column roomcast.attached_tables.time_column is 'The column that says when a row was written. Null: the audit finds one itself.';
 comment on column roomcast.attached_tables.repairs     is 'Whether the hourly audit enqueues again what it finds missing.';
 
@@ -78,15 +104,21 @@ create table if not exists roomcast.outbox (
   op           text not null,
   room         text not null,
   key_hash     bigint not null,
-  record       jsonb not null,
+  record       text not null,
+  old          text,
+  name         text,
+  stub         boolean not null default false,
   wants_wakeup boolean not null default false
 );
 comment on column roomcast.outbox.xid          is 'The writing transaction: a row is new to the numbering exactly when this was not visible to the last one.';
 comment on column roomcast.outbox.attached     is 'attached_tables.id; no foreign key, which would lock a shared row for every message.';
-comment on column roomcast.outbox.op           is 'INSERT, UPDATE or DELETE: what the event tells, which for a row that moved is not what was done. No CHECK: it would cost every INSERT of the chat.';
-comment on column roomcast.outbox.room         is 'The room column as text.';
+comment on column roomcast.outbox.op           is 'INSERT, UPDATE, DELETE, SEND or BULK: what the event tells, which for a row that moved is not what was done. No CHECK: it would cost every INSERT of the chat.';
+comment on column roomcast.outbox.room         is 'The key of the room, or of the user to whose personal stream it goes: see room_key() and user_key().';
 comment on column roomcast.outbox.key_hash     is 'Hash of attached table and primary key: finds a message''s rows when it is deleted.';
-comment on column roomcast.outbox.record       is 'The allowed columns: of the new row, or of the old one of a DELETE.';
+comment on column roomcast.outbox.record       is 'The allowed columns as Postgres wrote them, as one JSON object, never as jsonb; the ids only of a DELETE or a stub.';
+comment on column roomcast.outbox.old          is 'The former values of the columns that the attachment names for it.';
+comment on column roomcast.outbox.name         is 'Of a SEND: the event''s own name.';
+comment on column roomcast.outbox.stub         is 'The record is ids only: the row was over 256 kB, or could not be converted.';
 comment on column roomcast.outbox.wants_wakeup is 'Written while the relay slept, first of its transaction: requests a wake-up at commit.';
 
 -- Sequence numbers, one row per room and numbering, not per message: the row ids[i] has
@@ -154,14 +186,50 @@ create table if not exists roomcast.wakeup (
 comment on column roomcast.wakeup.requested_at is 'When a wake-up was last seen on its way. Who writes within a second of it requests no other, unless a lease has answered it since.';
 insert into roomcast.wakeup (requested_at) values ('-infinity') on conflict do nothing;
 
+-- What capture itself keeps. The chat's transactions only append here, so that none of
+-- them ever waits for a row of another's.
 create table if not exists roomcast.unroutable (
   id       bigint generated always as identity primary key,
   attached int not null,
   op       text not null,
-  at       timestamptz not null default clock_timestamp(),
-  reason   text not null default 'no room'
+  reason   text not null,
+  count    bigint not null default 1,
+  at       timestamptz not null default clock_timestamp()
 );
-comment on table roomcast.unroutable is 'One row for each change that had no room, and so was not relayed.';
+comment on table roomcast.unroutable is 'Changes that went nowhere, counted by statement and reason; fold_unroutable() keeps it small.';
+
+create table if not exists roomcast.departures (
+  id      bigint generated always as identity primary key,
+  user_id text not null,
+  at      timestamptz not null default clock_timestamp()
+);
+comment on table roomcast.departures is 'Users whose membership ended, written with the change itself; fold_departures() makes revocations of them.';
+
+create table if not exists roomcast.scrub_queue (
+  id         bigint generated always as identity primary key,
+  attached   int not null,
+  room       text,
+  key_hashes bigint[],
+  last_id    bigint not null,
+  done_id    bigint not null default 0,
+  at         timestamptz not null default clock_timestamp()
+);
+comment on table  roomcast.scrub_queue            is 'Deleted rows whose text is still to be taken out of kept outbox rows; scrub_queued() works it off.';
+comment on column roomcast.scrub_queue.room       is 'Rows of this room only. Null: wherever they were sent.';
+comment on column roomcast.scrub_queue.key_hashes is 'The rows. Null: all of the table (it was truncated).';
+comment on column roomcast.scrub_queue.last_id    is 'Outbox rows behind this one are not meant.';
+comment on column roomcast.scrub_queue.done_id    is 'How far a truncated table''s rows have been scrubbed.';
+
+-- One captured event on its way into the outbox: n is the position of its row in the
+-- statement, member the user whose membership it tells of.
+do $$
+begin
+  if to_regtype('roomcast.captured') is null then
+    create type roomcast.captured as (
+      n bigint, op text, room text, key_hash bigint, record text, old text, stub boolean, member text);
+  end if;
+end
+$$;
 
 -- Who is to be disconnected. One row per user, whatever the number of rooms, since one
 -- call to Pusher ends all of a user's connections. A row is written after user-left was
@@ -190,12 +258,13 @@ create table if not exists roomcast.presence (
 comment on table  roomcast.presence    is 'Who is online in which room, as Pusher says. Membership is another matter: see your own tables.';
 comment on column roomcast.presence.at is 'When Pusher said so, by its clock: what is older changes nothing.';
 
--- Rows of the outbox that no attached table wrote: revoke() and presence. They have
--- entries of their own, never attached.
-insert into roomcast.attached_tables (relation, kind, room_column, user_column, keys, detached_at) values
-  ('roomcast.revocations', 'members',  'room_id', 'user_id', '{room_id,user_id}', now()),
-  ('roomcast.presence',    'presence', 'room_id', null,      '{room_id,user_id}', now())
-on conflict on constraint attached_once do nothing;
+-- Rows of the outbox that no attached table wrote: revoke(), presence and send(). They
+-- have entries of their own, never attached.
+insert into roomcast.attached_tables (relation, name, kind, room_column, user_column, columns, ids, keys, detached_at) values
+  ('roomcast.revocations', 'member', 'members', 'room_id', 'user_id', '{room_id,user_id}', '{room_id,user_id}', '{room_id,user_id}', now()),
+  ('roomcast.presence', 'presence', 'presence', 'room_id', null, '{room_id,user_id}', '{room_id,user_id}', '{room_id,user_id}', now()),
+  ('roomcast.outbox', 'send', 'send', null, null, '{}', '{}', '{}', now())
+on conflict on constraint one_name_per_table do nothing;
 
 -- What pages of the dual run saw, summed up: one row per room and hour, whatever the
 -- traffic. Nothing is written here before the first receipt arrives, and everything is
@@ -254,15 +323,15 @@ create table if not exists roomcast.parity_users (
 comment on table  roomcast.parity_users          is 'What each user''s pages reported, by hour. Kept as long as roomcast.parity.';
 comment on column roomcast.parity_users.compared is 'The sum of what was seen by both, only by Pusher and only by Supabase.';
 
--- Transactions that wrote with roomcast.capture = 'off': what they left out of the outbox
--- was left out on purpose, and the audit must not call it lost.
+-- Statements that wrote with roomcast.capture = 'off', or so many rows that they became
+-- one event: what they left out of the outbox was left out on purpose, and the audit must
+-- not call it lost.
 create table if not exists roomcast.capture_skips (
+  id       bigint generated always as identity primary key,
   attached int not null,
-  xid      bigint not null,
-  at       timestamptz not null default clock_timestamp(),
-  primary key (attached, xid)
+  at       timestamptz not null default clock_timestamp()
 );
-comment on column roomcast.capture_skips.xid is 'As xmin shows it, 32 bits: of the transaction, or of the savepoint within.';
+comment on table roomcast.capture_skips is 'A row has the xmin of the rows it tells of: of the transaction, or of the savepoint within.';
 
 -- What the hourly audit found and repaired, for two weeks.
 create table if not exists roomcast.audits (

@@ -4,13 +4,6 @@ begin;
 select pg_advisory_xact_lock(hashtextextended('roomcast.migrate', 0));
 set local lock_timeout = '3s';
 
--- hash_of is the key_hash that enqueue() writes for a row. The audit's tests hold the
--- two together.
-create or replace function roomcast.hash_of(attached int, record jsonb, ids text[]) returns bigint
-language sql immutable set search_path = pg_catalog, pg_temp as $$
-  select hashtextextended(case cardinality(hash_of.ids) when 1 then hash_of.record ->> hash_of.ids[1] else roomcast.pick(hash_of.record, hash_of.ids)::text end, hash_of.attached)
-$$;
-
 -- time_column_of names the column that says when a row was written: the one given to
 -- auditing(), else one that the table itself fills with the time.
 create or replace function roomcast.time_column_of(s roomcast.attached_tables) returns name
@@ -32,7 +25,7 @@ create or replace function roomcast.serial_of(s roomcast.attached_tables) return
 language sql stable set search_path = pg_catalog, pg_temp as $$
   select a.attname
     from pg_attribute a
-   where a.attrelid = s.relation and array[a.attname::text] = roomcast.ids_of(s) and not a.attisdropped
+   where a.attrelid = s.relation and array[a.attname::text] = s.ids and not a.attisdropped
      and a.atttypid in ('int4'::regtype, 'int8'::regtype)
      and (a.attidentity <> '' or pg_get_serial_sequence(s.relation::text, a.attname) is not null)
 $$;
@@ -73,7 +66,7 @@ begin
     recent := format('m.%I between %L::timestamptz and %L::timestamptz', col, start, clock_timestamp());
   elsif serial is not null then
     note := format('by %I', serial);
-    select min((o.record ->> serial::text)::bigint) into low from roomcast.outbox o
+    select min(roomcast.field_of(o.record, serial)::bigint) into low from roomcast.outbox o
      where o.attached = s.id and o.op = 'INSERT' and o.at >= start;
     recent := format('m.%I > %L::bigint', serial, low);   -- null: nothing to compare with, nothing found
   else
@@ -86,10 +79,10 @@ begin
   end if;
   query := format('from %s m where %s and m.%I is not null'
     ' and not exists (select from roomcast.outbox o where o.attached = %s'
-    ' and o.key_hash = roomcast.hash_of(%s, pg_catalog.jsonb_build_object(%s), %L))'
-    ' and not exists (select from roomcast.capture_skips q where q.attached = %s and q.xid = m.xmin::text::bigint)',
+    ' and o.key_hash = hashtextextended(%s, %s))'
+    ' and not exists (select from roomcast.capture_skips q where q.attached = %s and q.xmin = m.xmin)',
     s.relation, recent, s.room_column, s.id,
-    s.id, (select string_agg(format('%L, m.%I', k, k), ', ') from unnest(roomcast.ids_of(s)) k), roomcast.ids_of(s), s.id);
+    roomcast.key_sql(s, 'm', null), s.id, s.id);
 end
 $$;
 
@@ -103,7 +96,8 @@ $$;
 --   unroutable  had no room, and were not relayed
 create or replace function roomcast.audit(since interval default '24 hours')
 returns table (relation text, problem text, how_many bigint, oldest timestamptz, note text)
-language plpgsql stable security definer set search_path = pg_catalog, pg_temp set timezone = 'UTC' as $$
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp
+set timezone = 'UTC' set datestyle = 'ISO' set intervalstyle = 'postgres' set bytea_output = 'hex' set extra_float_digits = 1 as $$
 #variable_conflict use_column
 declare
   start constant timestamptz := clock_timestamp() - audit.since;
@@ -112,7 +106,7 @@ declare
   col   name;
 begin
   problem := 'missing';
-  for s in select * from roomcast.attached_tables where kind = 'messages' and detached_at is null order by id loop
+  for s in select * from roomcast.attached_tables where kind = 'rows' and room_column is not null and detached_at is null order by id loop
     relation := s.relation::text;
     oldest   := null;
     how_many := null;
@@ -148,7 +142,7 @@ begin
   union all
   select null, 'parked', count(*), min(p.at), null from roomcast.parked p where p.at >= start
   union all
-  select null, 'unroutable', count(*), min(l.at), null from roomcast.unroutable l where l.at >= start;
+  select null, 'unroutable', coalesce(sum(l.count), 0)::bigint, min(l.at), null from roomcast.unroutable l where l.at >= start;
 end
 $$;
 
@@ -159,25 +153,22 @@ $$;
 -- tables for which auditing() has allowed it. What it did is noted in audits.
 create or replace function roomcast.repair(since interval default '24 hours', max_rows int default 1000, opted_only boolean default false)
 returns table (relation text, problem text, repaired bigint)
-language plpgsql security definer set search_path = pg_catalog, pg_temp set timezone = 'UTC' as $$
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+set timezone = 'UTC' set datestyle = 'ISO' set intervalstyle = 'postgres' set bytea_output = 'hex' set extra_float_digits = 1 as $$
 #variable_conflict use_column
 declare
   s      roomcast.attached_tables;
   query  text;
-  record jsonb;
 begin
   perform pg_advisory_xact_lock(hashtextextended('roomcast.repair', 0));
   problem := 'missing';
-  for s in select * from roomcast.attached_tables where kind = 'messages' and detached_at is null and (repairs or not repair.opted_only) order by id loop
+  for s in select * from roomcast.attached_tables where kind = 'rows' and room_column is not null and detached_at is null and (repairs or not repair.opted_only) order by id loop
     query := (roomcast.missing_rows(s, repair.since)).query;
     relation := s.relation::text;
-    repaired := 0;
     continue when query is null;
-    for record in execute format('select to_jsonb(m) %s order by m.%I limit %s for share of m skip locked', query,
-                                 coalesce(roomcast.time_column_of(s), roomcast.serial_of(s)), repair.max_rows) loop
-      perform roomcast.enqueue(s.id, 'INSERT', record ->> s.room_column::text, record, s.columns, roomcast.ids_of(s));
-      repaired := repaired + 1;
-    end loop;
+    execute format('select count(roomcast.capture_row(%s, ''INSERT'', f.row, null))
+                      from (select m as row %s order by m.%I limit %s for share of m skip locked) f',
+                   s.id, query, coalesce(roomcast.time_column_of(s), roomcast.serial_of(s)), repair.max_rows) into repaired;
     if repaired > 0 then
       insert into roomcast.audits (relation, problem, repaired) values (relation, problem, repaired);
     end if;
@@ -222,7 +213,7 @@ begin
   end if;
   update roomcast.attached_tables s
      set time_column = coalesce(auditing.time_column, s.time_column), repairs = coalesce(auditing.repairs, s.repairs)
-   where s.relation = tbl and s.kind = 'messages' and s.detached_at is null;
+   where s.relation = tbl and s.kind = 'rows' and s.room_column is not null and s.detached_at is null;
   if not found then
     raise exception 'table_name: % is not attached as messages', tbl using errcode = 'undefined_table';
   end if;

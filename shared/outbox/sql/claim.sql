@@ -132,7 +132,7 @@ $$;
 -- missing (somebody deleted it by hand) comes with a null op: its number is to be passed
 -- over.
 create or replace function roomcast.claim(relay text, max_rows int, per_room int, lease interval)
-returns table (room text, epoch text, fence bigint, clock text, seq bigint, at text, kind text, op text, keys text[], record text)
+returns table (room text, epoch text, fence bigint, clock text, seq bigint, at text, kind text, name text, op text, keys text[], record text, old text, stub boolean)
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp set timezone = 'UTC' set datestyle = 'ISO'
 set enable_seqscan = off set enable_memoize = off set jit = off set plan_cache_mode = force_generic_plan as $$
@@ -172,9 +172,9 @@ begin
          case when n.first then l.epoch end,
          case when n.first then l.fence end,
          case when n.first then clock_timestamp()::text end,
-         n.seq, o.at::text, s.kind, o.op,
-         case when o.op = 'DELETE' or octet_length(t.record) > 4000 then s.keys end,
-         t.record
+         n.seq, o.at::text, s.kind, coalesce(o.name, s.name), o.op,
+         case when o.op = 'DELETE' or octet_length(o.record) > 4000 then s.keys end,
+         o.record, o.old, nullif(o.stub, false)
     from leased l
     join roomcast.seq_ranges g on g.room = l.room and g.last_seq > l.sent_seq and g.first_seq <= l.last
      and g.first_seq >= coalesce((select max(p.first_seq) from roomcast.seq_ranges p   -- not all that are kept
@@ -186,7 +186,6 @@ begin
     ) n
     left join roomcast.outbox o on o.id = n.id
     left join roomcast.attached_tables s on s.id = o.attached
-    left join lateral (select o.record::text as record offset 0) t on true
    order by l.before, n.seq;
 end
 $$;

@@ -24,7 +24,7 @@ $$;
 -- head, or belongs to another epoch); the page then begins at first.
 create or replace function roomcast.history(room text, after bigint, max int, since timestamptz, known_epoch text default '')
 returns table (epoch text, head bigint, sent bigint, first bigint, reset boolean,
-               seq bigint, at text, kind text, op text, keys text[], record text)
+               seq bigint, at text, kind text, name text, op text, keys text[], record text, old text, stub boolean)
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
 declare
@@ -54,16 +54,16 @@ begin
        and g.first_seq + u.i - 1 between onwards + 1 and onwards + history.max
      order by 2 limit history.max
   ), page as (
-    select n.seq, o.at, o.attached, o.op, o.record,
+    select n.seq, o.at, o.attached, o.name, o.op, o.record, o.old, o.stub,
            sum(octet_length(o.record)) over (order by n.seq rows between unbounded preceding and 1 preceding) as before
       from numbered n
       left join lateral (   -- offset 0: look each row up by its key, whatever the planner expects of unnest
-        select r.at, r.attached, r.op, r.record::text as record from roomcast.outbox r where r.id = n.id offset 0
+        select r.at, r.attached, r.name, r.op, r.record, r.old, r.stub from roomcast.outbox r where r.id = n.id offset 0
       ) o on true
   )
   select stands.epoch, stands.head_seq, stands.sent_seq, first_kept, starts, p.seq,
          to_char(p.at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"'),
-         s.kind, p.op, s.keys, p.record
+         s.kind, coalesce(p.name, s.name), p.op, s.keys, p.record, p.old, p.stub
     from (values (true)) as one (row)
     left join page p on coalesce(p.before, 0) < 1048576
     left join roomcast.attached_tables s on s.id = p.attached

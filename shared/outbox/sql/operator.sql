@@ -89,10 +89,10 @@ $$;
 -- as they are today, for an operator to send once more. What the relay has still to
 -- send is not among them: that would be n+1 before n.
 create or replace function roomcast.sent_again(room text, first_seq bigint, last_seq bigint)
-returns table (seq bigint, epoch text, at text, kind text, op text, keys text[], record text, parked text)
+returns table (seq bigint, epoch text, at text, kind text, name text, op text, keys text[], record text, old text, stub boolean, parked text)
 language sql stable set search_path = pg_catalog, pg_temp as $$
   select n.seq, r.epoch, to_char(o.at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"'),
-         s.kind, o.op, s.keys, o.record::text, p.reason
+         s.kind, coalesce(o.name, s.name), o.op, s.keys, o.record, o.old, o.stub, p.reason
     from roomcast.rooms r
     join roomcast.seq_ranges g on g.room = r.room and g.first_seq <= sent_again.last_seq and g.last_seq >= sent_again.first_seq
    cross join lateral (

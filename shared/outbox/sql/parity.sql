@@ -90,7 +90,7 @@ language sql stable security definer set search_path = pg_catalog, pg_temp as $$
   with kept as (
     select o.room, date_trunc('hour', o.at, 'UTC') as hour, count(*) as size
       from roomcast.outbox o join roomcast.attached_tables s on s.id = o.attached
-     where o.at >= parity_since.since and o.op = 'INSERT' and s.kind = 'messages'
+     where o.at >= parity_since.since and o.op = 'INSERT' and s.kind = 'rows' and s.name = 'message'
      group by 1, 2
   )
   select coalesce(p.room, k.room), coalesce(p.hour, k.hour), coalesce(p.receipts, 0), coalesce(p.pages, 0),

@@ -12,8 +12,6 @@ create or replace function roomcast.note_presence(
 returns table (room text, user_id text, online boolean)
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
-declare
-  attached constant int := (select s.id from roomcast.attached_tables s where s.relation = 'roomcast.presence'::regclass);
 begin
   for room, user_id, online in
     with told as (
@@ -40,8 +38,8 @@ begin
      order by n.room, n.user_id
   loop
     if announce then
-      perform roomcast.enqueue(attached, case when online then 'INSERT' else 'DELETE' end, room,
-        jsonb_build_object('room_id', room, 'user_id', user_id), null, '{room_id,user_id}');
+      perform roomcast.enqueue_event('presence', case when online then 'INSERT' else 'DELETE' end, roomcast.room_key(room),
+        jsonb_build_object('room_id', room, 'user_id', user_id)::text);
     end if;
     return next;
   end loop;

@@ -11,7 +11,7 @@ language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
   before constant timestamptz := (select clock_timestamp() - retention from roomcast.settings);
   picked roomcast.seq_ranges[];
-  old    bigint[];
+  doomed bigint[];
   n      bigint;
 begin
   perform roomcast.clean_parity(100);
@@ -23,17 +23,17 @@ begin
   if cardinality(picked) = 0 then
     return 0;
   end if;
-  old := array(
+  doomed := array(
     select o.id from roomcast.outbox o
      where o.id in (select unnest(p.ids) from unnest(picked) p)
        for update skip locked);
   with gone as (
-    delete from roomcast.outbox o where o.id = any (old) returning o.attached, o.op, o.room, o.at
+    delete from roomcast.outbox o where o.id = any (doomed) returning o.attached, o.op, o.room, o.at
   ), tallied as (   -- the parity report still counts them, while there is a dual run
     insert into roomcast.parity as p (room, hour, committed)
     select g.room, date_trunc('hour', g.at, 'UTC'), count(*)
       from gone g join roomcast.attached_tables s on s.id = g.attached
-     where g.op = 'INSERT' and s.kind = 'messages' and exists (select from roomcast.receipts)
+     where g.op = 'INSERT' and s.kind = 'rows' and s.name = 'message' and exists (select from roomcast.receipts)
      group by 1, 2 order by 1, 2
     on conflict on constraint parity_pkey do update set committed = p.committed + excluded.committed
   )

@@ -4,37 +4,20 @@ begin;
 select pg_advisory_xact_lock(hashtextextended('roomcast.migrate', 0));
 set local lock_timeout = '3s';
 
--- revoke says by hand what the deletion of a membership row says: for teams whose
--- can_read looks at something else. It travels in the outbox like a row, and in the
--- shape of the attached members table, if there is one.
-create or replace function roomcast.revoke(room text, user_id uuid) returns void
-language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
-declare
-  s    roomcast.attached_tables;
-  kind text;
-begin
-  select * into s from roomcast.attached_tables x where x.kind = 'members'
-   order by x.detached_at is not null, x.relation = 'roomcast.revocations'::regclass, x.id limit 1;
-  kind := roomcast.column_type(s.relation, s.room_column);
-  perform roomcast.enqueue(s.id, 'DELETE', room, jsonb_build_object(
-    s.room_column, case when kind in ('bigint', 'integer', 'smallint') then to_jsonb(room::numeric) else to_jsonb(room) end,
-    s.user_column, user_id), null, s.keys);
-end
-$$;
-comment on function roomcast.revoke(text, uuid) is 'Publishes user-left and cuts the user''s signed-in connections, as the deletion of a membership row does.';
-
 -- queue_revocations notes that the users who left by these events are to be cut, not
 -- before grace has passed, and returns them. Seqs that are no departures are passed
 -- over. Saying it twice is harmless, and so is saying it under a lease that was lost.
 create or replace function roomcast.queue_revocations(rooms text[], seqs bigint[], grace interval) returns setof text
 language sql security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off set jit = off as $$
   with gone as (
-    select distinct o.record ->> s.user_column as user_id
+    select distinct roomcast.field_of(o.record, s.user_column) as user_id
       from (select * from unnest(queue_revocations.rooms, queue_revocations.seqs) as u (room, seq)) t
       join roomcast.seq_ranges g on g.room = t.room and t.seq between g.first_seq and g.last_seq
       join roomcast.outbox o on o.id = g.ids[t.seq - g.first_seq + 1]
       join roomcast.attached_tables s on s.id = o.attached
-     where s.kind = 'members' and o.op = 'DELETE' and o.record ->> s.user_column is not null
+     where s.kind = 'members' and o.op = 'DELETE' and o.room !~ '^@[^@]' and roomcast.field_of(o.record, s.user_column) is not null
+  ), told as (   -- what capture noted of the same
+    delete from roomcast.departures d using gone g where d.user_id = g.user_id
   )
   insert into roomcast.revocations as r (user_id, confirmable_at, due)
   select g.user_id, clock_timestamp() + queue_revocations.grace, clock_timestamp() + queue_revocations.grace from gone g order by g.user_id
@@ -43,11 +26,18 @@ language sql security definer set search_path = pg_catalog, pg_temp set enable_s
   returning r.user_id
 $$;
 
--- claim_revocations leases the users whose turn it is. The stamp is to be named when
--- the attempt is settled: a revocation that came meanwhile then gets its own.
+-- claim_revocations leases the users whose turn it is, with those whose departure no relay
+-- has come to within seconds. The stamp is to be named when the attempt is confirmed: a
+-- revocation that came meanwhile then gets its own.
 create or replace function roomcast.claim_revocations(most int, lease interval)
 returns table (user_id text, stamp timestamptz, tries int)
-language sql security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off set jit = off as $$
+language plpgsql security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off set jit = off as $$
+#variable_conflict use_column
+begin
+  if exists (select from roomcast.departures) then
+    perform roomcast.fold_departures(1000);
+  end if;
+  return query
   with turn as (
     select r.user_id from roomcast.revocations r
      where r.due <= (select clock_timestamp())
@@ -56,7 +46,8 @@ language sql security definer set search_path = pg_catalog, pg_temp set enable_s
   )
   update roomcast.revocations r set due = clock_timestamp() + claim_revocations.lease, tries = r.tries + 1
     from turn t where t.user_id = r.user_id
-  returning r.user_id, clock_timestamp(), r.tries
+  returning r.user_id, clock_timestamp(), r.tries;
+end
 $$;
 
 -- confirm_revocations ends those that were cut (or given up), and puts off the others

@@ -76,6 +76,25 @@ exception when others then
 end
 $$;
 
+-- wakeup_condition is true for a writer that should wake the relay: nobody polls, no
+-- wake-up is on its way, and this transaction has not asked for one.
+create or replace function roomcast.wakeup_condition() returns text
+language sql immutable set search_path = pg_catalog, pg_temp as $$
+  select $sql$(select a.until < clock_timestamp() and b.requested_at < greatest(a.until, clock_timestamp() - interval '1 second')
+      from (select until from roomcast.awake limit 1) a, (select requested_at from roomcast.wakeup limit 1) b)
+      and current_setting('roomcast.wakeup_wanted', true) is distinct from pg_current_xact_id()::text$sql$
+$$;
+
+-- wants_wakeup is wakeup_condition() for those who do not write it out.
+create or replace function roomcast.wants_wakeup() returns boolean
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
+begin
+  return (select a.until < clock_timestamp() and b.requested_at < greatest(a.until, clock_timestamp() - interval '1 second')
+            from (select until from roomcast.awake limit 1) a, (select requested_at from roomcast.wakeup limit 1) b)
+     and current_setting('roomcast.wakeup_wanted', true) is distinct from pg_current_xact_id()::text;
+end
+$$;
+
 -- wakeup_at_commit runs once for a transaction that wrote while the relay slept, at its
 -- very end: its lock is then held for no longer than the commit takes, and the relay
 -- cannot arrive before the row can be seen.
@@ -148,6 +167,7 @@ language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 begin
   return roomcast.has_unnumbered()
       or exists (select from roomcast.rooms r where r.head_seq > r.sent_seq)
+      or exists (select from roomcast.departures)
       or exists (select from roomcast.revocations v where v.due <= (select clock_timestamp() + interval '5 seconds'));
 end
 $$;
@@ -176,11 +196,15 @@ begin
   if not roomcast.is_awake()
      and (roomcast.has_unnumbered()
           or exists (select from roomcast.rooms r where r.head_seq > r.sent_seq and r.due <= (select clock_timestamp()))
-          or exists (select from roomcast.revocations v where v.due <= (select clock_timestamp()))) then
+          or exists (select from roomcast.revocations v where v.due <= (select clock_timestamp()))
+          or exists (select from roomcast.departures)) then
     return roomcast.request_wakeup();
   end if;
   perform roomcast.clean(20);
   perform roomcast.clean_presence();
+  perform roomcast.scrub_queued(1000);
+  perform roomcast.fold_unroutable(1000);
+  perform roomcast.repair_captures();
   return false;
 end
 $$;

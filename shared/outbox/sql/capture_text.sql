@@ -1,0 +1,161 @@
+-- The SQL text of one attachment, from which attach.sql writes its trigger functions.
+-- In these texts r is a row of the table, o and w are a row before and after an UPDATE,
+-- t is where an event goes (room, member), e is what an UPDATE means for one place.
+-- "roomcast.n" is a row's position in the statement: no chat has a column of that name.
+begin;
+select pg_advisory_xact_lock(hashtextextended('roomcast.migrate', 0));
+set local lock_timeout = '3s';
+
+-- columns_sql: the named columns of a row; member takes the place of the user column
+-- where that is an array of users.
+create or replace function roomcast.columns_sql(alias text, columns text[], user_array name default null, member text default null)
+returns text
+language sql immutable set search_path = pg_catalog, pg_temp as $$
+  select coalesce(string_agg(
+           case when column_name = user_array then format('%s as %I', member, column_name)
+                else format('%s.%I', alias, column_name) end, ', ' order by position), '')
+    from unnest(columns_sql.columns) with ordinality as c (column_name, position)
+$$;
+
+-- key_sql: the text by which a row is known, null if a part of it is. All that computes a
+-- row's key_hash does so with this. Members are known by room and user.
+create or replace function roomcast.key_sql(a roomcast.attached_tables, alias text, target text) returns text
+language sql immutable set search_path = pg_catalog, pg_temp as $$
+  select case when a.kind = 'members'
+    then format('octet_length(%1$s.room) || '':'' || (%1$s.room collate "C") || (%1$s.member collate "C")', target)
+    else (select string_agg(case when position < cardinality(a.ids)
+                   then format('octet_length(%1$s.%2$I::text) || '':'' || (%1$s.%2$I::text collate "C")', alias, id)
+                   else format('(%1$s.%2$I::text collate "C")', alias, id) end, ' || ' order by position)
+            from unnest(a.ids) with ordinality as i (id, position)) end
+$$;
+
+-- key_of is what key_sql yields for a row of which the ids are known: for operators.
+create or replace function roomcast.key_of(ids text[], known jsonb) returns text
+language sql immutable set search_path = pg_catalog, pg_temp as $$
+  select string_agg(case when position < cardinality(ids) then octet_length(known ->> id) || ':' else '' end || (known ->> id), '' order by position)
+    from unnest(ids) with ordinality as i (id, position) having count(known ->> id) = cardinality(ids)
+$$;
+
+-- place_sql turns a text into the key of a room, or of a user's personal stream. Whatever
+-- a chat user writes, a room's key never begins with a single @.
+create or replace function roomcast.place_sql(a roomcast.attached_tables, value text) returns text
+language sql immutable set search_path = pg_catalog, pg_temp as $$
+  select case when a.users is not null
+    then format('case when lower(%1$s) ~ ''^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'' then ''@'' || lower(%1$s) end', value)
+    else format('case when left(%1$s, 1) = ''@'' then ''@'' || %1$s else %1$s end', value) end
+$$;
+
+-- targets_sql: a LATERAL that yields the places to which row r goes. With fallback, a row
+-- that leads nowhere goes to where it was sent last: the look-up's parent went first.
+create or replace function roomcast.targets_sql(a roomcast.attached_tables, fallback boolean) returns text
+language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
+declare
+  place   constant text := roomcast.place_sql(a, 'q.value');
+  nowhere text := case when a.users is null then 'array[null::text]' else 'array[]::text[]' end;
+begin
+  if a.kind = 'members' then
+    return format(case when a.shape = 'array'
+      then '(select %1$s as room, u.value::text as member from (select distinct m.value from unnest(r.%2$I) as m (value) where m.value is not null) u where (%3$s))'
+      else '(select %1$s as room, r.%2$I::text as member where (%3$s))' end,
+      roomcast.place_sql(a, format('r.%I::text', a.room_column)), a.user_column, coalesce(a.active, 'true'));
+  end if;
+  if a.room_column is not null then
+    return format('(select %s as room, null::text as member)', roomcast.place_sql(a, format('r.%I::text', a.room_column)));
+  end if;
+  if a.shape = 'one' and not fallback then
+    return format(E'(select %s as room, null::text as member from (select (%s\n)::text as value offset 0) q)', place, coalesce(a.room, a.users));
+  end if;
+  if fallback then
+    nowhere := format('coalesce(nullif(roomcast.last_rooms(%1$s, hashtextextended(%2$s, %1$s)), ''{}''), %3$s)', a.id, roomcast.key_sql(a, 'r', null), nowhere);
+  end if;
+  return format($sql$(select u.room, null::text as member
+     from (select array(select distinct %1$s from (select v::text as value from %2$s as s (v)) q where q.value is not null) as keys offset 0) k
+    cross join lateral unnest(case when cardinality(k.keys) > 0 then k.keys else %3$s end) as u (room))$sql$,
+    place,
+    format(case a.shape when 'array' then E'unnest(%s\n)' when 'query' then E'(%s\n)' else E'(select %s\n)' end, coalesce(a.room, a.users)),
+    nowhere);
+end
+$$;
+
+-- diff_sql: a LATERAL that yields what an UPDATE means in each place: gone from there, new
+-- there, or changed there.
+create or replace function roomcast.diff_sql(a roomcast.attached_tables) returns text
+language sql immutable set search_path = pg_catalog, pg_temp as $$
+  select format($sql$(select case when a.here is null then 'INSERT' when b.here is null then 'DELETE' else 'UPDATE' end as op,
+      coalesce(b.room, a.room) as room, coalesce(b.member, a.member) as member, coalesce(b.key, a.key) as key
+     from (select true as here, t.room, t.member, %1$s as key from (select o.*) r cross join lateral %2$s t where t.room is not null) a
+     full join (select true as here, t.room, t.member, %1$s as key from (select w.*) r cross join lateral %2$s t) b
+       on a.room = b.room and a.key = b.key)$sql$,
+    roomcast.key_sql(a, 'r', 't'), roomcast.targets_sql(a, false))
+$$;
+
+-- events_sql: FROM and WHERE of the events of one statement. Its rows come from old_rows
+-- and new_rows, which an UPDATE pairs by their position; more is joined to each event.
+create or replace function roomcast.events_sql(a roomcast.attached_tables, op text, old_rows text, new_rows text, pairing text, more text default '')
+returns text
+language sql stable set search_path = pg_catalog, pg_temp as $$
+  select case op
+    when 'INSERT' then format('%s r cross join lateral %s e %s where true', new_rows, roomcast.targets_sql(a, false), more)
+    when 'DELETE' then format('%s r cross join lateral %s e %s where true', old_rows,
+                              roomcast.targets_sql(a, a.room_column is null and a.kind = 'rows'), more)
+    else format('%s o %s %s w on w."roomcast.n" = o."roomcast.n"
+      cross join lateral (select %s) was cross join lateral (select %s) is_now
+      cross join lateral %s e %s
+      where was *<> is_now and (e.op <> ''UPDATE'' or (select x from (select %s) x) *<> (select x from (select %s) x))', old_rows, pairing, new_rows,
+      roomcast.columns_sql('o', a.watched), roomcast.columns_sql('w', a.watched), roomcast.diff_sql(a), more,
+      roomcast.columns_sql('o', told.columns), roomcast.columns_sql('w', told.columns)) end
+    from (select array(select c from unnest(a.columns) c where not (a.kind = 'members' and a.shape = 'array' and c = a.user_column)) as columns) told
+$$;
+
+-- is_big_sql: there are more bytes in the relayed columns than a record takes; told
+-- without converting them.
+create or replace function roomcast.is_big_sql(a roomcast.attached_tables, alias text) returns text
+language sql stable set search_path = pg_catalog, pg_temp as $$
+  select coalesce(string_agg(format('coalesce(pg_column_size(%s.%I), 0)', alias, t.attname), ' + ' order by t.attnum) || ' > 262144', 'false')
+    from pg_attribute t
+   where t.attrelid = a.relation and t.attname = any (a.columns) and t.attlen = -1 and t.attnum > 0 and not t.attisdropped
+$$;
+
+-- captured_sql: the query that yields one statement's roomcast.captured, as far as they
+-- are only_if. A row of over 256 kB is a stub: what identifies it, and no more.
+create or replace function roomcast.captured_sql(a roomcast.attached_tables, op text, old_rows text, new_rows text, pairing text, only_if text default 'true')
+returns text
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+declare
+  new_row constant text := case op when 'UPDATE' then 'w' else 'r' end;
+  old_row constant text := case op when 'UPDATE' then 'o' else 'r' end;
+  has_old constant boolean := a.old is not null and op <> 'INSERT';
+  users   constant name := case when a.kind = 'members' and a.shape = 'array' then a.user_column end;
+  ids     text := roomcast.columns_sql(new_row, a.keys, users, 'e.member');
+begin
+  if op = 'UPDATE' then
+    ids := (select string_agg(case when key = users then format('e.member as %I', key)
+                                   else format('case when e.op = ''DELETE'' then o.%1$I else w.%1$I end as %1$I', key) end, ', ' order by i)
+              from unnest(a.keys) with ordinality as k (key, i));
+  end if;
+  return format($sql$
+    select q.n, q.op, q.room, hashtextextended(q.key, %1$s),
+           case when octet_length(q.json) <= 262144 then q.json else row_to_json(q.ids)::text end,
+           %2$s, q.op <> 'DELETE' and coalesce(octet_length(q.json), 262145) > 262144, q.member
+      from (select %3$s."roomcast.n" as n, %4$s as op, e.room, e.member, %5$s as key, ids,
+                   %6$s as json, %7$s as old
+              from %8$s and (%9$s)
+            offset 0) q$sql$,
+    a.id,
+    case when has_old then 'case when octet_length(q.old) <= 262144 then q.old end' else 'null::text' end,
+    new_row,
+    case op when 'UPDATE' then 'e.op' else quote_literal(op) end,
+    case op when 'UPDATE' then 'e.key' else roomcast.key_sql(a, 'r', 'e') end,
+    case op when 'DELETE' then 'null::text'
+            when 'INSERT' then format('case when not (%s) then row_to_json(data)::text end', roomcast.is_big_sql(a, new_row))
+            else format('case when e.op <> ''DELETE'' and not (%s) then row_to_json(data)::text end', roomcast.is_big_sql(a, new_row)) end,
+    case when has_old then 'row_to_json(former)::text' else 'null::text' end,
+    roomcast.events_sql(a, op, old_rows, new_rows, pairing,
+      format(' cross join lateral (select %s) ids', ids)
+      || case op when 'DELETE' then '' else format(' cross join lateral (select %s) data', roomcast.columns_sql(new_row, a.columns, users, 'e.member')) end
+      || case when has_old then format(' cross join lateral (select %s) former', roomcast.columns_sql(old_row, a.old)) else '' end),
+    only_if);
+end
+$$;
+
+commit;

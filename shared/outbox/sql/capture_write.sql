@@ -1,0 +1,195 @@
+-- Writing one attachment's trigger functions: roomcast.capture_N_insert() and so on, N
+-- being its id. Names in them are looked up in pg_catalog only.
+--
+-- The rule for all: what may fail (conversion, look-ups, columns that are no longer there)
+-- stands in a block that writes nothing, so that it takes no transaction id; what writes
+-- stands outside of it. When the block fails, capture_row does the same row by row.
+begin;
+select pg_advisory_xact_lock(hashtextextended('roomcast.migrate', 0));
+set local lock_timeout = '3s';
+
+-- settled_types: whose text is the same under every setting.
+create or replace function roomcast.settled_types() returns oid[]
+language sql immutable set search_path = pg_catalog, pg_temp as $$
+  select array['uuid', 'text', 'varchar', 'bpchar', 'name', 'bool', 'int2', 'int4', 'int8', 'numeric', 'json', 'jsonb',
+               'uuid[]', 'text[]', 'int4[]', 'int8[]']::regtype[]::oid[]
+$$;
+
+-- settings_sql pins what the text of a table's types depends on. uuid, text, numbers and
+-- their like depend on nothing.
+create or replace function roomcast.settings_sql(relation regclass) returns text
+language sql stable set search_path = pg_catalog, pg_temp as $$
+  select case when exists (select from pg_attribute a
+                            where a.attrelid = settings_sql.relation and a.attnum > 0 and not a.attisdropped
+                              and a.atttypid <> all (roomcast.settled_types() || 'timestamptz'::regtype::oid))
+         then ' set timezone = ''UTC'' set datestyle = ''ISO'' set intervalstyle = ''postgres'' set bytea_output = ''hex'' set extra_float_digits = 1'
+         when exists (select from pg_attribute a
+                       where a.attrelid = settings_sql.relation and a.attnum > 0 and not a.attisdropped and a.atttypid = 'timestamptz'::regtype)
+         then ' set timezone = ''UTC'' set datestyle = ''ISO'''
+         else '' end
+$$;
+
+-- function_sql wraps a body. The settings are those by which values turn into text: the
+-- same bytes whoever writes. Each costs every call a microsecond, so there is none that
+-- no column of the table needs. An UPDATE's rows are paired by a merge join, which keeps
+-- their order.
+create or replace function roomcast.function_sql(a roomcast.attached_tables, suffix text, declarations text, body text) returns text
+language sql stable set search_path = pg_catalog, pg_temp as $$
+  select format(E'create or replace function roomcast.capture_%s_%s() returns trigger\n'
+                'language plpgsql security definer set search_path = pg_catalog, pg_temp%s as %L',
+                a.id, suffix,
+                roomcast.settings_sql(a.relation) || case when suffix = 'update' then ' set enable_hashjoin = off' else '' end,
+                format(E'#variable_conflict use_column\n<<here>>\ndeclare\n%s\nbegin\n%s\nend\n', declarations, body))
+$$;
+
+-- one_insert_sql: a single INSERT, the chat's usual statement, goes the shortest way. It
+-- ends the function where all is as usual.
+create or replace function roomcast.one_insert_sql(a roomcast.attached_tables) returns text
+language sql stable set search_path = pg_catalog, pg_temp as $$
+  select format($body$
+  begin
+    select count(*), min(c.room), min(c.key_hash), min(c.record), bool_or(c.stub or c.record is null)
+      into one.n, one.room, one.key_hash, one.record, one.stub
+      from (%2$s) as c (n, op, room, key_hash, record, old, stub, member)
+     where current_setting('roomcast.capture', true) is distinct from 'off';
+  exception when others then
+    one.n := null;
+  end;
+  if one.n = 1 and one.room <> '' and octet_length(one.room) <= 50 and one.key_hash is not null and not one.stub then
+    insert into roomcast.outbox as b (attached, op, room, key_hash, record, wants_wakeup)
+    values (%1$s, 'INSERT', one.room, one.key_hash, one.record, %3$s)
+    returning b.wants_wakeup into one.stub;
+    if one.stub then
+      perform roomcast.note_wakeup_wanted();
+    end if;
+    return null;
+  end if;
+  one := null;
+$body$, a.id,
+    roomcast.captured_sql(a, 'INSERT', null, '(select 1::bigint as "roomcast.n", s.* from (select * from new_rows limit 2) s)', null),
+    roomcast.wakeup_condition())
+  where a.kind = 'rows'
+$$;
+
+-- capture_of_statement_sql: all rows of a statement, in chunks of up to 1,000 events or
+-- 1 MB. crowded are the rooms that get one event in place of many.
+create or replace function roomcast.capture_of_statement_sql(a roomcast.attached_tables, op text) returns text
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+declare
+  old_rows constant text := '(select row_number() over () as "roomcast.n", s.* from old_rows s)';
+  new_rows constant text := '(select row_number() over () as "roomcast.n", s.* from new_rows s)';
+begin
+  return format($body$
+  if current_setting('roomcast.capture', true) is not distinct from 'off' and roomcast.may_skip(%1$s, tg_op) then
+    return null;
+  end if;
+  begin
+    if exists (select from %2$s offset (select bulk from roomcast.settings)) then
+      select array_agg(c.room) filter (where c.count > s.bulk), array_agg(c.count) filter (where c.count > s.bulk), coalesce(sum(c.count), 0) > 0
+        into crowded, counts, more
+        from (select e.room, count(*) as count from %3$s group by e.room) c, roomcast.settings s;
+    end if;
+  exception when others then
+    more := true;   -- each row will tell
+  end;
+  while more loop
+    begin
+      if flow is null then
+        open flow for %4$s;
+      end if;
+      taken := '{}';
+      size := 0;
+      loop
+        if one.n is null then
+          fetch flow into one;
+          more := found;
+        end if;
+        exit when not more or (size > 1000000 and one.n > start);
+        taken := array_append(taken, one);
+        start := one.n;
+        size := size + 1000 + coalesce(octet_length(one.record), 0);
+        one := null;
+      end loop;
+    exception when others then   -- behind row start, or in the midst of its events
+      flow := null;
+      one := null;
+      faults := faults + 1;
+      taken := array(select t from unnest(here.taken) t where t.n < here.start);
+    end;
+    perform roomcast.enqueue(%1$s, %5$L, taken, crowded, tg_op = 'DELETE');
+    if flow is null then
+      begun := coalesce(begun, clock_timestamp());
+      execute roomcast.rows_sql(%1$s, tg_relid, tg_op) into size using start, case when faults < 50 then 100 end;
+      start := start + 100;
+      more := faults < 50 and size = 100;
+    end if;
+  end loop;
+  if crowded is not null then
+    perform roomcast.enqueue_bulk(%1$s, tg_op, crowded, counts);
+  end if;
+  if begun is not null then
+    perform roomcast.collapse(%1$s, tg_op, begun);
+  end if;
+  return null;$body$,
+    a.id,
+    case op when 'INSERT' then 'new_rows' else 'old_rows' end,
+    roomcast.events_sql(a, op, old_rows, new_rows, 'full join'),
+    roomcast.captured_sql(a, op, old_rows, new_rows, 'full join',
+      format('(%s."roomcast.n" >= here.start) and (here.crowded is null or e.room is null or %s = ''DELETE'' or e.room <> all (here.crowded))',
+        case op when 'UPDATE' then 'w' else 'r' end, case op when 'UPDATE' then 'e.op' else quote_literal(op) end)),
+    a.kind);
+end
+$$;
+
+-- capture_of_row_sql: one row, for tables whose rows are written under another table's
+-- name: partitions and inherited tables. There the triggers are row triggers.
+create or replace function roomcast.capture_of_row_sql(a roomcast.attached_tables, op text) returns text
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+declare
+  old_rows constant text := '(select 1::bigint as "roomcast.n", old.*)';
+  new_rows constant text := '(select 1::bigint as "roomcast.n", new.*)';
+begin
+  return format($body$
+  if current_setting('roomcast.capture', true) is not distinct from 'off' and roomcast.may_skip(%1$s, tg_op) then
+    return null;
+  end if;
+  begin
+    taken := array(select row(c.*)::roomcast.captured from (%2$s) c);
+  exception when others then
+    taken := null;
+  end;
+  if taken is null then
+    perform roomcast.capture_row(%1$s, tg_op, %3$s);
+  else
+    perform roomcast.enqueue(%1$s, %4$L, taken, null, tg_op = 'DELETE');
+  end if;
+  return null;$body$,
+    a.id,
+    roomcast.captured_sql(a, op, old_rows, new_rows, 'join'),
+    case op when 'INSERT' then 'new, null' when 'DELETE' then 'null, old' else 'new, old' end,
+    a.kind);
+end
+$$;
+
+-- write_capture writes the functions of one attachment. It touches no table of the chat.
+create or replace function roomcast.write_capture(a roomcast.attached_tables) returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+  op text;
+begin
+  a := roomcast.present(a);
+  foreach op in array array['INSERT', 'UPDATE', 'DELETE'] loop
+    execute roomcast.function_sql(a, lower(op),
+      '  taken roomcast.captured[];'
+      || case when a.row_wise then '' else E'\n  one roomcast.captured;\n  flow refcursor;\n  crowded text[];\n  counts bigint[];'
+           '\n  more boolean := true;\n  start bigint := 1;\n  size bigint;\n  faults int := 0;\n  begun timestamptz;' end,
+      case when a.row_wise then roomcast.capture_of_row_sql(a, op)
+           else case op when 'INSERT' then coalesce(roomcast.one_insert_sql(a), '') else '' end
+                || roomcast.capture_of_statement_sql(a, op) end);
+    execute format('revoke all on function roomcast.capture_%s_%s() from public', a.id, lower(op));
+  end loop;
+  update roomcast.attached_tables t set fingerprint = roomcast.fingerprint(t.relation) where t.id = a.id;
+end
+$$;
+
+commit;

@@ -1,0 +1,91 @@
+-- What sweep() and clean() do for capture, in bounded steps.
+begin;
+select pg_advisory_xact_lock(hashtextextended('roomcast.migrate', 0));
+set local lock_timeout = '3s';
+
+-- scrub_queued takes the text of deleted rows out of up to max_rows kept outbox rows, and
+-- returns how many it changed. Each becomes a deletion that carries its row's ids.
+create or replace function roomcast.scrub_queued(max_rows int) returns bigint
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+set enable_seqscan = off set jit = off as $$
+declare
+  job  roomcast.scrub_queue;
+  keys text[];
+  ids  bigint[];
+begin
+  select * into job from roomcast.scrub_queue q order by q.id limit 1 for update skip locked;
+  if not found then
+    return 0;
+  end if;
+  keys := (select a.keys from roomcast.attached_tables a where a.id = job.attached);
+  if job.key_hashes is null then   -- a truncated table: all rows in turn, from the first kept one on
+    ids := array(select o.id from roomcast.outbox o where o.id > job.done_id and o.id <= job.last_id order by o.id limit max_rows);
+    update roomcast.scrub_queue q set done_id = ids[cardinality(ids)] where q.id = job.id and cardinality(ids) = max_rows;
+  else
+    ids := array(
+      select o.id from roomcast.outbox o
+       where o.key_hash = any (job.key_hashes) and o.attached = job.attached and o.op not in ('DELETE', 'BULK')
+         and o.id <= job.last_id and (job.room is null or o.room = job.room)
+       limit max_rows for update skip locked);
+  end if;
+  update roomcast.outbox o set op = 'DELETE', record = roomcast.pick(o.record, keys), old = null, stub = false
+   where o.id = any (ids) and o.attached = job.attached and o.op not in ('DELETE', 'BULK');
+  if cardinality(ids) < max_rows then
+    delete from roomcast.scrub_queue q where q.id = job.id;
+  end if;
+  return cardinality(ids);
+end
+$$;
+
+-- pick keeps the named keys of a record. A record that cannot be taken apart keeps none.
+create or replace function roomcast.pick(record text, keys text[]) returns text
+language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
+begin
+  return (select coalesce(json_object_agg(f.key, f.value), '{}') from json_each(record::json) f where f.key = any (keys))::text;
+exception when others then
+  return '{}';
+end
+$$;
+
+-- fold_unroutable adds up what was counted, by day, once there is much of it, and forgets
+-- what is older than thirty days. It returns how many rows it took.
+create or replace function roomcast.fold_unroutable(max_rows int) returns bigint
+language sql security definer set search_path = pg_catalog, pg_temp as $$
+  with taken as (
+    delete from roomcast.unroutable u
+     where u.id = any (array(
+       select o.id from roomcast.unroutable o
+        where o.at < clock_timestamp() - interval '30 days'
+           or (select count(*) from (select from roomcast.unroutable limit 201) c) > 200
+        order by o.id limit max_rows for update skip locked))
+    returning u.attached, u.op, u.reason, u.count, u.at
+  ), kept as (
+    insert into roomcast.unroutable (attached, op, reason, count, at)
+    select t.attached, t.op, t.reason, sum(t.count), max(t.at) from taken t
+     where t.at > clock_timestamp() - interval '30 days'
+     group by t.attached, t.op, t.reason, date_trunc('day', t.at)
+  )
+  select count(*) from taken
+$$;
+
+-- fold_departures makes revocations of up to max_rows departures of which no relay has
+-- taken care within three seconds (see queue_revocations), and returns how many users it
+-- noted. A user is disconnected once, however many departures there are.
+create or replace function roomcast.fold_departures(max_rows int) returns bigint
+language sql security definer set search_path = pg_catalog, pg_temp as $$
+  with gone as (
+    delete from roomcast.departures d
+     where d.id = any (array(select o.id from roomcast.departures o where o.at < clock_timestamp() - interval '3 seconds'
+                               order by o.id limit max_rows for update skip locked))
+    returning d.user_id
+  ), noted as (
+    insert into roomcast.revocations as r (user_id, confirmable_at, due)
+    select g.user_id, clock_timestamp(), clock_timestamp() from gone g group by g.user_id order by g.user_id
+    on conflict (user_id) do update
+       set confirmable_at = greatest(r.confirmable_at, excluded.confirmable_at), due = least(r.due, excluded.due), tries = 0
+    returning 1
+  )
+  select count(*) from noted
+$$;
+
+commit;
