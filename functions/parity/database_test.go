@@ -30,9 +30,9 @@ func TestFromReceiptToCertificate(t *testing.T) {
 	}
 	exec(`update roomcast.attached_tables set attached_at = now() - interval '1 day';
 		insert into messages (room_id, user_id, content) select '` + room + `', gen_random_uuid(), 'm' || n from generate_series(1, 5) n;
-		alter table messages disable trigger roomcast_capture;
+		alter table messages disable trigger roomcast_4_insert;
 		insert into messages (room_id, user_id, content) values ('` + room + `', gen_random_uuid(), 'never captured');
-		alter table messages enable trigger roomcast_capture`)
+		alter table messages enable trigger roomcast_4_insert`)
 	db, err := outbox.Open(url+"&options=-c%20role%3Droomcast_relay", 2)
 	if err != nil {
 		t.Fatal(err)

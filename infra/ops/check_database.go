@@ -103,7 +103,8 @@ func (d *doctor) tables(ctx context.Context) ([]attachedTable, error) {
 	rows, err := d.conn.Query(ctx, `
 		select s.id, case when s.kind = 'rows' and s.name = 'message' then 'messages' else s.kind end, s.relation::text, c.oid is null,
 		       coalesce(s.room_column::text, s.room, s.users, ''), coalesce(s.user_column::text, ''), coalesce(s.columns::text, ''),
-		       coalesce((select t.tgenabled::text from pg_trigger t where t.tgrelid = s.relation and t.tgname = format('roomcast_%s_insert', s.id)), ''),
+		       (select case when count(*) < 3 then '' when bool_or(t.tgenabled in ('D', 'R')) then 'D' else 'O' end from pg_trigger t
+		         where t.tgrelid = s.relation and t.tgname = any (array[format('roomcast_%s_insert', s.id), format('roomcast_%s_update', s.id), format('roomcast_%s_delete', s.id)])),
 		       coalesce((select t.tgenabled::text from pg_trigger t where t.tgrelid = s.relation and t.tgname = format('roomcast_%s_truncate', s.id)), ''),
 		       array(select distinct n from unnest(array_remove(array[s.room_column::text, s.user_column::text] || s.columns || s.keys, null)) n
 		              where not exists (select from pg_attribute a where a.attrelid = s.relation and a.attname = n and a.attnum > 0 and not a.attisdropped))
@@ -139,9 +140,9 @@ func (s attachedTable) check(f *findings) {
 	case len(s.Missing) > 0:
 		f.fail(attach, "%s has lost %s: its events are incomplete, or cannot be routed", s.Table, strings.Join(s.Missing, ", "))
 	case s.Capture == "":
-		f.fail(attach, "%s has lost its triggers: nothing of it is relayed", s.Table)
+		f.fail(attach, "%s has lost a trigger: not all of it is relayed", s.Table)
 	case s.Capture == "D" || s.Capture == "R": // disabled, or fires on replicas only
-		f.fail(fmt.Sprintf("alter table %s enable trigger roomcast_%d_insert; and so on", s.Table, s.ID), "%s has its trigger disabled: nothing of it is relayed", s.Table)
+		f.fail(fmt.Sprintf("alter table %s enable trigger user;", s.Table), "%s has a trigger disabled: not all of it is relayed", s.Table)
 	case s.Kind == "messages" && s.Truncate != "O" && s.Truncate != "A":
 		f.warn(attach, "%s has no working trigger for TRUNCATE: a truncated table would keep its text in the outbox", s.Table)
 	default:

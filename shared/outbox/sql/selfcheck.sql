@@ -18,9 +18,7 @@ $$;
 create or replace function roomcast.probe() returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
-  perform roomcast.enqueue(a.id, 'INSERT', 'roomcast-selfcheck',
-                           '{"room_id": "roomcast-selfcheck", "user_id": "roomcast-selfcheck"}', null, a.keys)
-     from roomcast.attached_tables a where a.relation = 'roomcast.presence'::regclass;
+  perform roomcast.send('roomcast-selfcheck', 'selfcheck');
 end
 $$;
 commit;

@@ -41,7 +41,7 @@ $$;
 create or replace function roomcast.pick(record text, keys text[]) returns text
 language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
 begin
-  return (select coalesce(json_object_agg(f.key, f.value), '{}') from json_each(record::json) f where f.key = any (keys))::text;
+  return (select '{' || coalesce(string_agg(to_json(f.key)::text || ': ' || f.value::text, ', '), '') || '}' from json_each(record::json) f where f.key = any (keys));
 exception when others then
   return '{}';
 end
