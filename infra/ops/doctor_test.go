@@ -50,7 +50,7 @@ func faults() []fault {
 		{"the program is the older one", sql(`insert into roomcast.migrations values (999)`), "schema", failure, "version 999", "deploy"},
 
 		{"the trigger is gone", sql(`drop trigger roomcast_4_insert on messages`), "tables", failure, "lost a trigger", "attach_messages('messages'"},
-		{"the trigger is disabled", sql(`alter table messages disable trigger roomcast_4_insert`), "tables", failure, "disabled", "enable trigger roomcast_capture"},
+		{"the trigger is disabled", sql(`alter table messages disable trigger roomcast_4_insert`), "tables", failure, "disabled", "enable trigger user"},
 		{"all triggers are for replicas", sql(`alter table messages enable replica trigger roomcast_4_insert`), "tables", failure, "disabled", "enable trigger"},
 		{"the truncate trigger is gone", sql(`drop trigger roomcast_4_truncate on messages`), "tables", warning, "truncate", "attach_messages"},
 		{"a listed column was dropped", sql(`alter table messages drop column content`), "tables", failure, "lost content", "attach_messages"},
