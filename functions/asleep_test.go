@@ -77,8 +77,11 @@ func TestStrangersDoNotKeepItAwake(t *testing.T) {
 func TestStrangersDoNotWakeTheRelay(t *testing.T) {
 	push, database := newPusher(t), outboxtest.Chat(t)
 	f := start(t, environment(push, "DATABASE_URL="+database, "LINGER=100ms"))
-	asleep := func(m map[string]*dto.MetricFamily) bool { return value(m, "roomcast_awake") == 0 }
-	f.until(t, "it sleeps", asleep)
+	f.message(t, database, "hello")
+	f.ring(t)
+	f.until(t, "it sleeps again", func(m map[string]*dto.MetricFamily) bool {
+		return len(push.Events()) == 1 && value(m, "roomcast_awake") == 0
+	})
 	f.message(t, database, "the webhook of this one is lost")
 	before := value(f.scrape(t), "roomcast_relay_wakes_total")
 	stop, done := make(chan struct{}), make(chan struct{})
@@ -94,6 +97,6 @@ func TestStrangersDoNotWakeTheRelay(t *testing.T) {
 	}
 	f.post(t, "/pusher/user-auth", "application/x-www-form-urlencoded", url.Values{"socket_id": {"1.1"}}.Encode(), memberToken(t))
 	f.until(t, "a user woke the relay", func(m map[string]*dto.MetricFamily) bool {
-		return value(m, "roomcast_relay_wakes_total") > before && len(push.Events()) == 1
+		return value(m, "roomcast_relay_wakes_total") > before && len(push.Events()) == 2
 	})
 }

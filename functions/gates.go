@@ -33,6 +33,9 @@ const (
 	answersBudget  = 16 << 20
 )
 
+// manyBody bounds the body of POST /events, in bytes.
+const manyBody = 64 << 10
+
 // bodyTime is how long a body may take to arrive. What is unproven gets less.
 const (
 	bodyTime     = 10 * time.Second

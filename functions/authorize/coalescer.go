@@ -39,6 +39,7 @@ type CoalescerConfig struct {
 	Slots    int           // calls to the database at once; 4
 	Batch    int           // questions in one call of a BatchAccess; 100
 	Queue    int           // questions that may wait for a call; 20,000
+	Each     int           // of them, one user's; 500
 	Limit    time.Duration // for one question, waiting included; 3 s
 }
 
@@ -58,7 +59,8 @@ type Coalescer struct {
 
 	mu      sync.Mutex
 	asking  map[question]*flight
-	pending []*flight // not yet asked, oldest first
+	pending []*flight      // not yet asked, oldest first
+	waiting map[string]int // of them, by user
 	calls   int
 	memory  memory
 }
@@ -92,13 +94,14 @@ func NewCoalescer(cfg CoalescerConfig) *Coalescer {
 	orElse(&cfg.Slots, 4)
 	orElse(&cfg.Batch, 100)
 	orElse(&cfg.Queue, 20_000)
+	orElse(&cfg.Each, 500)
 	if cfg.Limit == 0 {
 		cfg.Limit = accessTimeout
 	}
 	c := &Coalescer{
 		cfg:    cfg,
 		infos:  make(chan struct{}, max(1, cfg.Slots/2)),
-		asking: make(map[question]*flight),
+		asking: make(map[question]*flight), waiting: make(map[string]int),
 		memory: newMemory(cfg.Remember, cfg.Limit),
 	}
 	c.batch, _ = cfg.Access.(BatchAccess)
@@ -147,7 +150,7 @@ func (c *Coalescer) join(ctx context.Context, room, userID string, claims []byte
 	}
 	f := c.asking[q]
 	if f == nil {
-		if len(c.pending) >= c.cfg.Queue {
+		if len(c.pending) >= c.cfg.Queue || c.waiting[userID] >= c.cfg.Each {
 			return Answer{Err: ErrBusy}, nil
 		}
 		f = &flight{
@@ -158,6 +161,7 @@ func (c *Coalescer) join(ctx context.Context, room, userID string, claims []byte
 		}
 		c.asking[q] = f
 		c.pending = append(c.pending, f)
+		c.waiting[userID]++
 	}
 	return Answer{}, f
 }
@@ -228,6 +232,9 @@ func (c *Coalescer) next() []*flight {
 			break
 		}
 		taken++
+		if c.waiting[f.userID]--; c.waiting[f.userID] == 0 {
+			delete(c.waiting, f.userID)
+		}
 		if now.Before(f.until) {
 			batch = append(batch, f)
 			continue

@@ -173,6 +173,34 @@ func TestGateShedsLoad(t *testing.T) {
 	})
 }
 
+// One user with endless questions leaves room for the others'.
+func TestCoalescerIsNobodysAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := &asker{ok: true, takes: time.Second}
+		g := authorize.NewCoalescer(authorize.CoalescerConfig{Access: a, Slots: 1, Queue: 10, Each: 4})
+		var refused atomic.Int64
+		for i := range 20 {
+			go func() {
+				if _, err := g.CanRead(t.Context(), fmt.Sprint(i), "greedy", nil); errors.Is(err, authorize.ErrBusy) {
+					refused.Add(1)
+				}
+			}()
+			synctest.Wait()
+		}
+		if n := refused.Load(); n != 15 {
+			t.Errorf("%d of 20 refused at once, want 15: 1 is asked, 4 may wait", n)
+		}
+		for i := range 4 {
+			go func() { _, _ = g.CanRead(t.Context(), fmt.Sprint(i), "another", nil) }()
+		}
+		synctest.Wait()
+		if n := refused.Load(); n != 15 {
+			t.Error("another user is refused")
+		}
+		time.Sleep(time.Minute)
+	})
+}
+
 // Whoever waits for another's answer may hang up.
 func TestGateFollowerHangsUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

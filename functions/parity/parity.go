@@ -67,12 +67,12 @@ type Handler struct {
 	store  Store
 	now    func() time.Time
 	pace   *pace.Pace
-	slots  chan struct{}
+	turns  *web.Turns
 }
 
 // New returns a Handler.
 func New(cfg Config) *Handler {
-	h := &Handler{reader: cfg.Reader, store: cfg.Store, now: cfg.Now, pace: pace.New(pace.Config{Min: minEvery, Max: maxEvery, PerMinute: perMinute, PerCaller: perUser}), slots: make(chan struct{}, maxAtOnce)}
+	h := &Handler{reader: cfg.Reader, store: cfg.Store, now: cfg.Now, pace: pace.New(pace.Config{Min: minEvery, Max: maxEvery, PerMinute: perMinute, PerCaller: perUser}), turns: web.NewTurns(maxAtOnce)}
 	if h.now == nil {
 		h.now = time.Now
 	}
@@ -101,12 +101,11 @@ func (h *Handler) Receive(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	select {
-	case h.slots <- struct{}{}:
-		defer func() { <-h.slots }()
-	default:
-		return web.Unavailable("too many receipts at once", busyRetry, nil)
+	leave, err := h.turns.Enter(r.Context(), user)
+	if err != nil {
+		return err
 	}
+	defer leave()
 	ctx, cancel := context.WithTimeout(r.Context(), noteTimeout)
 	defer cancel()
 	now := h.now()

@@ -31,7 +31,7 @@ type conns struct {
 	mu        sync.Mutex
 	strangers *list.List         // of *conn, the oldest first
 	known     *list.List         // of *conn, the longest without a credential first
-	from      map[netip.Addr]int // strangers by address
+	from      map[netip.Addr]int // connections by address
 	working   int
 	freed     chan struct{} // a place was given up
 }
@@ -117,17 +117,21 @@ func (cs *conns) place(c *conn) (wait time.Duration, refused bool) {
 	return 0, false
 }
 
-// crowded finds the oldest stranger of an address that has more than its share: the
-// newcomer's own, if that is one. It is called with mu held.
+// crowded finds a connection of an address that has more than its share, the newcomer's
+// own if that is one: the oldest stranger, or the longest without a credential. It is
+// called with mu held.
 func (cs *conns) crowded(newcomer netip.Addr) (victim *conn, crowded bool) {
 	if cs.proxied {
 		return nil, false
 	}
-	share, own := cs.limit/4, cs.from[newcomer] > cs.limit/4
-	for at := cs.strangers.Front(); at != nil; at = at.Next() {
-		c := at.Value.(*conn)
-		if own && c.address == newcomer || !own && cs.from[c.address] > share {
-			return c, true
+	share := cs.limit / 4
+	own := cs.from[newcomer] > share
+	for _, of := range []*list.List{cs.strangers, cs.known} {
+		for at := of.Front(); at != nil; at = at.Next() {
+			c := at.Value.(*conn)
+			if own && c.address == newcomer || !own && cs.from[c.address] > share {
+				return c, true
+			}
 		}
 	}
 	return nil, false
@@ -148,22 +152,15 @@ func (c *conn) remove() {
 	if c.in == nil {
 		return
 	}
-	c.leave()
+	c.in.Remove(c.at)
+	c.in = nil
+	if c.all.from[c.address]--; c.all.from[c.address] == 0 {
+		delete(c.all.from, c.address)
+	}
 	select {
 	case c.all.freed <- struct{}{}:
 	default:
 	}
-}
-
-// leave takes c out of its list. It is called with mu held.
-func (c *conn) leave() {
-	if c.in == c.all.strangers {
-		if c.all.from[c.address]--; c.all.from[c.address] == 0 {
-			delete(c.all.from, c.address)
-		}
-	}
-	c.in.Remove(c.at)
-	c.in = nil
 }
 
 // Close closes the connection and gives up its place.
@@ -197,7 +194,7 @@ func (c *conn) begin() {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
 	if c.in != nil {
-		c.leave()
+		c.in.Remove(c.at)
 		c.since, c.in, c.at = time.Now(), cs.known, cs.known.PushBack(c)
 	}
 	if !c.working {

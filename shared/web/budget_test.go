@@ -206,3 +206,31 @@ func TestErrorTextIsNotDoubled(t *testing.T) {
 		}
 	}
 }
+
+// A body that comes slowly does not hold its request's turn.
+func TestTurnsWaitForBodies(t *testing.T) {
+	turns := web.NewTurns(1)
+	h := web.Handle(slog.New(slog.DiscardHandler), "POST /", func(w http.ResponseWriter, r *http.Request) error {
+		body, err := web.Body(w, r, 100)
+		if err == nil {
+			err = web.WriteJSON(w, 200, string(body))
+		}
+		return err
+	}, web.Whole(10), web.InTurn(turns, byHeader))
+	body, send := io.Pipe()
+	slow := make(chan *httptest.ResponseRecorder)
+	go func() { slow <- post(h, "slow", body) }()
+	if _, err := send.Write([]byte("half")); err != nil { // it is being read
+		t.Fatal(err)
+	}
+	if w := post(h, "quick", strings.NewReader("quick")); w.Code != 200 {
+		t.Errorf("beside a slow body: %d", w.Code)
+	}
+	_ = send.Close()
+	if w := <-slow; w.Code != 200 || w.Body.String() != "\"half\"\n" {
+		t.Errorf("the slow one: %d %s", w.Code, w.Body)
+	}
+	if w := post(h, "large", strings.NewReader("eleven chars")); w.Code != 413 {
+		t.Errorf("beyond the limit: %d", w.Code)
+	}
+}

@@ -45,8 +45,8 @@ func NewTurns(slots int) *Turns {
 }
 
 // InTurn lets a route's requests go on in turns, behind their credentials, until their
-// answer begins. caller names whose request one is. Only routes without a body should have it: a body that comes
-// slowly would hold its turn.
+// answer begins. caller names whose request one is. A route whose requests have bodies
+// wants [Whole], too.
 func InTurn(t *Turns, caller func(*http.Request) string) Option {
 	return func(rt *route) { rt.turns, rt.caller = t, caller }
 }

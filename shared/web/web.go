@@ -7,8 +7,10 @@
 package web
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"runtime/debug"
@@ -42,6 +44,12 @@ func Credential(check func(r *http.Request) (*http.Request, error), shown func(r
 // budget the answer is 503 with Retry-After.
 func Bodies(b *Budget, within time.Duration) Option {
 	return func(rt *route) { rt.bodies, rt.within = b, within }
+}
+
+// Whole reads a body of at most limit bytes whole, before the handler's turn ([InTurn]):
+// one that comes slowly must not hold it.
+func Whole(limit int64) Option {
+	return func(rt *route) { rt.whole = limit }
 }
 
 // Answers does the same for what [WriteJSON] answers: an answer is kept until its
@@ -84,6 +92,7 @@ type route struct {
 	shown   func(*http.Request)
 	bodies  *Budget
 	within  time.Duration // for a body to arrive; 0: the server's limit
+	whole   int64         // read so much of it before the turn; 0: the handler reads
 	answers *Budget
 	turns   *Turns
 	caller  func(*http.Request) string
@@ -159,6 +168,13 @@ func (rt *route) serve(w *recorder, r *http.Request) error {
 		r.Body = accounted{r.Body, &body}
 		// A writer that knows no deadlines, on Lambda, has the body already.
 		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(rt.within))
+	}
+	if rt.whole > 0 {
+		body, err := Body(w, r, rt.whole)
+		if err != nil {
+			return err
+		}
+		r.Body = io.NopCloser(bytes.NewReader(body))
 	}
 	if rt.turns != nil {
 		leave, err := rt.turns.Enter(r.Context(), rt.caller(r))
