@@ -88,8 +88,11 @@ type Config struct {
 	FlyApp     string `env:"FLY_APP_NAME"`
 	FlyMachine string `env:"FLY_MACHINE_ID"`
 
+	// Raw is what of all this the environment has, as it is there. Exported, since fmt
+	// asks no unexported field's Secret how it prints.
+	Raw map[string]Secret
+
 	kinds []event.ChannelKind // RoomChannels, checked
-	raw   map[string]Secret   // what of all this the environment has, as it is there
 	plan  browser.Plan        // ClientMode, checked
 }
 
@@ -119,7 +122,7 @@ func loadConfig(environ []string) (Config, error) {
 	} else if err != nil {
 		faults = append(faults, err)
 	}
-	c.raw = rawSettings(environ)
+	c.Raw = rawSettings(environ)
 	faults = append(faults, c.check()...)
 	if len(faults) > 0 {
 		return c, fmt.Errorf("configuration:\n%w", errors.Join(faults...))
@@ -329,8 +332,8 @@ func rawSettings(environ []string) map[string]Secret {
 
 // prints are the settings' fingerprints under a secret that the caller has shown.
 func (c *Config) prints(secret string) map[string]string {
-	prints := make(map[string]string, len(c.raw))
-	for name, value := range c.raw {
+	prints := make(map[string]string, len(c.Raw))
+	for name, value := range c.Raw {
 		prints[name] = selfcheck.Print(secret, name, string(value))
 	}
 	return prints

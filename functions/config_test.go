@@ -94,12 +94,12 @@ func TestForwardOnlyNeedsMembership(t *testing.T) {
 }
 
 func TestSecretsNeverPrint(t *testing.T) {
-	c, err := loadConfig(complete("PARITY_SECRET=parity-secret-of-32-characters-00", "PUSHER_ENCRYPTION_KEY=encryption-key-value", "SUPABASE_JWT_SECRET=jwt-secret-value"))
+	c, err := loadConfig(complete("PARITY_SECRET=parity-secret-of-32-characters-00", "PUSHER_ENCRYPTION_KEY=ZW5jcnlwdGlvbi1rZXktdmFsdWUtb2YtMzItYnl0ZXM=", "SUPABASE_JWT_SECRET=jwt-secret-value"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	printed := fmt.Sprintf("%v %+v %#v %v", c, c, c, c.LogValue())
-	for _, secret := range []string{"database-password", "old-webhook-secret", "new-webhook-secret", "parity-secret", "pusher-secret-value", "encryption-key-value", "jwt-secret-value"} {
+	for _, secret := range []string{"database-password", "old-webhook-secret", "new-webhook-secret", "parity-secret", "pusher-secret-value", "ZW5jcnlwdGlvbi1rZXktdmFsdWUtb2YtMzItYnl0ZXM=", "jwt-secret-value"} {
 		if strings.Contains(printed, secret) {
 			t.Errorf("%s was printed", secret)
 		}

@@ -23,6 +23,22 @@ func Find() (string, error) {
 	return "", fmt.Errorf("no Chromium: %w", exec.ErrNotFound)
 }
 
+// tempDir is Chromium's own temporary folder: it leaves more there than its profile. The
+// name is short, or the paths of its sockets would be too long.
+func tempDir(tb testing.TB) string {
+	tb.Helper()
+	dir, err := os.MkdirTemp("", "chromium-")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil {
+			tb.Error(err)
+		}
+	})
+	return dir
+}
+
 // Start starts a Chromium with an empty profile and a window of this size, and ends
 // it with the test. Where there is none the test is skipped, or fails with CI=true.
 // The context it returns is chromedp's.
@@ -36,7 +52,7 @@ func Start(tb testing.TB, width, height int) context.Context {
 		fmt.Fprintf(os.Stderr, "NOT TESTED in a real browser: %s: %v\n", tb.Name(), err)
 		tb.Skip(err)
 	}
-	temp := tb.TempDir() // Chromium leaves sockets and more in its TMPDIR, beside its profile
+	temp := tempDir(tb)
 	ctx, cancel := chromedp.NewExecAllocator(tb.Context(), chromedp.Env("TMPDIR="+temp),
 		chromedp.ExecPath(path), chromedp.Headless, chromedp.NoSandbox, chromedp.DisableGPU, chromedp.NoFirstRun,
 		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-background-networking", true),

@@ -142,7 +142,7 @@ begin
     update roomcast.settings s set secret = keep_secret.secret, vault_name = null;
     return;
   end if;
-  execute 'select id from vault.decrypted_secrets where name = keep_secret.secret' into known using 'roomcast_webhook_secret';
+  execute 'select id from vault.decrypted_secrets where name = $1' into known using 'roomcast_webhook_secret';
   if known is null then
     execute 'select vault.create_secret($1, $2)' using secret, 'roomcast_webhook_secret';
   else
