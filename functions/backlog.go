@@ -9,13 +9,13 @@ import (
 )
 
 const (
-	backlogFresh = 5 * time.Second // one look serves the gauges of one scrape, and scrapers in a hurry
+	backlogFresh = 5 * time.Second // one read serves the gauges of one scrape, and scrapers in a hurry
 	backlogLimit = time.Second     // a scrape must not wait for a database in trouble
 )
 
-// backlogGauge looks at the backlog for those who scrape, seldom.
+// backlogGauge reads the backlog for scrapers, seldom.
 type backlogGauge struct {
-	look func(context.Context) (admin.Backlog, error)
+	ask func(context.Context) (admin.Backlog, error)
 
 	mu   sync.Mutex
 	at   time.Time
@@ -33,7 +33,7 @@ func (g *backlogGauge) read() (admin.Backlog, bool) {
 	if g.at.IsZero() || time.Since(g.at) > backlogFresh {
 		ctx, cancel := context.WithTimeout(context.Background(), backlogLimit)
 		defer cancel()
-		g.last, g.err = g.look(ctx)
+		g.last, g.err = g.ask(ctx)
 		g.at = time.Now()
 		if g.err == nil {
 			g.kept, g.has = g.last, true

@@ -213,8 +213,9 @@ func (a *app) relayFrom(push *pusher.Client) {
 		Verified: a.working,
 	}
 	a.selfcheck.relay, a.metrics.journal = a.relay, a.selfcheck.journal
-	a.history.Poll = newPolling(a.relay.Status).seconds
-	a.metrics.watch(a.relay.Busy, &backlogGauge{look: admin.Operator{DB: a.db}.Backlog})
+	a.history.Poll = newPolling(a.relay.Trouble).seconds
+	a.metrics.watchPusher(a.relay.Trouble)
+	a.metrics.watch(a.relay.Busy, &backlogGauge{ask: admin.Operator{DB: a.db}.Backlog})
 	webhook := &relay.Webhook{Wake: a.relay.Wake}
 	if a.freezes {
 		webhook.Empty = a.relay.Empty

@@ -17,7 +17,7 @@ import (
 type observations struct {
 	*metrics.Registry
 
-	bells, wakeUps, rowsClaimed, leasesLost            metrics.Counter
+	webhooks, wakes, rowsClaimed, leasesLost           metrics.Counter
 	published, retries, parked, pauses, databaseErrors metrics.Counter
 	authorizations, forwarded, revocations             metrics.Counter
 	claim, publish, commitToAccept, requests           metrics.Histogram
@@ -39,14 +39,14 @@ func newObservations() *observations {
 	o := &observations{
 		Registry: r,
 
-		bells:          r.Counter("roomcast_wakeup_webhooks_total", "Wake-up webhooks received with the right secret."),
-		wakeUps:        r.Counter("roomcast_relay_wakes_total", "Times the relay left its sleep."),
+		webhooks:       r.Counter("roomcast_wakeup_webhooks_total", "Wake-up webhooks received with the right secret."),
+		wakes:          r.Counter("roomcast_relay_wakes_total", "Times the relay left its sleep."),
 		rowsClaimed:    r.Counter("roomcast_rows_claimed_total", "Rows taken from the outbox, repeats included."),
 		leasesLost:     r.Counter("roomcast_leases_lost_total", "Rooms that another relay took over before this one was done."),
 		published:      r.Counter("roomcast_events_published_total", "Events handed to Pusher, by what became of the call; a pack is one.", "result"),
 		retries:        r.Counter("roomcast_retries_total", "Calls to Pusher whose events will be tried again, by why.", "reason"),
 		parked:         r.Counter("roomcast_events_parked_total", "Events given up because Pusher will never take them, by why.", "reason"),
-		pauses:         r.Counter("roomcast_pusher_pauses_total", "Times all lanes paused because Pusher was in trouble, by kind.", "class"),
+		pauses:         r.Counter("roomcast_pusher_pauses_total", "Times all workers paused because Pusher was in trouble, by kind.", "class"),
 		databaseErrors: r.Counter("roomcast_database_errors_total", "Calls of the relay that the database did not answer, by call.", "call"),
 		authorizations: r.Counter("roomcast_authorizations_total", "Requests of browsers to listen or sign in, by what became of them.", "result"),
 		revocations:    r.Counter("roomcast_revocations_total", "Attempts to end the connections of a user who left a room, by what became of them.", "result"),
@@ -134,6 +134,16 @@ func (o *observations) watch(busy func() bool, look *backlogGauge) {
 	})
 }
 
+// watchPusher adds for how long Pusher has not accepted events: pages poll meanwhile.
+func (o *observations) watchPusher(trouble func() *relay.Trouble) {
+	o.Gauge("roomcast_pusher_trouble_seconds", "Since when Pusher has not accepted events, and pages poll; 0 while it accepts them.", func() (float64, bool) {
+		if t := trouble(); t != nil {
+			return time.Since(t.Since).Seconds(), true
+		}
+		return 0, true
+	})
+}
+
 func (o *observations) request(route string, status int, took time.Duration) {
 	o.requests.Observe(took, route, strconv.Itoa(status))
 }
@@ -142,11 +152,11 @@ func (o *observations) authorized(result string) { o.authorizations.Add(1, resul
 
 func (o *observations) revoked(result string) { o.revocations.Add(1, result) }
 
-// Bell counts a bell received.
-func (o *observations) WebhookReceived() { o.bells.Add(1) }
+// WebhookReceived counts a wake-up webhook with the right secret.
+func (o *observations) WebhookReceived() { o.webhooks.Add(1) }
 
 // Woke counts the times the hot loop left its sleep.
-func (o *observations) Woke() { o.wakeUps.Add(1) }
+func (o *observations) Woke() { o.wakes.Add(1) }
 
 // Claimed counts the rows taken from the outbox, repeats included, and times the
 // claims that found any; those that found none would drown the rest.
@@ -182,7 +192,7 @@ func (o *observations) Parked(reason string) {
 	}
 }
 
-// Paused counts the times all lanes paused because Pusher was in trouble.
+// Paused counts the times all workers paused because Pusher was in trouble.
 func (o *observations) Paused(class pusher.Class) { o.pauses.Add(1, word(class)) }
 
 // LeaseLost counts a room another relay took over before this one was done.

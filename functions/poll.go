@@ -18,18 +18,18 @@ const (
 
 // polling tells pages how often to poll.
 type polling struct {
-	status func() relay.Status
-	pace   *pace.Pace
+	trouble func() *relay.Trouble
+	pace    *pace.Pace
 }
 
-func newPolling(status func() relay.Status) *polling {
-	return &polling{status: status, pace: pace.New(pace.Config{Min: pollLeast, Max: pollMost, PerMinute: pollPerMinute})}
+func newPolling(trouble func() *relay.Trouble) *polling {
+	return &polling{trouble: trouble, pace: pace.New(pace.Config{Min: pollLeast, Max: pollMost, PerMinute: pollPerMinute})}
 }
 
 // seconds counts a request and returns when its page is to come again, 0 for not at all.
 func (p *polling) seconds() int {
 	every := p.pace.Arrived("", time.Now())
-	if p.status().Trouble == nil {
+	if p.trouble() == nil {
 		return 0
 	}
 	return int(every.Seconds())

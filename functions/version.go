@@ -14,7 +14,7 @@ import (
 var revision string
 
 // versionHeader is set on every answer, so that a deploy can ask any route, the
-// bell included, which version it reached.
+// webhook included, which version it reached.
 const versionHeader = "Roomcast-Version"
 
 // version is the commit the binary was built from, as far as it knows.

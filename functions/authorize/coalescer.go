@@ -30,9 +30,9 @@ type BatchAccess interface {
 type CoalescerConfig struct {
 	Access Access
 	// Remember is how long a yes counts; 0 asks every time. It must be shorter than
-	// the time between the end of a membership and the cut (relay.CutGrace): another
+	// the time between the two disconnects of a departure (revoke.Grace): another
 	// machine's Coalescer is not told of it, and must not hand a yes to a client that was
-	// cut and is back. So less than a second is all there can be, which still answers
+	// disconnected and is back. So less than a second is all there can be, which still answers
 	// what comes together: a room's channels of several kinds, tabs, the catching up
 	// behind a subscription.
 	Remember time.Duration
@@ -211,7 +211,7 @@ func (c *Coalescer) call(batch []*flight) {
 				f.ok, f.err = false, fmt.Errorf("access: panic: %v", p)
 			}
 		}
-		c.settle(batch, began)
+		c.answerAll(batch, began)
 	}()
 	c.ask(batch)
 }
@@ -280,8 +280,8 @@ func (c *Coalescer) askOne(f *flight) {
 	f.ok, f.err = c.cfg.Access.CanRead(ctx, f.room, f.userID, f.claims)
 }
 
-// settle hands the answers out and remembers what was asked for at a time.
-func (c *Coalescer) settle(batch []*flight, asked time.Time) {
+// answerAll hands the answers out and remembers what was asked for at a time.
+func (c *Coalescer) answerAll(batch []*flight, asked time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, f := range batch {

@@ -41,7 +41,7 @@ func assign(rooms []outbox.Room, workers int) []assignment {
 
 // item is one row on its way: an event for each channel of its room.
 type item struct {
-	room   int // index in the lane's rooms
+	room   int // index in the worker's rooms
 	seq    int64
 	age    time.Duration // between its writing and its arrival here
 	events []pusher.Event
@@ -59,7 +59,7 @@ func (w *worker) translate(room int, row outbox.Row, bare bool) item {
 	if row.Missing {
 		return it
 	}
-	it.left = w.Revoker != nil && row.Change.IsDeparture()
+	it.left = w.Revoker != nil && endsAccess(row.Change)
 	if row.Seq <= w.progress[room].known {
 		return it
 	}
@@ -73,4 +73,14 @@ func (w *worker) translate(room int, row outbox.Row, bare bool) item {
 		it.packed = slices.Index(kinds, event.Packed)
 	}
 	return it
+}
+
+// endsAccess reports whether a change ends somebody's access to the stream it is in. In a
+// user's own stream a departure only tells of another's.
+func endsAccess(c event.Change) bool {
+	if !c.IsDeparture() {
+		return false
+	}
+	stream, _, err := event.ParseKey(c.Room)
+	return err == nil && stream == event.RoomStream
 }

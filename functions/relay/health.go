@@ -21,7 +21,6 @@ type health struct {
 	since   time.Time           // when the first of these failures came; zero without one
 	given   map[string]int      // how often in a row a room was given back
 	err     error               // the last failure, if nothing succeeded since
-	last    time.Time           // when Pusher accepted an event
 }
 
 func newHealth(log *slog.Logger, obs Observer) *health {
@@ -37,7 +36,7 @@ func (h *health) accepted(room string) {
 		h.log.Info("pusher accepts again")
 	}
 	h.pause.Reset()
-	h.err, h.since, h.last = nil, time.Time{}, time.Now()
+	h.err, h.since = nil, time.Time{}
 	clear(h.failing)
 }
 
@@ -130,10 +129,4 @@ func (h *health) lastError() error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.err
-}
-
-func (h *health) lastAccepted() time.Time {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return h.last
 }

@@ -6,15 +6,15 @@ import (
 	"time"
 )
 
-// finish leaves in order: writers ring from now on, lanes finish, what was
+// finish leaves in order: writers wake a relay from now on, workers finish, and what was
 // committed before writers knew is sent, too.
 func (l *loop) finish(ctx context.Context) {
 	l.answers.Reset() // one try at each, whatever came before
 	l.call(ctx, "leave awake", l.Outbox.LeaveAwake)
-	l.settle(ctx)
+	l.ackAll(ctx)
 	l.pollAt = time.Time{}
 	l.claim(ctx)
-	l.settle(ctx)
+	l.ackAll(ctx)
 	deadline := never()
 	if by := l.leaveBy.Load(); by != nil {
 		deadline = *by
@@ -29,15 +29,15 @@ func (l *loop) finishRevoking(ctx context.Context, deadline time.Time) {
 	}
 }
 
-// settle waits for the lanes and tells the database.
-func (l *loop) settle(ctx context.Context) {
+// ackAll waits for the workers and tells the database.
+func (l *loop) ackAll(ctx context.Context) {
 	for l.underWay > 0 {
 		l.take(<-l.results)
 	}
 	l.ack(ctx)
 }
 
-// abandon waits for lanes whose context has ended, and tells nobody.
+// abandon waits for workers whose context has ended, and tells nobody.
 func (l *loop) abandon() {
 	for l.underWay > 0 {
 		l.take(<-l.results)
@@ -50,9 +50,9 @@ func (l *loop) abandon() {
 // errOutOfTime says that the request ended before all was sent.
 var errOutOfTime = errors.New("the request's time is up before pusher or the database answered")
 
-// empty sends all that waits, round after round. When nothing is left it answers the
-// bell with a lease that is over at once, so that writers ring anew, and looks once more
-// for those who relied on it.
+// empty sends all that waits, round after round. When nothing is left it takes a lease
+// that is over at once, so that the next writer sends a webhook again, and then claims
+// once more for the writers who relied on this one.
 func (l *loop) empty(ctx context.Context) error {
 	for answered := false; ; {
 		if err := ctx.Err(); err != nil {
@@ -62,12 +62,12 @@ func (l *loop) empty(ctx context.Context) error {
 		l.pollAt = time.Time{}
 		l.claim(ctx)
 		if l.underWay > 0 {
-			l.settle(ctx)
+			l.ackAll(ctx)
 			answered = false
 			continue
 		}
 		if !answered && l.failed == nil {
-			l.call(ctx, "answer bell", func(ctx context.Context) error { return l.Outbox.StayAwake(ctx, 0) })
+			l.call(ctx, "answer webhook", func(ctx context.Context) error { return l.Outbox.StayAwake(ctx, 0) })
 			answered = true
 			continue
 		}

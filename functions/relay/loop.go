@@ -10,9 +10,9 @@ import (
 	"roomcast/shared/outbox"
 )
 
-// The pace of polling: quick behind an event, since events come in company, then
-// slower and slower. While nothing is under way the database does the looking, and
-// answers after awaitMost at the latest, so that we hear what else is to be done.
+// The pace of polling: fast after a row, because traffic is bursty, then slower and
+// slower. While nothing is under way the database does the polling, and answers after
+// awaitMost at the latest, so that the loop can do its other work.
 const (
 	quickPoll = 3 * time.Millisecond
 	quickFor  = 700 * time.Millisecond // after the last row
@@ -25,15 +25,16 @@ func pollAfter(quiet time.Duration) time.Duration {
 	return min(quickPoll+max(0, quiet-quickFor)/pollShare, slowPoll)
 }
 
-// loop is one time of being awake. Only its own goroutine touches it; lanes
+// loop is one time of being awake. Only its own goroutine touches it; workers
 // answer through results.
 type loop struct {
 	*Relay
 	results chan outcome
-	slots   chan struct{} // one per lane
+	slots   chan struct{} // one per worker
 
-	underWay int          // loads handed to lanes
+	underWay int          // assignments of workers
 	rows     int          // rows in them
+	bytes    int          // of these rows' records
 	claimed  int          // rows since the loop began
 	acks     []outbox.Ack // not yet told to the database
 
@@ -99,7 +100,7 @@ func (l *loop) lingering() bool {
 func (l *loop) revokerBusy() bool { return l.Revoker != nil && l.Revoker.Busy() }
 
 func (l *loop) renew(ctx context.Context) {
-	if now := time.Now(); now.After(l.renewAt) {
+	if now := time.Now(); !now.Before(l.renewAt) {
 		if l.call(ctx, "stay awake", func(ctx context.Context) error { return l.Outbox.StayAwake(ctx, l.AwakeLease) }) {
 			l.renewAt = now.Add(l.AwakeLease / 3)
 		}
@@ -136,8 +137,9 @@ func (l *loop) turn(ctx context.Context) {
 	l.clean(ctx)
 }
 
-// await reports whether to claim. While lanes are under way that is always so: their
-// results are not to wait. Else it says no once the database, or its patience, says so.
+// await reports whether to claim. While workers are busy that is always so, since their
+// results must not wait. Otherwise the database says, within its patience, whether a
+// claim would find rows.
 func (l *loop) await(ctx context.Context) bool {
 	limits, at := l.allowance()
 	now := time.Now()
@@ -160,7 +162,7 @@ func (l *loop) await(ctx context.Context) bool {
 	return waits
 }
 
-// ack tells the database what lanes have done. What it cannot tell now it keeps
+// ack tells the database what workers have done. What it cannot tell now it keeps
 // and tells later: the fence says whether that still counts.
 func (l *loop) ack(ctx context.Context) {
 	if len(l.acks) == 0 || !l.answers.Over() {
@@ -181,7 +183,7 @@ func (l *loop) ack(ctx context.Context) {
 	})
 }
 
-// claim takes more rows if lanes can use them, and deals them out.
+// claim takes more rows if workers can use them, and assigns them.
 func (l *loop) claim(ctx context.Context) {
 	limits, at := l.allowance()
 	start := time.Now()
@@ -195,16 +197,13 @@ func (l *loop) claim(ctx context.Context) {
 	}) {
 		return
 	}
-	rows := 0
-	for i := range rooms {
-		rows += len(rooms[i].Rows)
-	}
+	rows, bytes := sizeOf(rooms)
 	now := time.Now()
-	l.lastClaim.set(now)
 	l.Observer.Claimed(rows, now.Sub(start))
 	if rows > 0 {
 		l.lastRow = now
 		l.rows += rows
+		l.bytes += bytes
 		l.claimed += rows
 		for _, a := range assign(rooms, l.Workers) {
 			a.claimed, a.deadline = now, start.Add(limits.Lease-leaseMargin)
@@ -219,12 +218,27 @@ func (l *loop) claim(ctx context.Context) {
 	}
 }
 
-// allowance says how much may be claimed and not before when: nothing until a lane
-// is through while they have enough before them, nothing while Pusher is paused, a
+// maxBytes bounds the records that workers have before them. One claim brings a few MB at
+// most, so this and one claim more is what they hold together.
+const maxBytes = 8 << 20
+
+// sizeOf counts rows, and the bytes of their records.
+func sizeOf(rooms []outbox.Room) (rows, bytes int) {
+	for i := range rooms {
+		rows += len(rooms[i].Rows)
+		for j := range rooms[i].Rows {
+			bytes += len(rooms[i].Rows[j].Change.Record) + len(rooms[i].Rows[j].Change.Old)
+		}
+	}
+	return rows, bytes
+}
+
+// allowance says how much may be claimed and not before when: nothing until a worker
+// is done while they have enough before them, nothing while Pusher is paused, a
 // little to try a Pusher that just failed.
 func (l *loop) allowance() (limits outbox.Limits, at time.Time) {
 	limits, at = l.Claim, l.pollAt
-	if l.rows > limits.Rows {
+	if l.rows > limits.Rows || l.bytes > maxBytes {
 		return limits, never()
 	}
 	resumes, step := l.health.next()
@@ -241,7 +255,7 @@ func (l *loop) allowance() (limits outbox.Limits, at time.Time) {
 // never is later than any deadline of a loop.
 func never() time.Time { return time.Now().Add(time.Hour) }
 
-// carry runs one load in a lane and reports what came of it.
+// work runs one assignment in a worker and reports what came of it.
 func (l *loop) work(ctx context.Context, a assignment) {
 	l.slots <- struct{}{}
 	out := l.run(ctx, a)
@@ -252,6 +266,7 @@ func (l *loop) work(ctx context.Context, a assignment) {
 func (l *loop) take(out outcome) {
 	l.underWay--
 	l.rows -= out.rows
+	l.bytes -= out.bytes
 	l.acks = append(l.acks, out.acks...)
 	for _, ack := range out.acks {
 		if ack.Wait > 0 {
@@ -260,7 +275,7 @@ func (l *loop) take(out outcome) {
 	}
 }
 
-// wait sleeps until something is to be done: a lane is through, a bell rings, the
+// wait sleeps until something is to be done: a worker is done, a webhook comes, the
 // next poll or renewal is due.
 func (l *loop) wait(ctx context.Context) {
 	_, until := l.allowance()
@@ -279,7 +294,7 @@ func (l *loop) wait(ctx context.Context) {
 		l.take(out)
 		l.takeMore()
 	case <-l.wake:
-		l.lastRow = time.Now() // somebody saw us asleep: take the lease again
+		l.lastRow = time.Now() // a writer saw the lease over: take it again
 		l.renewAt = time.Time{}
 	case <-timer.C:
 	}
@@ -312,14 +327,12 @@ func (l *loop) call(ctx context.Context, what string, fn func(context.Context) e
 		}
 		l.answers.Reset()
 		l.failed = nil
-		l.database.Store(nil)
 		return true
 	}
 	l.failed = err
 	if ctx.Err() != nil { // told to stop, or out of time: no fault of the database's
 		return false
 	}
-	l.database.Store(&err)
 	l.Observer.DatabaseFailed(what)
 	if l.answers.Step == 0 {
 		l.Log.Error("database does not answer; rows wait", slog.String("call", what), slog.Any("err", err))

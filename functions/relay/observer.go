@@ -11,7 +11,7 @@ import (
 // Observer is told what the relay does, for metrics. Calls come from many
 // goroutines and must not block. Nothing it is told names a room or a user.
 type Observer interface {
-	WebhookReceived()                                             // somebody rang
+	WebhookReceived()                                             // a wake-up webhook came
 	Woke()                                                        // the loop left its sleep
 	Claimed(rows int, took time.Duration)                         // a claim was answered
 	Published(events int, took time.Duration, class pusher.Class) // a call to Pusher was answered; a pack is one event

@@ -9,9 +9,9 @@ import (
 // call of a room at a time. So in a packed channel the rows that are in one call
 // share events, in order, each filled as far as the channel's limit allows. Nothing
 // waits for company: what shares is what piled up while the last call was under way,
-// or before. Each row is still settled, put off or parked by itself.
+// or before. Each row is still acked, put off or parked by itself.
 
-// tally counts, row after row, what one call to Pusher carries.
+// tally counts, row after row, what one call to Pusher takes.
 type tally struct {
 	events int // a pack is one
 	room   int // of the last packed event, an index as in item
@@ -63,7 +63,7 @@ func appendEvents(events []pusher.Event, batch []item) []pusher.Event {
 	return events
 }
 
-// pack returns an event that carries both, where the first may be a pack already,
+// pack returns an event that holds both, where the first may be a pack already,
 // whose memory is reused.
 func pack(first, e pusher.Event) pusher.Event {
 	if first.Name != event.Pack {

@@ -1,20 +1,18 @@
-// Package relay carries rows from the outbox to Pusher.
+// Package relay moves rows from the outbox to Pusher.
 //
-// A bell (POST /webhooks/supabase) wakes the hot loop, which claims the rooms
-// that have waiting rows, hands them to lanes, and acks what Pusher accepted:
+// A wake-up webhook (POST /webhooks/supabase) wakes the hot loop. It claims the rooms
+// that have waiting rows, assigns them to workers, and acks what Pusher accepted:
 //
 //	claim ▶ translate ▶ publish ▶ ack
 //
-// One room is in one lane at a time and a lane sends one batch at a time, so a
-// room's events are accepted in order; lanes run side by side. Whatever fails,
-// rows go back to the database and are claimed again: an event can be sent twice
-// with the same seq, never skipped. In packed channels (event.Pack) rows that wait
-// together share an event; in a repeat others may share it. The loop polls for a
-// while after the last row, then lets its awake lease lapse and sleeps until the
-// next bell.
+// A room belongs to one worker at a time, and a worker sends one batch at a time, so a
+// room's events are accepted in order; workers run in parallel. Whatever fails, rows go
+// back to the database and are claimed again: an event can be sent twice with the same
+// seq, never skipped. In packed channels (event.Pack) rows that wait together share an
+// event; in a repeat others may share it. The loop polls for a while after the last row,
+// then lets its awake lease lapse and sleeps until the next webhook.
 //
-// Without a database there is only [Forward], which publishes the webhook's own
-// row and promises less.
+// A departure (user-left) stops its room until the user is disconnected: see hold.go.
 package relay
 
 import (
@@ -130,12 +128,9 @@ type Relay struct {
 	health *health
 	held   *heldRooms
 
-	lastClaim moment
-	database  atomic.Pointer[error] // of the loop's last call, while it fails
-
 	leave   context.CancelFunc // ends Run; Drain calls it
 	leaving context.Context
-	leaveBy atomic.Pointer[time.Time] // when lanes must hand back what they have
+	leaveBy atomic.Pointer[time.Time] // when workers must hand back what they have
 	stopped chan struct{}             // closed when Run has returned
 	running atomic.Bool
 }
@@ -157,14 +152,14 @@ func New(c Config) *Relay {
 	return r
 }
 
-// Ring wakes the loop, or keeps it awake. It never blocks.
+// Wake wakes the loop, or keeps it awake. It never blocks.
 func (r *Relay) Wake() {
 	r.Observer.WebhookReceived()
 	signal(r.wake)
 }
 
-// WakeIfWaiting makes a sleeping loop look once whether anything waits: whoever calls us
-// is one more chance to notice a bell that was lost. It never blocks.
+// WakeIfWaiting makes a sleeping loop check once whether anything waits: every caller is
+// one more chance to notice that a wake-up webhook was lost. It never blocks.
 func (r *Relay) WakeIfWaiting() {
 	if !r.busy.Load() {
 		signal(r.check)
@@ -181,7 +176,7 @@ func signal(c chan struct{}) {
 // Busy reports whether the loop is awake: leaving now would interrupt it.
 func (r *Relay) Busy() bool { return r.busy.Load() }
 
-// Run looks for rows once and then sleeps until it is woken, again and again,
+// Run checks for rows once and then sleeps until it is woken, again and again,
 // until ctx ends or [Relay.Drain] is called. When ctx ends it stops at once:
 // whatever is under way will be sent again by another relay.
 func (r *Relay) Run(ctx context.Context) {
@@ -191,7 +186,7 @@ func (r *Relay) Run(ctx context.Context) {
 	defer cancel()
 
 	r.WakeIfWaiting()
-	var looked time.Time
+	var checked time.Time
 	for {
 		select {
 		case <-ctx.Done():
@@ -200,10 +195,10 @@ func (r *Relay) Run(ctx context.Context) {
 			return
 		case <-r.wake:
 		case <-r.check:
-			if time.Since(looked) < lookEvery { // a storm of clients is no storm of queries
+			if time.Since(checked) < checkEvery { // a storm of clients is no storm of queries
 				continue
 			}
-			looked = time.Now()
+			checked = time.Now()
 			// If the database cannot say, waking is the way to find out when it can.
 			if waits, err := r.hasWaiting(ctx); err == nil && !waits {
 				continue
@@ -215,8 +210,8 @@ func (r *Relay) Run(ctx context.Context) {
 	}
 }
 
-// lookEvery bounds how often requests make a sleeping relay look.
-const lookEvery = time.Second
+// checkEvery bounds how often requests make a sleeping relay ask the database.
+const checkEvery = time.Second
 
 func (r *Relay) hasWaiting(ctx context.Context) (bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, r.CallLimit)
@@ -245,8 +240,8 @@ func (r *Relay) Drain(ctx context.Context) error {
 
 // Empty sends all that waits and returns: the loop for a platform on which
 // nothing runs between two requests. It takes no awake lease, since it will not
-// be polling, so every writer rings. It returns the error that stopped it early;
-// the rows then wait for the next bell or sweep.
+// be polling, so every writer wakes it. It returns the error that stopped it early;
+// the rows then wait for the next webhook or sweep.
 func (r *Relay) Empty(ctx context.Context) error {
 	return newLoop(r).empty(ctx)
 }

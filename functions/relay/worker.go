@@ -11,8 +11,9 @@ import (
 
 // outcome is what a worker reports of an assignment.
 type outcome struct {
-	rows int
-	acks []outbox.Ack
+	rows  int
+	bytes int // of their records
+	acks  []outbox.Ack
 }
 
 // worker runs one assignment: batch after batch, so that within a room no event is
@@ -66,8 +67,8 @@ func (r *Relay) run(ctx context.Context, a assignment) outcome {
 
 func (w *worker) outcome() outcome {
 	out := outcome{acks: make([]outbox.Ack, len(w.rooms))}
+	out.rows, out.bytes = sizeOf(w.rooms)
 	for i, room := range w.rooms {
-		out.rows += len(room.Rows)
 		p := &w.progress[i]
 		w.held.note(room, p)
 		out.acks[i] = outbox.Ack{Room: room.ID, Fence: room.Fence, Seq: p.sent, Wait: p.given}
@@ -75,8 +76,8 @@ func (w *worker) outcome() outcome {
 	return out
 }
 
-// expired reports whether the lease may be over. It looks at the wall clock too:
-// the monotonic one stands still while a machine is suspended.
+// expired reports whether the lease may be over, by the wall clock too: the monotonic
+// one stands still while a machine is suspended.
 func (w *worker) expired() bool {
 	now := time.Now()
 	if by := w.leaveBy.Load(); by != nil && now.After(*by) {
