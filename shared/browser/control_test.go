@@ -248,8 +248,9 @@ func (w *world) write(r *room, o order) (stored, realtimetest.Change) {
 	defer w.mu.Unlock()
 	now := time.Now()
 	at := now.UTC().Format("2006-01-02T15:04:05.000000+00:00")
-	if o.At != "" {
+	if o.At != "" { // one transaction's
 		at = o.At
+		now, _ = time.Parse(time.RFC3339Nano, at)
 	}
 	if o.Op == "" {
 		o.Op = event.Insert

@@ -19,7 +19,7 @@ const notice = "// Built from shared/browser/src by `go generate ./shared/browse
 
 // entries are the modules of the package; those of frameworks are separate, so that
 // nobody loads one for another.
-var entries = []string{"roomcast", "receipts"}
+var entries = []string{"roomcast", "receipts", "react", "vue", "svelte"}
 
 func main() {
 	if err := run(".."); err != nil {
@@ -68,9 +68,17 @@ func modules(dir string) (map[string][]byte, error) {
 		if len(result.OutputFiles) != 1 {
 			return nil, fmt.Errorf("%s: %d files in place of one", name, len(result.OutputFiles))
 		}
-		out[name+".js"] = append([]byte(notice), result.OutputFiles[0].Contents...)
+		out[name+".js"] = append([]byte(header(name)), result.OutputFiles[0].Contents...)
 	}
 	return out, nil
+}
+
+// header goes before a module. A hook's has Next's mark: it runs in the browser.
+func header(name string) string {
+	if name == "react" {
+		return "'use client'\n" + notice
+	}
+	return notice
 }
 
 var errTypeScript = errors.New("run `npm ci` in shared/browser: TypeScript is missing")
@@ -96,7 +104,7 @@ func declarations(dir string) (map[string][]byte, error) {
 		return nil, fmt.Errorf("tsc: %w\n%s", err, output)
 	}
 	out := map[string][]byte{}
-	for _, name := range entries {
+	for _, name := range append([]string{"list"}, entries...) {
 		parts := []string{name}
 		if name == "roomcast" {
 			parts = []string{"types", "channel", "roomcast"}

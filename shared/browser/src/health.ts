@@ -18,8 +18,8 @@ export interface Surroundings {
   isConnected(): boolean
   isRefused(): boolean
   /** Some room's events come by Pusher, if all is well. */
-  usesPusher(): boolean
-  mayUseSupabase(): boolean
+  needsPusher(): boolean
+  maySubstitute(): boolean
   isSupabaseLive(): boolean
   /** The function answers. */
   isAnswering(): boolean
@@ -27,7 +27,7 @@ export interface Surroundings {
   isQuiet(): boolean
   poll(): void
   reconnect(): void
-  useAll(): void
+  openAll(): void
   tell(status: Status): void
 }
 
@@ -102,11 +102,11 @@ export class Health implements Status {
   /** Decides anew how events come. */
   update() {
     const { around } = this
-    const isOut = around.usesPusher() && (this.isAway || this.advice > 0 || this.isSilent)
-    const substituted = isOut && around.mayUseSupabase()
+    const isOut = around.needsPusher() && (this.isAway || this.advice > 0 || this.isSilent)
+    const substituted = isOut && around.maySubstitute()
     if (substituted !== this.isSubstituted) {
       this.isSubstituted = substituted
-      around.useAll()
+      around.openAll()
     }
     this.move(this.judge(isOut))
     if (isOut) this.startPolling()
@@ -119,7 +119,7 @@ export class Health implements Status {
 
   private judge(isOut: boolean): Status['status'] {
     const { around } = this
-    if (!around.usesPusher()) return around.isSupabaseLive() ? 'supabase' : 'offline'
+    if (!around.needsPusher()) return around.isSupabaseLive() ? 'supabase' : 'offline'
     if (!isOut) return around.isConnected() ? 'live' : this.status // it may only be a moment
     if (around.isSupabaseLive()) return 'supabase'
     return around.isAnswering() ? 'polling' : 'offline'

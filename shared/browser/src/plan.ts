@@ -47,7 +47,7 @@ export class Plan {
   }
 
   /** May Supabase step in where Pusher is away? While it serves some of this chat's pages. */
-  mayUseSupabase() {
+  maySubstitute() {
     if (!this.hasSupabase || this.forced === 'pusher') return false
     const { mode, share, rooms } = this.answer
     const modes = [this.forced ?? mode, ...Object.keys(share ?? {}), ...Object.values(rooms ?? {})]

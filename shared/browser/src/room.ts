@@ -94,7 +94,7 @@ export class RoomState implements Reader, Listener, Outlet {
   // Sources
 
   /** Opens what the room's mode asks for, and closes the rest once that is live. */
-  use() {
+  open() {
     const { session, plan, health } = this.context
     if (this.status === 'left' || this.status === 'denied' || session.isSignedOut()) return
     this.mode = this.personal ? 'pusher' : plan.modeOf(this.id, session.user)
@@ -376,7 +376,7 @@ export class RoomState implements Reader, Listener, Outlet {
     if (this.status === 'denied') {
       this.refusals = REFUSALS // one try
       this.status = 'joining'
-      return this.use()
+      return this.open()
     }
     this.ask(jitter(GAP))
     if (this.channel && this.unsubscribe) this.context.socket.resubscribe(this.channel, 0)
@@ -398,7 +398,7 @@ export class RoomState implements Reader, Listener, Outlet {
     this.refusals = this.stuck = 0
     this.status = 'joining'
     this.reset('user')
-    this.use()
+    this.open()
   }
 
   leave() {

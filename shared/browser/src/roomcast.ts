@@ -54,7 +54,7 @@ class Client {
     const { url, supabase, mode } = options
     this.session = new Session(options, (other) => this.userChanged(other))
     this.requests = new Requests(url, this.session, () => this.isSparing(), (err) => this.requestsSettled(err))
-    this.plan = new Plan(this.requests, mode, !!supabase, () => this.session.token(), () => this.useAll())
+    this.plan = new Plan(this.requests, mode, !!supabase, () => this.session.token(), () => this.openAll())
     this.health = this.makeHealth()
     this.socket = new Socket(options.pusher, new Authorizer(this.requests), {
       connected: () => void this.plan.refresh(),
@@ -87,14 +87,14 @@ class Client {
     return new Health({
       isConnected: () => this.socket.isConnected(),
       isRefused: () => this.socket.isRefused(),
-      usesPusher: () => rooms().some((room) => room.mode !== 'supabase'),
-      mayUseSupabase: () => this.plan.mayUseSupabase(),
+      needsPusher: () => rooms().some((room) => room.mode !== 'supabase'),
+      maySubstitute: () => this.plan.maySubstitute(),
       isSupabaseLive: () => rooms().some((room) => room.isStreamLive()),
       isAnswering: () => !this.requests.failures,
       isQuiet: () => this.options.settle === 0,
       poll: () => rooms().forEach((room) => room.poll()),
       reconnect: () => this.socket.reconnect(),
-      useAll: () => this.useAll(),
+      openAll: () => this.openAll(),
       tell: (status) => this.handlers.emit('status', status),
     })
   }
@@ -103,12 +103,12 @@ class Client {
     const room = new RoomState(this.context, id, personal, options)
     this.rooms.add(room)
     const user = personal ? this.session.token().catch(() => {}) : undefined
-    void Promise.all([this.plan.refresh(), user]).then(() => room.use())
+    void Promise.all([this.plan.refresh(), user]).then(() => room.open())
     return room.handle
   }
 
-  private useAll() {
-    this.rooms.forEach((room) => room.use())
+  private openAll() {
+    this.rooms.forEach((room) => room.open())
   }
 
   /** All rooms come by Supabase: Roomcast must cost nothing. */
@@ -133,14 +133,14 @@ class Client {
   // but for a function that refused the old one.
   private userChanged(other: boolean) {
     if (other) this.socket.reconnect()
-    this.rooms.forEach((room) => other ? room.restart() : room.use())
+    this.rooms.forEach((room) => other ? room.restart() : room.open())
     if (other || !this.isSparing()) this.requests.retry()
   }
 
   private setMode(mode?: Mode) {
     this.plan.force(mode)
     void this.plan.refresh()
-    this.useAll()
+    this.openAll()
   }
 
   private close() {

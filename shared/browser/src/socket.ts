@@ -124,7 +124,7 @@ export class Socket {
     this.undo.forEach((fn) => fn())
   }
 
-  private open(name: string, shared = !!this.pusher.channel(name)): Subscription {
+  private open(name: string, shared = isApps(this.pusher.channel(name))): Subscription {
     this.pusher.signin() // lets the server end this connection with the membership
     const listeners = new Set<Listener>()
     const heard = (event: string, data: any) => this.dispatch(name, event, data)
@@ -132,6 +132,7 @@ export class Socket {
     this.subscriptions.set(name, subscription) // before: pusher-js may ask for its signature at once
     subscription.channel = this.pusher.subscribe(name)
     subscription.channel.bind_global(heard)
+    if (!shared) subscription.channel[OURS] = true
     return subscription
   }
 
@@ -221,6 +222,12 @@ export class Socket {
     if (['failed', 'disconnected'].includes(connection.state)) this.pusher.connect()
   }
 }
+
+// A mark on channels that a client of Roomcast has opened; there may be two on one pusher.
+const OURS = Symbol.for('roomcast')
+
+/** Has the app itself subscribed it? */
+const isApps = (channel: any) => !!channel && !channel[OURS]
 
 /** Has anybody else bound something? internal: there is no public way to ask. */
 function isBound(channel: any) {

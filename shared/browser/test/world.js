@@ -21,10 +21,11 @@ export const fresh = (prefix) => `${prefix}-${process.pid}-${++names}`
 
 /**
  * A page of a signed-in user, with the real pusher-js and supabase-js. `Library` is another
- * pusher-js, `settings` are more of its options, `auth` those of supabase-js.
+ * pusher-js, `settings` are more of its options, `auth` those of supabase-js, `create` another
+ * supabase-js's createClient.
  */
-export async function page({ user = fresh('user'), Library = Pusher, settings, auth, ...options } = {}) {
-  const supabase = createClient(WORLD, 'sb_publishable_test', { auth: { autoRefreshToken: false, persistSession: false, ...auth } })
+export async function page({ user = fresh('user'), Library = Pusher, settings, auth, create = createClient, ...options } = {}) {
+  const supabase = create(WORLD, 'sb_publishable_test', { realtime: { transport: WebSocket }, auth: { autoRefreshToken: false, persistSession: false, ...auth } })
   const login = async (name) => {
     const { error } = await supabase.auth.setSession(await world('login', { user: name }))
     assert.equal(error, null)

@@ -1,0 +1,3 @@
+import { cases } from './hook.js'
+
+cases('19')
