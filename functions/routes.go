@@ -31,6 +31,7 @@ const forwardLimit = 4 * time.Second
 //	GET  /parity                the operator                    parity.Handler.Show
 //	GET  /roomcast.js           browsers                        browser.Script
 //	GET  /receipts.js           browsers, in the dual run       browser.Script
+//	GET  /roomcast.d.ts         editors and compilers           browser.Script
 //	GET  /roomcast.json         the browser client              browser.Plan
 //	GET  /selfcheck             doctor, deploy: WEBHOOK_SECRET  selfCheck
 //	GET  /healthz               Fly                             health, below
@@ -60,6 +61,7 @@ func (a *app) routes() http.Handler {
 	handle("GET /parity", a.parity.Show, limit, operator, dear, answers)
 	handle("GET /roomcast.js", browser.NewScript().Serve, limit)
 	handle("GET /receipts.js", browser.NewReceipts().Serve, limit)
+	handle("GET /roomcast.d.ts", browser.NewTypes().Serve, limit)
 	handle("GET /roomcast.json", a.cfg.plan.Serve, limit)
 	handle("GET /selfcheck", a.selfcheck.ServeHTTP, web.Credential(g.webhook.Credential, nil))
 	handle("GET /healthz", a.health, web.Quiet())

@@ -1,6 +1,7 @@
-// Package browser holds the client side: roomcast.js, one ES module without a build
-// step, receipts.js, a second one for the time of the dual run, and the plan that tells
-// the client which way messages come. It serves all three.
+// Package browser holds the client: its TypeScript sources in src, and the modules that
+// build makes of them. It serves roomcast.js, receipts.js, which is for the time of the
+// dual run, and their types, and has the plan that tells the client which way messages
+// come. The directory is also the npm package "roomcast".
 package browser
 
 import (
@@ -22,30 +23,39 @@ var (
 	script []byte
 	//go:embed receipts.js
 	receipts []byte
+	//go:embed roomcast.d.ts
+	types []byte
 )
 
 // scriptAge is how long browsers use a module without asking again. A page loads
 // it once; a new one reaches everybody within minutes of a deployment.
 const scriptAge = "public, max-age=300"
 
-// Script serves a module, compressed for whoever takes it.
+const javaScript = "text/javascript; charset=utf-8"
+
+// Script serves a module or its types, compressed for clients that accept gzip.
 type Script struct {
+	kind    string // its Content-Type
 	source  []byte
 	etag    string
 	gzipped func() []byte // compressed when first asked for
 }
 
 // NewScript prepares the answers to GET /roomcast.js.
-func NewScript() *Script { return newScript(script) }
+func NewScript() *Script { return newScript(script, javaScript) }
 
 // NewReceipts prepares the answers to GET /receipts.js.
-func NewReceipts() *Script { return newScript(receipts) }
+func NewReceipts() *Script { return newScript(receipts, javaScript) }
 
-// newScript leaves the compressing to the first who asks for it: it takes longer than
-// all the rest of a start, which most often is a message's and not a page's.
-func newScript(source []byte) *Script {
+// NewTypes prepares the answers to GET /roomcast.d.ts.
+func NewTypes() *Script { return newScript(types, "text/plain; charset=utf-8") }
+
+// newScript compresses when first asked: compressing takes longer than all the rest of a
+// start, and most starts are caused by a message and not by a page.
+func newScript(source []byte, kind string) *Script {
 	sum := sha256.Sum256(source)
 	return &Script{
+		kind:    kind,
 		source:  source,
 		etag:    hex.EncodeToString(sum[:8]),
 		gzipped: sync.OnceValue(func() []byte { return compress(source) }),
@@ -77,9 +87,9 @@ func (s *Script) Serve(w http.ResponseWriter, r *http.Request) error {
 		w.WriteHeader(http.StatusNotModified)
 		return nil
 	}
-	h.Set("Content-Type", "text/javascript; charset=utf-8")
+	h.Set("Content-Type", s.kind)
 	h.Set("Content-Length", strconv.Itoa(len(body)))
-	_, _ = w.Write(body) // a caller who is gone is nobody to tell
+	_, _ = w.Write(body) // the client has disconnected
 	return nil
 }
 

@@ -113,19 +113,23 @@ export class History {
     if (batch.length === 1) {
       const [{ id, personal }] = batch, [question] = questions
       const path = (personal ? '/me' : `/rooms/${encodeURIComponent(id)}`) + '/events?' + query(question)
-      return { path, check: (page) => isPage(page, question, personal ? undefined : id) }
+      return { path, check: (page) => isPage(page, personal ? undefined : id) && getsSomewhere(page, question) }
     }
     const limit = (q: Question) => q.after === undefined ? 0 : SEVERAL
     const rooms = Object.fromEntries(batch.map(({ id }, i) => [id, { after: questions[i].after, epoch: questions[i].epoch, limit: limit(questions[i]) }]))
     const init = { method: 'POST', headers: { 'Content-Type': 'application/json' }, body: JSON.stringify({ rooms }) }
-    const sense = ({ id }: Reader, i: number, answer: any) => answer.rooms[id]?.status || isPage(answer.rooms[id], questions[i], id)
-    return { path: '/events', init, check: (answer) => !!answer?.rooms && batch.some((reader, i) => sense(reader, i, answer)) }
+    const sense = (answer: any) => batch.some(({ id }, i) => {
+      const page = answer.rooms[id]
+      return page?.status || isPage(page, id) && getsSomewhere(page, questions[i])
+    })
+    return { path: '/events', init, check: (answer) => !!answer?.rooms && sense(answer) }
   }
 
   private deliver(reader: Reader, page: any, question: Question) {
     if (page?.status) return this.fails(reader, Object.assign(new Error(`roomcast: status ${page.status}`), { status: page.status }))
-    if (!isPage(page, question, reader.personal ? undefined : reader.id)) return this.fails(reader, new Error('roomcast: a page without sense'))
+    if (!isPage(page, reader.personal ? undefined : reader.id)) return this.fails(reader, new Error('roomcast: a page without sense'))
     this.failures.delete(reader)
+    if (!getsSomewhere(page, question)) return this.want(reader) // the other rooms have filled the answer
     this.heard(page)
     const again = reader.answered(page, question)
     if (again !== undefined) this.want(reader, again)
@@ -158,11 +162,13 @@ function query({ after, epoch }: Question) {
 
 const isCount = (n: any) => Number.isSafeInteger(n) && n >= 0
 
-/** A page that answers the question, and gets somewhere. Anything else would be asked for without end. */
-function isPage(page: any, { after }: Question, id?: string): page is Page {
+/** A page of this room. Anything else would be asked for without end. */
+function isPage(page: any, id?: string): page is Page {
   return isCount(page?.head) && isCount(page.last) && Array.isArray(page.events) &&
     (id === undefined || page.room === undefined || page.room === id) &&
     (page.epoch === undefined || typeof page.epoch === 'string') &&
-    (after === undefined || page.reset || !page.more || page.last > after) &&
     page.events.every((e: any) => typeof e?.name === 'string' && isCount(e.data?.roomcast?.seq))
 }
+
+const getsSomewhere = ({ reset, more, last }: Page, { after }: Question) =>
+  after === undefined || reset || !more || last > after

@@ -51,3 +51,16 @@ test('a function without the new routes is asked for each by itself', async (t) 
   await Promise.all(seen.map((s) => s.numbers(1, 1)))
   assert.deepEqual(gone.sort(), ['/events', '/pusher/auth/batch'])
 })
+
+test('twenty rooms with hundreds of events each: one answer does not hold them, and all come', async () => {
+  const p = await page({ settle: 0 }), ids = Array.from({ length: 20 }, () => fresh('room'))
+  for (const Room of ids) await world('commit', { Room, N: 150, Lose: 1 })
+  const errors = []
+  const seen = ids.map((id) => {
+    const room = p.rooms.join(id, { after: 0 })
+    room.on('error', (err) => errors.push(err.message))
+    return watch(room)
+  })
+  await Promise.all(seen.map((s) => s.numbers(1, 150)))
+  assert.deepEqual(errors, [])
+})
