@@ -1,7 +1,9 @@
 package main
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"net/url"
 	"time"
@@ -11,38 +13,69 @@ import (
 
 const (
 	authConns    = 64
-	roomsOfUser  = 5 // that a client asks for, one after another, when it connects
+	roomsOfUser  = 5 // that a client asks for when it connects
 	authUsers    = 20_000
 	authUsersFew = 2_000
 )
 
-// questions are authorization requests as pusher-js makes them: every user asks for
-// each of their rooms, with one token.
-type questions [][]byte
+// crowd are users with tokens and memberships, and what they ask when they connect.
+type crowd struct {
+	keys    *tokentest.Server
+	tokens  []string
+	each    [][]byte // requests as pusher-js makes them: one for each room
+	batched [][]byte // as our client makes them: one for each user
+}
 
-// makeQuestions signs a token for each user and notes the memberships.
-func (db *database) makeQuestions(ctx context.Context, signer tokentest.Signer, supabaseURL string, users int) (questions, error) {
-	_, err := db.pool.Exec(ctx, `
+// gather signs a token for each user and notes the memberships.
+func (db *database) gather(ctx context.Context, users int) (_ *crowd, err error) {
+	signer, err := tokentest.ES256("load")
+	if err != nil {
+		return nil, err
+	}
+	c := &crowd{}
+	if c.keys, err = tokentest.Serve(signer); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			c.keys.Close()
+		}
+	}()
+	_, err = db.pool.Exec(ctx, `
 		with uncaptured as materialized (select set_config('roomcast.capture', 'off', true))
 		insert into public.room_participants (room_id, user_id)
 		select public.room((u * 7 + r) % 4000), public.room(1000000 + u)
-		  from uncaptured, generate_series(0, $1::int - 1) u, generate_series(0, $2::int - 1) r`, users, roomsOfUser)
+		  from uncaptured, generate_series(0, $1::int - 1) u, generate_series(0, $2::int - 1) r
+		on conflict do nothing`, users, roomsOfUser)
 	if err != nil {
 		return nil, fmt.Errorf("memberships: %w", err)
 	}
-	out := make(questions, 0, users*roomsOfUser)
 	for u := range users {
-		jwt, err := signer.Sign(tokentest.Claims(supabaseURL, roomID(1_000_000+u), time.Now()))
+		jwt, err := signer.Sign(tokentest.Claims(c.keys.URL, roomID(1_000_000+u), time.Now()))
 		if err != nil {
 			return nil, err
 		}
-		for r := range roomsOfUser {
-			form := url.Values{"socket_id": {fmt.Sprintf("%d.%d", u+1, r+1)}, "channel_name": {"private-room-" + roomID((u*7+r)%4000)}}
-			out = append(out, post("/pusher/auth", "application/x-www-form-urlencoded", jwt, form.Encode(),
-				fmt.Sprintf("Fly-Client-IP: 10.%d.%d.%d", u>>16&255, u>>8&255, u&255)))
+		c.tokens = append(c.tokens, jwt)
+		ask := func(path string, rooms ...int) []byte {
+			form := url.Values{"socket_id": {fmt.Sprintf("%d.1", u+1)}}
+			for _, r := range rooms {
+				form.Add("channel_name", "private-room-"+roomID((u*7+r)%4000))
+			}
+			return post(path, "application/x-www-form-urlencoded", jwt, form.Encode(),
+				fmt.Sprintf("Fly-Client-IP: 10.%d.%d.%d", u>>16&255, u>>8&255, u&255))
 		}
+		for r := range roomsOfUser {
+			c.each = append(c.each, ask("/pusher/auth", r))
+		}
+		c.batched = append(c.batched, ask("/pusher/auth/batch", 0, 1, 2, 3, 4))
 	}
-	return out, db.settle(ctx)
+	return c, db.settle(ctx)
+}
+
+// environment has a function believe the crowd's tokens, and that each user has an
+// address of their own.
+func (c *crowd) environment() []string {
+	return []string{"SUPABASE_URL=" + c.keys.URL, "FLY_APP_NAME=load", "FLY_MACHINE_ID=load"}
 }
 
 // roomID is what public.room(n) gives.
@@ -52,37 +85,29 @@ func roomID(n int) string { return fmt.Sprintf("00000000-0000-4000-8000-%012d", 
 // when a chat's clients come for the first time: a cache of answers cannot help, one of
 // verified tokens can.
 func authorization(ctx context.Context, l *lab, db *database) ([]result, error) {
-	signer, err := tokentest.ES256("load")
+	users, err := db.gather(ctx, l.pick(authUsers, authUsersFew))
 	if err != nil {
 		return nil, err
 	}
-	keys, err := tokentest.Serve(signer)
+	defer users.keys.Close()
+	function, err := l.function(ctx, append(users.environment(), "DATABASE_URL="+db.relay)...)
 	if err != nil {
 		return nil, err
 	}
-	defer keys.Close()
-	asks, err := db.makeQuestions(ctx, signer, keys.URL, l.pick(authUsers, authUsersFew))
-	if err != nil {
-		return nil, err
-	}
-	function, err := l.function(ctx, "DATABASE_URL="+db.relay, "SUPABASE_URL="+keys.URL, "FLY_APP_NAME=load", "FLY_MACHINE_ID=load")
-	if err != nil {
-		return nil, err
-	}
-	worker, err := l.express(ctx, "DATABASE_URL="+db.owner, "SUPABASE_URL="+keys.URL)
+	worker, err := l.express(ctx, "DATABASE_URL="+db.owner, "SUPABASE_URL="+users.keys.URL)
 	if err != nil {
 		return nil, err
 	}
 	ours, express := &server{program: function}, &server{program: worker}
 	c := comparison{
 		rounds: l.pick(4, 1), conns: authConns, length: time.Duration(l.pick(1500, 500)) * time.Millisecond,
-		request: func(i int64) []byte { return asks[i%int64(len(asks))] },
+		request: func(i int64) []byte { return users.each[i%int64(len(users.each))] },
 	}
 	if err := c.run(ctx, ours, express); err != nil {
 		return nil, err
 	}
-	if asked := ours.asked.Load(); asked > int64(len(asks)) {
-		l.say("  the function was asked %d of %d questions: some came again", asked, len(asks))
+	if asked := ours.asked.Load(); asked > int64(len(users.each)) {
+		l.say("  the function was asked %d of %d questions: some came again", asked, len(users.each))
 	}
 	rate, p99 := ours.rate(), quantile(ours.latencies, 0.99)
 	results := []result{{
@@ -96,3 +121,56 @@ func authorization(ctx context.Context, l *lab, db *database) ([]result, error) 
 	results = append(results, ours.againstExpress("authorization, against Express with jsonwebtoken and pg", express, 5)...)
 	return results, l.keepProfile(ctx, function, "authorize")
 }
+
+const (
+	stormClients = 10_000
+	stormConns   = 500 // what a proxy keeps open to one machine
+)
+
+// storm: every client of a chat is back after an outage and asks for all its rooms, at
+// the same moment.
+func storm(ctx context.Context, l *lab, db *database) ([]result, error) {
+	clients := l.pick(stormClients, stormClients/10)
+	var rates, p99s []float64
+	for range l.pick(3, 1) {
+		took, answers, err := l.oneStorm(ctx, db, clients)
+		if err != nil {
+			return nil, err
+		}
+		rates = append(rates, perSecond(answers, quantile(took, 1)))
+		p99s = append(p99s, quantile(took, 0.99).Seconds())
+	}
+	rate, p99 := median(rates), median(p99s)
+	return []result{{
+		what:    fmt.Sprintf("storm: %s clients of %d rooms each, all at once, one request for all rooms", count(clients), roomsOfUser),
+		reached: fmt.Sprintf("%s answers/s, p99 %.1f s", count(rate), p99),
+		target:  "≥ 40,000 answers/s, p99 ≤ 1.5 s",
+		met:     rate >= 40_000 && p99 <= 1.5,
+		note:    fmt.Sprintf("Median of %d storms, each on a function just started; over %d connections, as many as a proxy keeps; times since the storm's beginning. Each token is new to the function.", len(rates), stormConns),
+	}}, nil
+}
+
+// oneStorm returns how long after its beginning each client was answered, and how many
+// rooms that were.
+func (l *lab) oneStorm(ctx context.Context, db *database, clients int) (took []time.Duration, answers int, err error) {
+	users, err := db.gather(ctx, clients)
+	if err != nil {
+		return nil, 0, err
+	}
+	defer users.keys.Close()
+	p, err := l.function(ctx, append(users.environment(), "DATABASE_URL="+db.relay)...)
+	if err != nil {
+		return nil, 0, err
+	}
+	took, answers, err = driveAll(ctx, p.addr(), stormConns, users.batched, granted)
+	if err != nil {
+		return nil, 0, errors.Join(err, p.fault("says"))
+	}
+	if answers != clients*roomsOfUser {
+		return nil, 0, fmt.Errorf("%w: %d of %d rooms granted", errShort, answers, clients*roomsOfUser)
+	}
+	return took, answers, p.stop()
+}
+
+// granted is how many rooms an answer to a batch grants.
+func granted(body []byte) int { return bytes.Count(body, []byte(`"status":200`)) }

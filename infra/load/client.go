@@ -6,9 +6,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -49,7 +51,7 @@ func drive(ctx context.Context, addr string, conns int, length time.Duration, re
 				if _, err := conn.Write(request()); err != nil {
 					return err
 				}
-				if err := readAnswer(answers); err != nil {
+				if _, err := readAnswer(answers, nil); err != nil {
 					return err
 				}
 				latencies[c] = append(latencies[c], time.Since(sent))
@@ -68,20 +70,56 @@ func drive(ctx context.Context, addr string, conns int, length time.Duration, re
 
 var errChunked = errors.New("an answer without a length")
 
-// readAnswer reads one answer of HTTP/1.1 with a Content-Length.
-func readAnswer(r *bufio.Reader) error {
+// driveAll sends each request once, as soon as a connection is free, and returns how
+// long after the beginning each was answered, and the sum of what worth makes of the
+// answers.
+func driveAll(ctx context.Context, addr string, conns int, requests [][]byte, worth func(body []byte) int) ([]time.Duration, int, error) {
+	g, ctx := errgroup.WithContext(ctx)
+	took := make([]time.Duration, len(requests))
+	var next, sum atomic.Int64
+	start := time.Now()
+	for range conns {
+		g.Go(func() error {
+			conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", addr)
+			if err != nil {
+				return err
+			}
+			defer conn.Close()
+			_ = conn.SetDeadline(start.Add(time.Minute))
+			answers := bufio.NewReader(conn)
+			body := []byte{}
+			for i := next.Add(1) - 1; i < int64(len(requests)) && ctx.Err() == nil; i = next.Add(1) - 1 {
+				if _, err := conn.Write(requests[i]); err != nil {
+					return err
+				}
+				if body, err = readAnswer(answers, body[:0]); err != nil {
+					return err
+				}
+				took[i] = time.Since(start)
+				sum.Add(int64(worth(body)))
+			}
+			return nil
+		})
+	}
+	err := g.Wait()
+	return took, int(sum.Load()), err
+}
+
+// readAnswer reads one answer of HTTP/1.1 with a Content-Length, and appends its body
+// to what is given; to nil it appends nothing.
+func readAnswer(r *bufio.Reader, body []byte) ([]byte, error) {
 	line, err := r.ReadSlice('\n')
 	if err != nil {
-		return err
+		return body, err
 	}
 	if len(line) < 12 || line[9] != '2' { // HTTP/1.1 202 Accepted
-		return fmt.Errorf("answer %q", bytes.TrimSpace(line))
+		return body, fmt.Errorf("answer %q", bytes.TrimSpace(line))
 	}
 	length := -1
 	for {
 		line, err := r.ReadSlice('\n')
 		if err != nil {
-			return err
+			return body, err
 		}
 		line = bytes.TrimSpace(line)
 		if len(line) == 0 {
@@ -89,15 +127,21 @@ func readAnswer(r *bufio.Reader) error {
 		}
 		if name, value, _ := bytes.Cut(line, []byte(":")); len(name) == 14 && bytes.EqualFold(name, []byte("content-length")) {
 			if length, err = strconv.Atoi(string(bytes.TrimSpace(value))); err != nil {
-				return err
+				return body, err
 			}
 		}
 	}
 	if length < 0 {
-		return errChunked
+		return body, errChunked
 	}
-	_, err = r.Discard(length)
-	return err
+	if body == nil {
+		_, err = r.Discard(length)
+		return nil, err
+	}
+	from := len(body)
+	body = append(body, make([]byte, length)...)
+	_, err = io.ReadFull(r, body[from:])
+	return body, err
 }
 
 // post writes a POST as it goes over the wire; headers are further "Name: value".

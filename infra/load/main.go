@@ -64,8 +64,11 @@ func scenarios() []scenario {
 		{"packed", packed},
 		{"forward", forward},
 		{"authorize", authorization},
+		{"storm", storm},
 		{"trigger", triggerCost},
 		{"start", startUp},
+		{"killed", killed},
+		{"large", large},
 		{"retention", retention},
 	}
 }
