@@ -26,6 +26,7 @@ type lab struct {
 	programs  []*program        // started by the current scenario
 	databases int               // made so far
 	profiled  int               // functions started so far that write profiles
+	limits    *cgroup           // of the functions started; nil for none
 }
 
 func openLab(ctx context.Context, opts options, say func(string, ...any)) (_ *lab, err error) {

@@ -70,6 +70,7 @@ func scenarios() []scenario {
 		{"killed", killed},
 		{"large", large},
 		{"retention", retention},
+		{"smallest", smallest},
 	}
 }
 

@@ -34,16 +34,27 @@ type program struct {
 	stdin   io.WriteCloser
 	stdout  *bufio.Reader
 	profile string // where it writes profiles; empty for none
+	began   time.Time
 }
 
 // spawn starts a program with this environment and nothing else. It is stopped with
 // the scenario, if not before.
 func (l *lab) spawn(name string, env []string, path string, args ...string) (*program, error) {
+	return l.spawnWithin(nil, name, env, path, args...)
+}
+
+// spawnWithin starts it in a control group, unless that is nil.
+func (l *lab) spawnWithin(limits *cgroup, name string, env []string, path string, args ...string) (*program, error) {
 	port, err := child.FreePort()
 	if err != nil {
 		return nil, err
 	}
 	p := &program{name: name, port: port, log: &tail{}}
+	if limits != nil { // the shell waits outside for its place in the group
+		args = append([]string{"-c", `read -r go && exec "$0" "$@"`, path}, args...)
+		path = "sh"
+		env = append(env, "GOMAXPROCS=1")
+	}
 	cmd := exec.Command(path, args...)
 	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "PORT=" + strconv.Itoa(port)}, env...)
 	cmd.Stderr = p.log
@@ -55,10 +66,20 @@ func (l *lab) spawn(name string, env []string, path string, args ...string) (*pr
 	if p.stdin, err = cmd.StdinPipe(); err != nil {
 		return nil, err
 	}
+	p.began = time.Now()
 	if p.Process, err = child.Start(cmd, syscall.SIGTERM); err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	l.programs = append(l.programs, p)
+	if limits != nil {
+		if err := limits.hold(p.Cmd.Process.Pid); err != nil {
+			return nil, err
+		}
+		p.began = time.Now()
+		if _, err := io.WriteString(p.stdin, "go\n"); err != nil {
+			return nil, err
+		}
+	}
 	return p, nil
 }
 
@@ -165,7 +186,7 @@ func (l *lab) startFunction(ctx context.Context, extra ...string) (*program, err
 		profile = filepath.Join(l.dir, fmt.Sprintf("profile-%d", l.profiled))
 		env = append(env, profileEnv+"="+profile)
 	}
-	p, err := l.spawn("function", env, path)
+	p, err := l.spawnWithin(l.limits, "function", env, path)
 	if err == nil {
 		p.profile = profile
 	}

@@ -1,0 +1,211 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+)
+
+// The smallest machine that Fly sells has a sixteenth of a core, in slices of 5 of each
+// 80 ms once its small balance is spent, and 256 MB (fly.io/docs/machines/cpu-performance).
+const (
+	smallPeriod = 80 * time.Millisecond
+	smallQuota  = 5 * time.Millisecond
+	smallMemory = 256 << 20
+)
+
+// cgroup is a control group with the smallest machine's limits, of version 1 or 2.
+type cgroup struct {
+	dirs []string // of version 1: cpu and memory apart
+}
+
+// newCgroup makes one; the error says why it cannot be had here.
+func newCgroup() (*cgroup, error) {
+	const root = "/sys/fs/cgroup"
+	name := "roomcast-load-" + strconv.Itoa(os.Getpid())
+	c := &cgroup{}
+	quota, period := strconv.FormatInt(smallQuota.Microseconds(), 10), strconv.FormatInt(smallPeriod.Microseconds(), 10)
+	limits := map[string]string{}
+	if _, err := os.Stat(filepath.Join(root, "cgroup.controllers")); err == nil {
+		dir := filepath.Join(root, name)
+		c.dirs = []string{dir}
+		limits[dir+"/cpu.max"], limits[dir+"/memory.max"] = quota+" "+period, strconv.Itoa(smallMemory)
+	} else {
+		cpu, memory := filepath.Join(root, "cpu", name), filepath.Join(root, "memory", name)
+		c.dirs = []string{cpu, memory}
+		limits[cpu+"/cpu.cfs_period_us"], limits[cpu+"/cpu.cfs_quota_us"] = period, quota
+		limits[memory+"/memory.limit_in_bytes"] = strconv.Itoa(smallMemory)
+	}
+	for _, dir := range c.dirs {
+		if err := os.Mkdir(dir, 0o755); err != nil {
+			return nil, errors.Join(err, c.remove())
+		}
+	}
+	for path, value := range limits {
+		if err := os.WriteFile(path, []byte(value), 0o644); err != nil {
+			return nil, errors.Join(err, c.remove())
+		}
+	}
+	return c, nil
+}
+
+// hold puts a process in.
+func (c *cgroup) hold(pid int) error {
+	for _, dir := range c.dirs {
+		if err := os.WriteFile(filepath.Join(dir, "cgroup.procs"), []byte(strconv.Itoa(pid)), 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// remove takes it away, once its processes have ended.
+func (c *cgroup) remove() error {
+	var faults []error
+	for _, dir := range c.dirs {
+		if err := os.Remove(dir); err != nil && !errors.Is(err, os.ErrNotExist) {
+			faults = append(faults, err)
+		}
+	}
+	return errors.Join(faults...)
+}
+
+// smallest: what the function can do on the smallest machine. Only the function is in
+// it: Postgres, Pusher's stand-in and the clients have what else this machine has.
+func smallest(ctx context.Context, l *lab, db *database) (results []result, err error) {
+	limits, err := newCgroup()
+	if err != nil {
+		return []result{{what: "smallest machine (1/16 of a core, 256 MB)", reached: "not measured", note: "No control group can be made here: " + err.Error()}}, nil
+	}
+	l.limits = limits
+	defer func() {
+		l.limits = nil
+		err = errors.Join(err, l.stopPrograms(), limits.remove())
+	}()
+	var peak int64
+	for _, part := range []func(context.Context, *database, *int64) ([]result, error){
+		l.smallStart, l.smallAuthorize, l.smallLatency, l.smallDrain,
+	} {
+		lines, err := part(ctx, db, &peak)
+		results = append(results, lines...)
+		if err != nil {
+			return results, err
+		}
+	}
+	return append(results, result{
+		what:    "smallest machine: memory peak of all these",
+		reached: mb(peak),
+		target:  "< 48 MB",
+		met:     peak > 0 && peak < 48_000_000,
+		note:    "1/16 of a core (5 ms of each 80) and 256 MB, by a control group that holds the function alone.",
+	}), nil
+}
+
+func (l *lab) smallStart(ctx context.Context, db *database, _ *int64) ([]result, error) {
+	all, err := inTurns(l.pick(9, 3),
+		func(int) (time.Duration, error) {
+			return answerTime(func() (*program, error) { return l.function(ctx, "DATABASE_URL="+db.relay) })
+		},
+		func(int) (time.Duration, error) { return l.eventTime(ctx, db) })
+	if err != nil {
+		return nil, err
+	}
+	a, b := median(all[0]), median(all[1])
+	return []result{{
+		what:    "smallest machine: exec to first 200; to first event accepted",
+		reached: ms(a) + "; " + ms(b),
+		target:  "25; 70 ms",
+		met:     a <= 25*time.Millisecond && b <= 70*time.Millisecond,
+	}}, nil
+}
+
+func (l *lab) smallAuthorize(ctx context.Context, db *database, peak *int64) ([]result, error) {
+	users, err := db.gather(ctx, l.pick(authUsers, authUsersFew))
+	if err != nil {
+		return nil, err
+	}
+	defer users.keys.Close()
+	var rates []float64
+	var p99 time.Duration
+	for _, requests := range [][][]byte{users.each, users.batched} {
+		p, err := l.function(ctx, append(users.environment(), "DATABASE_URL="+db.relay)...)
+		if err != nil {
+			return nil, err
+		}
+		s := &server{program: p}
+		c := comparison{
+			rounds: 1, conns: 16, length: time.Duration(l.pick(5, 1)) * time.Second,
+			request: func(i int64) []byte { return requests[i%int64(len(requests))] },
+		}
+		if err := c.run(ctx, s); err != nil {
+			return nil, err
+		}
+		rates = append(rates, s.rate())
+		p99 = max(p99, quantile(s.latencies, 0.99))
+		if err := p.ends(peak); err != nil {
+			return nil, err
+		}
+	}
+	each, batched := rates[0], rates[1]*roomsOfUser
+	return []result{{
+		what:    "smallest machine: authorizations, one each; batched by 5",
+		reached: fmt.Sprintf("%s/s; %s/s (p99 of a request %s)", count(each), count(batched), ms(p99)),
+		target:  "800/s; 3,000/s",
+		met:     each >= 800 && batched >= 3000,
+		note:    "16 connections, every token new to the function.",
+	}}, nil
+}
+
+func (l *lab) smallLatency(ctx context.Context, db *database, peak *int64) ([]result, error) {
+	p, err := l.awakeFunction(ctx, db)
+	if err != nil {
+		return nil, err
+	}
+	times, err := l.pace(ctx, db, poisson(l.pick(750, 100), 50, 7))
+	if err != nil {
+		return nil, err
+	}
+	p50, p99 := median(times), quantile(times, 0.99)
+	return []result{{
+		what:    "smallest machine: commit acknowledged to accepted, 50/s Poisson",
+		reached: fmt.Sprintf("p50 %s, p99 %s", ms(p50), ms(p99)),
+		target:  "p50 ≤ 5 ms, p99 ≤ 25 ms",
+		met:     p50 <= 5*time.Millisecond && p99 <= 25*time.Millisecond,
+	}}, p.ends(peak)
+}
+
+func (l *lab) smallDrain(ctx context.Context, db *database, peak *int64) ([]result, error) {
+	d, err := l.drainRelay(ctx, db, work{rows: l.pick(30_000, 3000), rooms: backlogRooms, profile: "small"})
+	if err != nil {
+		return nil, err
+	}
+	l.sink.delay.Store(int64(callTime))
+	defer l.sink.delay.Store(0)
+	rows := l.pick(1000, 300)
+	hot, err := l.drainRelay(ctx, db, work{rows: rows, rooms: 1})
+	if err != nil {
+		return nil, err
+	}
+	limit, err := l.oneInFlight(ctx, rows)
+	if err != nil {
+		return nil, err
+	}
+	*peak = max(*peak, d.peak, hot.peak)
+	return []result{{
+		what:    "smallest machine: drain; hot room with 20 ms a call",
+		reached: fmt.Sprintf("%s rows/s; %.2f of the limit of %s", count(d.rate), hot.rate/limit, count(limit)),
+		target:  "9,000 rows/s; 0.9",
+		met:     d.rate >= 9000 && hot.rate/limit >= 0.9,
+	}}, nil
+}
+
+// ends stops a program and keeps the most memory that it held.
+func (p *program) ends(peak *int64) error {
+	held, _ := peakMemory(p.Cmd.Process.Pid)
+	*peak = max(*peak, held)
+	return p.stop()
+}
