@@ -16,6 +16,7 @@ const (
 	roomsOfUser  = 5 // that a client asks for when it connects
 	authUsers    = 20_000
 	authUsersFew = 2_000
+	authRooms    = 4_000
 )
 
 // crowd are users with tokens and memberships, and what they ask when they connect.
@@ -27,7 +28,7 @@ type crowd struct {
 }
 
 // gather signs a token for each user and notes the memberships.
-func (db *database) gather(ctx context.Context, users int) (_ *crowd, err error) {
+func (db *database) gather(ctx context.Context, users, rooms int) (_ *crowd, err error) {
 	signer, err := tokentest.ES256("load")
 	if err != nil {
 		return nil, err
@@ -44,9 +45,9 @@ func (db *database) gather(ctx context.Context, users int) (_ *crowd, err error)
 	_, err = db.pool.Exec(ctx, `
 		with uncaptured as materialized (select set_config('roomcast.capture', 'off', true))
 		insert into public.room_participants (room_id, user_id)
-		select public.room((u * 7 + r) % 4000), public.room(1000000 + u)
+		select public.room((u * 7 + r) % $3::int), public.room(1000000 + u)
 		  from uncaptured, generate_series(0, $1::int - 1) u, generate_series(0, $2::int - 1) r
-		on conflict do nothing`, users, roomsOfUser)
+		on conflict do nothing`, users, roomsOfUser, rooms)
 	if err != nil {
 		return nil, fmt.Errorf("memberships: %w", err)
 	}
@@ -56,10 +57,10 @@ func (db *database) gather(ctx context.Context, users int) (_ *crowd, err error)
 			return nil, err
 		}
 		c.tokens = append(c.tokens, jwt)
-		ask := func(path string, rooms ...int) []byte {
+		ask := func(path string, theirs ...int) []byte {
 			form := url.Values{"socket_id": {fmt.Sprintf("%d.1", u+1)}}
-			for _, r := range rooms {
-				form.Add("channel_name", "private-room-"+roomID((u*7+r)%4000))
+			for _, r := range theirs {
+				form.Add("channel_name", "private-room-"+roomID((u*7+r)%rooms))
 			}
 			return post(path, "application/x-www-form-urlencoded", jwt, form.Encode(),
 				fmt.Sprintf("Fly-Client-IP: 10.%d.%d.%d", u>>16&255, u>>8&255, u&255))
@@ -85,7 +86,7 @@ func roomID(n int) string { return fmt.Sprintf("00000000-0000-4000-8000-%012d", 
 // when a chat's clients come for the first time: a cache of answers cannot help, one of
 // verified tokens can.
 func authorization(ctx context.Context, l *lab, db *database) ([]result, error) {
-	users, err := db.gather(ctx, l.pick(authUsers, authUsersFew))
+	users, err := db.gather(ctx, l.pick(authUsers, authUsersFew), authRooms)
 	if err != nil {
 		return nil, err
 	}
@@ -153,7 +154,7 @@ func storm(ctx context.Context, l *lab, db *database) ([]result, error) {
 // oneStorm returns how long after its beginning each client was answered, and how many
 // rooms that were.
 func (l *lab) oneStorm(ctx context.Context, db *database, clients int) (took []time.Duration, answers int, err error) {
-	users, err := db.gather(ctx, clients)
+	users, err := db.gather(ctx, clients, authRooms)
 	if err != nil {
 		return nil, 0, err
 	}

@@ -20,7 +20,7 @@ const (
 // large: rows of a megabyte, which no channel takes: they are sent as stubs, and one of
 // them is asked for by many at once.
 func large(ctx context.Context, l *lab, db *database) ([]result, error) {
-	users, err := db.gather(ctx, 200)
+	users, err := db.gather(ctx, 200, authRooms)
 	if err != nil {
 		return nil, err
 	}

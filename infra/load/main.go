@@ -2,7 +2,7 @@
 // the same run: the least Go program for the same hop (peers/), or an Express
 // worker with the official pusher library where Node is there.
 //
-//	go run ./infra/load [-only name,…] [-quick] [-markdown] [-cpuprofile dir] [-memprofile dir]
+//	go run ./infra/load [-only name,…] [-quick] [-markdown] [-cpuprofile dir] [-memprofile dir] [-plot file]
 //
 // It needs Postgres' server programs. It says on standard error what it does, and
 // ends with a table on standard output. A target that is missed is a line in that
@@ -46,31 +46,33 @@ func main() {
 type scenario struct {
 	name string
 	run  func(context.Context, *lab, *database) ([]result, error)
+	long time.Duration // only when asked for, with a limit of its own; 0 for the usual
 }
 
 // scenarios in the order of the README's table.
 func scenarios() []scenario {
 	return []scenario{
-		{"latency", latency},
-		{"network", network},
-		{"asleep", asleep},
-		{"wakeups", wakeups},
-		{"drain", drain},
-		{"counting", counting},
-		{"wide", wide},
-		{"relays", relays},
-		{"slow", slow},
-		{"hot", hotRoom},
-		{"packed", packed},
-		{"forward", forward},
-		{"authorize", authorization},
-		{"storm", storm},
-		{"trigger", triggerCost},
-		{"start", startUp},
-		{"killed", killed},
-		{"large", large},
-		{"retention", retention},
-		{"smallest", smallest},
+		{name: "latency", run: latency},
+		{name: "network", run: network},
+		{name: "asleep", run: asleep},
+		{name: "wakeups", run: wakeups},
+		{name: "drain", run: drain},
+		{name: "counting", run: counting},
+		{name: "wide", run: wide},
+		{name: "relays", run: relays},
+		{name: "slow", run: slow},
+		{name: "hot", run: hotRoom},
+		{name: "packed", run: packed},
+		{name: "forward", run: forward},
+		{name: "authorize", run: authorization},
+		{name: "storm", run: storm},
+		{name: "trigger", run: triggerCost},
+		{name: "start", run: startUp},
+		{name: "killed", run: killed},
+		{name: "large", run: large},
+		{name: "retention", run: retention},
+		{name: "smallest", run: smallest},
+		{name: "growth", run: growth, long: time.Hour},
 	}
 }
 
@@ -81,6 +83,7 @@ type options struct {
 	only                   []string
 	quick, markdown        bool
 	cpuProfile, memProfile string
+	plot                   string
 }
 
 func parse(args []string, stderr io.Writer) (options, error) {
@@ -92,6 +95,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	flags.BoolVar(&o.markdown, "markdown", false, "write the README's table")
 	flags.StringVar(&o.cpuProfile, "cpuprofile", "", "write a CPU profile of each measured function into this `directory`")
 	flags.StringVar(&o.memProfile, "memprofile", "", "write a heap profile of each measured function into this `directory`")
+	flags.StringVar(&o.plot, "plot", "", "draw what growth found into this SVG `file`")
 	if err := flags.Parse(args); err != nil {
 		return o, err
 	}
@@ -140,7 +144,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 	report := report{machine: about, quick: opts.quick, profiled: lab.profiles()}
 	var faults []error
 	for _, s := range scenarios() {
-		if len(opts.only) > 0 && !slices.Contains(opts.only, s.name) || ctx.Err() != nil {
+		chosen := slices.Contains(opts.only, s.name) || len(opts.only) == 0 && s.long == 0
+		if !chosen || ctx.Err() != nil {
 			continue
 		}
 		say("%s", s.name)
@@ -162,7 +167,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 
 // measure runs one scenario under its limit and says what it found.
 func (l *lab) measure(ctx context.Context, s scenario) ([]result, error) {
-	ctx, cancel := context.WithTimeout(ctx, scenarioLimit)
+	ctx, cancel := context.WithTimeout(ctx, max(scenarioLimit, s.long))
 	defer cancel()
 	defer l.sink.reset()
 	var results []result

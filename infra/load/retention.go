@@ -26,19 +26,19 @@ func retention(ctx context.Context, l *lab, db *database) ([]result, error) {
 	}
 	defer box.Close()
 	rows := l.pick(keptRows, 2*keptAtOnce)
-	if err := db.keep(ctx, box, keptAtOnce); err != nil {
+	if err := db.keep(ctx, box, keptAtOnce, keptRooms); err != nil {
 		return nil, err
 	}
-	before, err := l.askOutbox(ctx, db, box)
+	before, err := l.askOutbox(ctx, db, box, keptRooms)
 	if err != nil {
 		return nil, err
 	}
 	start := time.Now()
-	if err := db.keep(ctx, box, rows); err != nil {
+	if err := db.keep(ctx, box, rows, keptRooms); err != nil {
 		return nil, err
 	}
 	l.say("  %s rows written and sent in %.0f s", count(rows), time.Since(start).Seconds())
-	after, err := l.askOutbox(ctx, db, box)
+	after, err := l.askOutbox(ctx, db, box, keptRooms)
 	if err != nil {
 		return nil, err
 	}
@@ -46,9 +46,9 @@ func retention(ctx context.Context, l *lab, db *database) ([]result, error) {
 }
 
 // keep writes rows and has them sent to a publisher that only counts.
-func (db *database) keep(ctx context.Context, box *outbox.DB, rows int) error {
-	for range rows / keptAtOnce {
-		if err := db.write(ctx, keptAtOnce, keptRooms); err != nil {
+func (db *database) keep(ctx context.Context, box *outbox.DB, rows, rooms int) error {
+	for written := 0; written < rows; written += keptAtOnce {
+		if err := db.write(ctx, min(keptAtOnce, rows-written), rooms); err != nil {
 			return err
 		}
 		if err := relayInto(box, newCounter(keptAtOnce)).Empty(ctx); err != nil {
@@ -62,15 +62,15 @@ func (db *database) keep(ctx context.Context, box *outbox.DB, rows int) error {
 type asked struct{ claim, history, clean time.Duration }
 
 // askOutbox measures medians of many.
-func (l *lab) askOutbox(ctx context.Context, db *database, box *outbox.DB) (asked, error) {
+func (l *lab) askOutbox(ctx context.Context, db *database, box *outbox.DB, rooms int) (asked, error) {
 	var a asked
 	for _, m := range []struct {
 		into  *time.Duration
 		times int
 		one   func(n int) (time.Duration, error)
 	}{
-		{&a.claim, l.pick(200, 40), func(n int) (time.Duration, error) { return claimOne(ctx, db, box, n) }},
-		{&a.history, l.pick(200, 40), func(n int) (time.Duration, error) { return readPage(ctx, box, n) }},
+		{&a.claim, l.pick(200, 40), func(n int) (time.Duration, error) { return claimOne(ctx, db, box, n%rooms) }},
+		{&a.history, l.pick(200, 40), func(n int) (time.Duration, error) { return readPage(ctx, box, n%rooms) }},
 		{&a.clean, cleanTimes, func(int) (time.Duration, error) { return cleanSome(ctx, db, box) }},
 	} {
 		var took []time.Duration
@@ -88,7 +88,7 @@ func (l *lab) askOutbox(ctx context.Context, db *database, box *outbox.DB) (aske
 
 // claimOne is a relay's turn with one new message: claim and ack.
 func claimOne(ctx context.Context, db *database, box *outbox.DB, n int) (time.Duration, error) {
-	if err := db.insertOne(ctx, n%keptRooms, "claim me"); err != nil {
+	if err := db.insertOne(ctx, n, "claim me"); err != nil {
 		return 0, err
 	}
 	start := time.Now()
@@ -106,7 +106,7 @@ func claimOne(ctx context.Context, db *database, box *outbox.DB, n int) (time.Du
 
 // readPage is a browser that catches up on a room's last 20 events.
 func readPage(ctx context.Context, box *outbox.DB, n int) (time.Duration, error) {
-	q := outbox.HistoryQuery{Room: roomID(n % keptRooms), UserID: roomID(1)}
+	q := outbox.HistoryQuery{Room: roomID(n), UserID: roomID(1)}
 	now, err := box.History(ctx, q) // where the room stands
 	if err != nil {
 		return 0, err

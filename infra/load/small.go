@@ -124,7 +124,7 @@ func (l *lab) smallStart(ctx context.Context, db *database, _ *int64) ([]result,
 }
 
 func (l *lab) smallAuthorize(ctx context.Context, db *database, peak *int64) ([]result, error) {
-	users, err := db.gather(ctx, l.pick(authUsers, authUsersFew))
+	users, err := db.gather(ctx, l.pick(authUsers, authUsersFew), authRooms)
 	if err != nil {
 		return nil, err
 	}

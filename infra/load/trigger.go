@@ -101,7 +101,7 @@ func insertCosts(ctx context.Context, db *database, conn *pgx.Conn, awake time.D
 			return nil, err
 		}
 		for _, table := range triggerTables {
-			turn, each, err := insertTurn(ctx, conn, table, inserts)
+			turn, each, err := insertTurn(ctx, conn, table, inserts, 20)
 			if err != nil {
 				return nil, fmt.Errorf("insert into %s: %w", table, err)
 			}
@@ -122,13 +122,13 @@ func insertCosts(ctx context.Context, db *database, conn *pgx.Conn, awake time.D
 	return out, nil
 }
 
-// insertTurn returns the CPU time of one INSERT, and how long each took.
-func insertTurn(ctx context.Context, conn *pgx.Conn, table string, inserts int) (cpu time.Duration, elapsed []time.Duration, err error) {
+// insertTurn returns the CPU time of one INSERT, spread over rooms, and how long each took.
+func insertTurn(ctx context.Context, conn *pgx.Conn, table string, inserts, rooms int) (cpu time.Duration, elapsed []time.Duration, err error) {
 	sql := `insert into ` + table + ` (room_id, user_id, content) values (public.room($1), gen_random_uuid(), 'a message of usual length, more or less')`
 	cpu, err = backendTime(conn, func() error {
 		for i := range inserts {
 			start := time.Now()
-			if _, err := conn.Exec(ctx, sql, i%20); err != nil {
+			if _, err := conn.Exec(ctx, sql, i*7919%rooms); err != nil {
 				return err
 			}
 			elapsed = append(elapsed, time.Since(start))
