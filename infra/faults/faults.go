@@ -28,6 +28,11 @@ func allFaults() []fault {
 		{name: "standby promoted without the last moments", form: full, breaks: promote, alone: true},
 		{name: "upgraded by pg_upgrade", form: both, breaks: upgrade, alone: true},
 		{name: "dumped, and restored in another version", form: full, breaks: dumpAndRestore, alone: true},
+		{name: "pages: Pusher over its quota", form: both, breaks: overQuota, alone: true},
+		{name: "pages: Pusher's API down, sockets up", form: both, breaks: restDown, alone: true},
+		{name: "pages: sockets down, Pusher's API up", form: both, breaks: socketsDown, alone: true},
+		{name: "pages: sockets silent", form: both, breaks: socketsSilent, alone: true},
+		{name: "pages: both down", form: both, breaks: bothDown, alone: true},
 		{name: "backlog of 100,000 rows", form: full, breaks: backlog(100_000)},
 		{name: "backlog of 10,000 rows", form: short, breaks: backlog(10_000)},
 	}

@@ -47,12 +47,13 @@ const (
 // scene is the stack while it suffers one fault: rooms, ledger and writers are new.
 type scene struct {
 	*stack
-	chat   *chat
-	ledger *ledger
-	rnd    *rand.Rand
-	notes  []string      // for the line below the table
-	lifted time.Time     // when the healing began
-	extra  time.Duration // for the work that waits, beyond the healing
+	chat    *chat
+	ledger  *ledger
+	rnd     *rand.Rand
+	notes   []string      // for the line below the table
+	lifted  time.Time     // when the healing began
+	extra   time.Duration // for the work that waits, beyond the healing
+	screens *screens      // of the pages that watched, if any did
 }
 
 // suffer runs a fault from a system at rest to a system that has healed.
@@ -93,6 +94,13 @@ func (s *stack) suffer(ctx context.Context, f fault) (result, error) {
 		return result{}, err
 	}
 	r := result{fault: f.name, verdict: sc.ledger.judge(parked), seconds: took.Seconds(), notes: sc.notes}
+	if sc.screens != nil {
+		seen := sc.screens.judge()
+		r.seen = &seen
+		r.wrong = append(r.wrong, seen.wrong()...)
+		sc.note("pages came to %v; %d resets", sc.screens.statuses, sc.screens.resets)
+		r.notes = sc.notes
+	}
 	if limit := s.timing.heal() + sc.extra; !drained || took > limit {
 		r.wrong = append(r.wrong, fmt.Sprintf("not drained within %s", limit))
 	}

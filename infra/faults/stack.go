@@ -12,7 +12,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -30,6 +29,7 @@ const maxData = 4000
 const (
 	linger        = 3 * time.Second // LINGER: relays are to fall asleep in the time of a fault
 	webhookSecret = "webhook-secret-of-the-fault-suite"
+	jwtSecret     = "jwt-secret-of-the-fault-suite-32-characters"
 	chatOwner     = "chat_owner"
 	relayLogin    = "chat_relay"
 	startLimits   = time.Minute // for everything together
@@ -46,6 +46,8 @@ type stack struct {
 	pusher   *pushertest.Server
 	skew     atomic.Int64 // of Pusher's clock, a time.Duration
 	front    *front
+	frontURL string
+	sockets  *sockets // between pages and Pusher
 	relays   []*relay
 	listener atomic.Pointer[ledger] // of the fault under way
 
@@ -62,14 +64,13 @@ func newStack(ctx context.Context, o options, settings map[string]string, stderr
 			err = errors.Join(err, s.stop())
 		}
 	}()
-	frontURL, err := s.serveFront()
-	if err != nil {
+	if s.frontURL, err = s.serveFront(); err != nil {
 		return nil, err
 	}
 	for _, part := range []func(context.Context) error{
 		s.startPusher,
 		func(ctx context.Context) error { return s.startPostgres(ctx, settings) },
-		func(ctx context.Context) error { return s.installChat(ctx, frontURL) },
+		func(ctx context.Context) error { return s.installChat(ctx, s.frontURL) },
 		s.startStandIns,
 		s.startRelays,
 	} {
@@ -124,6 +125,10 @@ func (s *stack) startPusher(context.Context) (err error) {
 		return err
 	}
 	s.add(func() error { s.pusher.Close(); return nil })
+	if s.sockets, err = openSockets(s.pusher.Addr()); err != nil {
+		return err
+	}
+	s.add(s.sockets.close)
 	s.pusher.OnEvent(func(a pushertest.Accepted) {
 		l := s.listener.Load()
 		if _, room, err := event.ParseChannel(a.Channel); err == nil && l != nil {
@@ -192,7 +197,7 @@ func (s *stack) relayEnv() ([]string, error) {
 		"DATABASE_URL=" + databaseURL,
 		"PUSHER_HOST=" + c.Host, "PUSHER_TLS=false",
 		"PUSHER_APP_ID=" + c.AppID, "PUSHER_KEY=" + c.Key, "PUSHER_SECRET=" + c.Secret,
-		"SUPABASE_JWT_SECRET=" + strings.Repeat("not used here ", 4), "WEBHOOK_SECRET=" + webhookSecret,
+		"SUPABASE_JWT_SECRET=" + jwtSecret, "WEBHOOK_SECRET=" + webhookSecret,
 		"LISTEN_HOST=127.0.0.1", "IDLE_EXIT=0", "LOG_LEVEL=info",
 		"CLAIM_LEASE=" + s.timing.lease.String(), "LINGER=" + linger.String(),
 	}, nil

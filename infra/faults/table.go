@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 )
 
@@ -12,6 +13,7 @@ type result struct {
 	verdict
 	seconds float64 // from the end of the fault and the last commit until all is sent
 	notes   []string
+	seen    *seen // what pages showed, if any watched
 }
 
 // kept reports whether the promises were.
@@ -32,6 +34,9 @@ func printTable(w io.Writer, results []result, o options) {
 		markdown(w, results)
 	} else {
 		plain(w, results)
+	}
+	if slices.ContainsFunc(results, func(r result) bool { return r.seen != nil }) {
+		printScreens(w, results)
 	}
 	fmt.Fprintf(w, "\nSeed %d, lease %s, sweep %s.\n", o.seed, o.timing.lease, o.timing.sweep)
 	for _, r := range results {
