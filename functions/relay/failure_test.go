@@ -212,3 +212,18 @@ func TestSeveralChannels(t *testing.T) {
 		}
 	}
 }
+
+// While Pusher refuses everything, what is written gets its number all the same: pages
+// fetch it meanwhile, and only what has a number is in a room's history.
+func TestRowsAreNumberedWhilePusherRefuses(t *testing.T) {
+	s := newStack(t)
+	s.pusher.Inject(pushertest.Fault{Status: http.StatusForbidden})
+	r := s.relay("r")
+	s.insert(roomA, "refused")
+	r.Wake()
+	s.until("the relay leaves Pusher alone", func() bool { return r.health.paused() })
+	s.insert(roomA, "written meanwhile")
+	s.until("both have their numbers", func() bool {
+		return query[int](s, `select coalesce(max(head_seq), 0) from roomcast.rooms`) == 2
+	})
+}

@@ -45,7 +45,9 @@ type loop struct {
 	answers backoff.Timer // while the database does not answer
 	failed  error         // its last error, until it answers again
 	cleanAt time.Time
-	putOff  bool // some room was given back, to be tried later
+	// numberAt is when rows are numbered again, while nothing is claimed.
+	numberAt time.Time
+	putOff   bool // some room was given back, to be tried later
 }
 
 // errPutOff says that a room's events were not accepted, though others' were.
@@ -128,6 +130,7 @@ func (l *loop) turn(ctx context.Context) {
 	if len(l.acks) > 0 { // the database is away
 		return
 	}
+	l.assignSeqs(ctx)
 	if l.await(ctx) {
 		l.claim(ctx)
 	}
@@ -160,6 +163,17 @@ func (l *loop) await(ctx context.Context) bool {
 		return err
 	})
 	return waits
+}
+
+// assignSeqs numbers new rows while Pusher may not be asked. Otherwise a claim does so;
+// without a number a row is in no room's history, and pages fetch that meanwhile.
+func (l *loop) assignSeqs(ctx context.Context) {
+	now := time.Now()
+	if resumes, _ := l.health.next(); !now.Before(resumes) || now.Before(l.numberAt) {
+		return
+	}
+	l.call(ctx, "assign seqs", l.Outbox.AssignSeqs)
+	l.numberAt = now.Add(numberEvery)
 }
 
 // ack tells the database what workers have done. What it cannot tell now it keeps
@@ -281,6 +295,9 @@ func (l *loop) wait(ctx context.Context) {
 	_, until := l.allowance()
 	if until.After(l.renewAt) {
 		until = l.renewAt
+	}
+	if resumes, _ := l.health.next(); l.numberAt.Before(until) && time.Now().Before(resumes) {
+		until = l.numberAt
 	}
 	if until.Before(l.answers.Until) {
 		until = l.answers.Until

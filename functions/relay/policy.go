@@ -18,6 +18,10 @@ var (
 	databaseBackoff   = backoff.Span{First: 100 * time.Millisecond, Most: 5 * time.Second}
 )
 
+// numberEvery is how often rows are numbered while Pusher refuses all: the part of a page's
+// wait that is ours.
+const numberEvery = 2 * time.Second
+
 const (
 	leaseMargin = 500 * time.Millisecond // given up before the lease ends, for the answer under way
 	leaveMargin = 700 * time.Millisecond // handed back before we must be gone, for the last ack

@@ -34,6 +34,7 @@ type Outbox interface {
 	LeaveAwake(ctx context.Context) error
 	MaySleep(ctx context.Context) (bool, error)
 	HasWaiting(ctx context.Context) (bool, error)
+	AssignSeqs(ctx context.Context) error
 	Await(ctx context.Context, patience, every time.Duration) (bool, error)
 	Claim(ctx context.Context, relay string, l outbox.Limits) ([]outbox.Room, error)
 	Ack(ctx context.Context, acks []outbox.Ack) (refused []string, err error)

@@ -94,6 +94,12 @@ func (db *DB) StayAwake(ctx context.Context, lease time.Duration) error {
 	return db.Exec(ctx, "stay awake", `select roomcast.stay_awake($1::interval)`, lease)
 }
 
+// AssignSeqs numbers the rows that have no seq yet, as a claim does before it reads. A
+// relay that may not publish calls it, so that pages can fetch what they are not sent.
+func (db *DB) AssignSeqs(ctx context.Context) error {
+	return db.Exec(ctx, "assign seqs", `select roomcast.assign_seqs()`)
+}
+
 // LeaveAwake ends the awake lease now, for a relay that must stop at once:
 // writers ring again. It ends it for every relay; one that still polls takes it
 // back within a moment, at the price of a needless bell.

@@ -30,6 +30,7 @@ grant execute on function
   roomcast.may_sleep(),
   roomcast.leave_awake(),
   roomcast.has_waiting(),
+  roomcast.assign_seqs(boolean),
   roomcast.await_rows(interval, interval),
   roomcast.claim(text, int, int, interval),
   roomcast.ack(text[], bigint[], bigint[], double precision[]),
