@@ -47,6 +47,9 @@ func statements() map[string]string {
 				'messages', (select coalesce(json_agg(m order by m.created_at, m.id), '[]') from (
 					select id, room_id, user_id, content, created_at from public.messages
 					where room_id = @room order by created_at desc, id desc limit 50) as m),
+				'reactions', (select coalesce(json_agg(r), '[]') from (
+					select r.id, r.message_id, r.user_id, r.emoji from public.reactions r
+					join public.messages m on m.id = r.message_id where m.room_id = @room limit 500) as r),
 				'people', (select coalesce(json_agg(user_id order by joined_at), '[]')
 					from public.room_participants where room_id = @room),
 				'names', (select coalesce(json_object_agg(id, name), '{}') from public.profiles))`,
@@ -59,6 +62,17 @@ func statements() map[string]string {
 		"DELETE /api/rooms/{room}/messages/{message}": `
 			delete from public.messages where room_id = @room and id = @message
 			returning json_build_object('id', id)`,
+		// A reaction's content is its emoji.
+		"POST /api/rooms/{room}/messages/{message}/reactions": `
+			insert into public.reactions (message_id, emoji) values (@message, @content)
+			returning json_build_object('id', id)`,
+		"DELETE /api/rooms/{room}/messages/{message}/reactions/{reaction}": `
+			delete from public.reactions where message_id = @message and id = @reaction
+			returning json_build_object('id', id)`,
+		// An invitation's content is the user that is added.
+		"POST /api/rooms/{room}/invite": `
+			insert into public.room_participants (room_id, user_id) values (@room, @content)
+			returning json_build_object('room_id', room_id)`,
 		"POST /api/rooms/{room}/join": `
 			insert into public.room_participants (room_id) values (@room)
 			returning json_build_object('room_id', room_id)`,
@@ -79,7 +93,7 @@ func (c *chat) answer(sql string) web.HandlerFunc {
 		if err != nil {
 			return err
 		}
-		args := pgx.NamedArgs{"room": r.PathValue("room"), "message": r.PathValue("message"), "content": content}
+		args := pgx.NamedArgs{"room": r.PathValue("room"), "message": r.PathValue("message"), "reaction": r.PathValue("reaction"), "content": content}
 		var answer json.RawMessage
 		err = c.asUser(r.Context(), claims, func(tx pgx.Tx) error {
 			return tx.QueryRow(r.Context(), sql, args).Scan(&answer)
@@ -132,7 +146,7 @@ func explain(err error) error {
 	case pgErr.Code == "42501":
 		return web.Forbidden("not a member of the room", err)
 	case pgErr.Code == "23505":
-		return &web.Error{Status: http.StatusConflict, Reason: "already a member", Err: err}
+		return &web.Error{Status: http.StatusConflict, Reason: "already there", Err: err}
 	case pgErr.Code == "22P02" || pgErr.Code == "23503" || pgErr.Code == "23502":
 		return web.BadRequest("room", "no such room")
 	}

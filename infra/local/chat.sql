@@ -80,7 +80,7 @@ create policy "participants see one another" on public.room_participants
     for select to authenticated using (user_id = auth.uid() or public.is_participant(room_id));
 drop policy if exists "anybody joins" on public.room_participants;
 create policy "anybody joins" on public.room_participants
-    for insert to authenticated with check (user_id = auth.uid());
+    for insert to authenticated with check (user_id = auth.uid() or public.is_participant(room_id));
 drop policy if exists "participants leave" on public.room_participants;
 create policy "participants leave" on public.room_participants
     for delete to authenticated using (user_id = auth.uid());

@@ -171,7 +171,9 @@ func (s *stack) roomcast(ctx context.Context, db database, env *environment) err
 			select roomcast.attach_messages('public.messages', room_column => 'room_id',
 				columns => '{id,room_id,user_id,content,created_at}');
 			select roomcast.attach_members('public.room_participants', room_column => 'room_id',
-				user_column => 'user_id')`)
+				user_column => 'user_id');
+			select roomcast.attach('public.reactions', name => 'reaction', columns => '{id,message_id,user_id,emoji}',
+				room => 'select m.room_id from public.messages m where m.id = r.message_id')`)
 		if err != nil || db.relay != "" {
 			return err
 		}

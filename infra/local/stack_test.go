@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
@@ -33,6 +34,7 @@ func TestStack(t *testing.T) {
 	t.Run("prints what a second relay needs", func(t *testing.T) { printed(t, env) })
 	t.Run("a second relay beside the first", func(t *testing.T) { secondRelay(t, env) })
 	t.Run("row level security", func(t *testing.T) { rowLevelSecurity(t, env) })
+	t.Run("reactions", func(t *testing.T) { reactions(t, env) })
 	t.Run("authorization", func(t *testing.T) { authorization(t, env) })
 	t.Run("a row appears on both members' panes", func(t *testing.T) { rowAppears(t, env) })
 	t.Run("the move", func(t *testing.T) { theMove(t, env) })
@@ -188,6 +190,32 @@ func rowLevelSecurity(t *testing.T, env map[string]string) {
 			t.Errorf("%s %s: %d %s, want %d %s", tc.method, tc.path, status, body, tc.status, tc.contains)
 		}
 	}
+}
+
+// reactions: a table without a room of its own is relayed to its message's room, by the
+// names of its attachment, and its removal reaches the same room.
+func reactions(t *testing.T, env map[string]string) {
+	history := env["ROOMCAST_URL"] + "/rooms/" + env["DEMO_ROOM"] + "/events?after=0"
+	path := env["DEMO_URL"] + "/api/rooms/" + env["DEMO_ROOM"] + "/messages/00000000-0000-4000-8000-000000000102/reactions"
+	status, body := call(t, "POST", path, env["MEMBER_JWT"], `{"content":"⚓"}`)
+	var made struct{ ID string }
+	if err := json.Unmarshal([]byte(body), &made); err != nil || status != http.StatusOK {
+		t.Fatalf("%d %s %v", status, body, err)
+	}
+	if status, body := call(t, "POST", path, env["STRANGER_JWT"], `{"content":"⚓"}`); status != http.StatusForbidden {
+		t.Errorf("a stranger's: %d %s", status, body)
+	}
+	comes := func(parts ...string) {
+		await(t, "the event with "+strings.Join(parts, " and "), func() bool {
+			_, body := call(t, "GET", history, env["MEMBER_JWT"], "")
+			return !slices.ContainsFunc(parts, func(part string) bool { return !strings.Contains(body, part) })
+		})
+	}
+	comes(`"new-reaction"`, "⚓")
+	if status, body := call(t, "DELETE", path+"/"+made.ID, env["MEMBER_JWT"], ""); status != http.StatusOK {
+		t.Errorf("removal: %d %s", status, body)
+	}
+	comes(`"reaction-deleted"`)
 }
 
 func authorization(t *testing.T, env map[string]string) {
