@@ -251,13 +251,8 @@ func TestGuideIsInChats(t *testing.T) {
 	for _, file := range files {
 		fmt.Fprintln(&tested, flat(read(t, ".", file)))
 	}
-	_, section, ok := strings.Cut(guideText(t), "\n## What a chat has\n")
-	if !ok {
-		t.Fatal("the guide has no such section")
-	}
-	section, _, _ = strings.Cut(section, "\n## ")
 	n := 0
-	for _, m := range fence.FindAllStringSubmatch(section, -1) {
+	for _, m := range fence.FindAllStringSubmatch(whatAChatHas(t), -1) {
 		if m[1] != "sql" {
 			continue
 		}
@@ -269,6 +264,17 @@ func TestGuideIsInChats(t *testing.T) {
 	if n < 8 {
 		t.Errorf("only %d blocks", n)
 	}
+}
+
+// whatAChatHas is that section of the guide.
+func whatAChatHas(t *testing.T) string {
+	t.Helper()
+	_, section, ok := strings.Cut(guideText(t), "\n## What a chat has\n")
+	if !ok {
+		t.Fatal("the guide has no such section")
+	}
+	section, _, _ = strings.Cut(section, "\n## ")
+	return section
 }
 
 func flat(sql string) string { return strings.Join(strings.Fields(sql), " ") }

@@ -51,7 +51,10 @@ create or replace function roomcast.targets_sql(a roomcast.attached_tables, fall
 language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
 declare
   place   constant text := roomcast.place_sql(a, 'q.value');
-  nowhere text := case when a.users is null then 'array[null::text]' else 'array[]::text[]' end;
+  nowhere text := case when a.users is not null then 'array[]::text[]'   -- nobody to tell
+                       when a.shape = 'array'   -- an empty array says so, too; null is a fault
+                       then format(E'case when (%s\n) is null then array[null::text] else array[]::text[] end', a.room)
+                       else 'array[null::text]' end;
 begin
   if a.kind = 'members' then
     return format(case when a.shape = 'array'

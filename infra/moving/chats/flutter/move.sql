@@ -5,4 +5,4 @@ select roomcast.attach('public.rooms', name => 'room', columns => '{id,name,last
   users => 'select m.profile_id from public.room_members m where m.room_id = r.id and m.is_active');
 -- Profiles: to every room that the profile's owner is in.
 select roomcast.attach('public.profiles', name => 'profile', columns => '{id,username,avatar_url}',
-  room => 'select m.room_id from public.room_members m where m.profile_id = r.id and m.is_active');
+  room => 'array(select m.room_id from public.room_members m where m.profile_id = r.id and m.is_active)');
