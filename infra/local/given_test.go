@@ -45,7 +45,7 @@ const userState = `
 		union all select format('publication %s', pubname) from pg_publication
 		union all select format('post %s', p) from chat.post p
 		union all select format('attendee %s', a) from chat.attendee a
-		union all select format('settings %s', to_jsonb(s) - 'cluster_id' - 'timeline') from roomcast.settings s
+		union all select format('settings %s', to_jsonb(s) - 'identity' - 'pusher_app') from roomcast.settings s
 		union all select format('attached %s', s) from roomcast.attached_tables s) as state`
 
 // newOwnChat makes a database with somebody's chat in it, attached or not.

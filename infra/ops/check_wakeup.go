@@ -128,7 +128,7 @@ func (d *doctor) wake(ctx context.Context) (status int, took time.Duration, err 
 
 // awakeUntil is the awake lease, in seconds since 1970 by the database's clock.
 func (d *doctor) awakeUntil(ctx context.Context) (until float64, err error) {
-	err = d.conn.QueryRow(ctx, `select extract(epoch from greatest(a.until, '1970-01-01'))::float8 from roomcast.awake a where a.until < 'infinity'`).Scan(&until)
+	err = d.conn.QueryRow(ctx, `select extract(epoch from roomcast.read_clock('roomcast.awake_until'))::float8`).Scan(&until)
 	if notYet(err) {
 		return math.Inf(1), nil
 	}

@@ -173,7 +173,7 @@ func faults() []fault {
 		{"an origin with a path", func(p *installation) { p.AllowedOrigins = []string{"https://chat.example/app"} }, "origins", failure, "is no origin", "scheme and host"},
 		{"an origin the function does not know", func(p *installation) { p.AllowedOrigins = []string{"https://new.example"} }, "origins", failure, "does not let pages of https://new.example in", "ALLOWED_ORIGINS"},
 
-		{"an awake lease was left behind", sql(`update roomcast.awake set until = now() + interval '1 day'`), "awake lease", failure, "no wake-up is sent", "leave_awake()"},
+		{"an awake lease was left behind", sql(`select roomcast.set_clock('roomcast.awake_until', now() + interval '1 day')`), "awake lease", warning, "ends only in", "leave_awake()"},
 		{"a row waits for long", sql(`insert into messages (room_id, content) values ('` + roomA + `', 'x'); update roomcast.outbox set at = now() - interval '10 minutes'`),
 			"waiting", failure, "the oldest for 10 min", "ops inspect ROOM"},
 		{"a row waits a little too long", sql(`insert into messages (room_id, content) values ('` + roomA + `', 'x'); update roomcast.outbox set at = now() - interval '1 minute'`),

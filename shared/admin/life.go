@@ -28,12 +28,11 @@ type RoomState struct {
 }
 
 const roomSQL = `
-select r.room, r.epoch, r.head_seq, r.sent_seq, r.fence, coalesce(r.holder, ''),
+select r.room, r.epoch || (select t.incarnation from roomcast.settings t), r.head_seq, r.sent_seq, r.fence, coalesce(r.holder, ''),
        extract(epoch from r.due - clock_timestamp())::float8,
-       (select count(*) from roomcast.outbox o where o.room = r.room
-         and (o.xid >= c.next_xid or o.xid = any (c.open_xids))),
+       (select count(*) from roomcast.unnumbered() u where u.room = r.room),
        coalesce((select min(g.first_seq) from roomcast.seq_ranges g where g.room = r.room), 0)
-  from roomcast.rooms r, roomcast.cursor c where r.room = $1`
+  from roomcast.rooms r where r.room = $1`
 
 // Room reads where a room stands, or returns [ErrUnknown].
 func (o Operator) Room(ctx context.Context, room string) (RoomState, error) {

@@ -45,8 +45,7 @@ type Status struct {
 }
 
 const statusSQL = `
-select extract(epoch from (select greatest(least(until, clock_timestamp() + interval '1 year'), clock_timestamp() - interval '1 year')
-         from roomcast.awake) - clock_timestamp())::float8,
+select extract(epoch from roomcast.read_clock('roomcast.awake_until') - clock_timestamp())::float8,
        (select count(*) from roomcast.rooms r where r.head_seq > r.sent_seq and r.holder is null and r.due > clock_timestamp()),
        coalesce(extract(epoch from (select min(r.due) from roomcast.rooms r
          where r.head_seq > r.sent_seq and r.holder is null and r.due > clock_timestamp()) - clock_timestamp()), 0)::float8,

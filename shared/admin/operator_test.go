@@ -264,6 +264,7 @@ func TestSweepAtRest(t *testing.T) {
 	c.Exec(insertMessage, roomA, user1, "sent")
 	c.AckAll(c.Claim("r"))
 	c.Exec(`truncate net.http_request_queue`) // the bell of the insert
+	c.Exec(`select roomcast.set_clock('roomcast.last_claim', now() - interval '1 hour')`)
 	var rang, wrote bool
 	if err := c.Conn.QueryRow(t.Context(), `select roomcast.sweep(), pg_current_xact_id_if_assigned() is not null`).Scan(&rang, &wrote); err != nil {
 		t.Fatal(err)
@@ -271,7 +272,7 @@ func TestSweepAtRest(t *testing.T) {
 	if n := one[int](c, `select count(*) from net.http_request_queue`); rang || wrote || n != 0 {
 		t.Errorf("at rest the sweep rang: %v, wrote: %v, queued %d bells", rang, wrote, n)
 	}
-	c.Exec(`update roomcast.rooms set sent_seq = 0`) // as if it had never been accepted
+	c.Exec(`update roomcast.rooms set sent_seq = 0, attention = now()`) // as if it had never been accepted
 	if !one[bool](c, `select roomcast.sweep()`) {
 		t.Error("the sweep did not ring for what waits")
 	}

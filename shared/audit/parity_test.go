@@ -267,7 +267,7 @@ func TestRepairOfANumberingThatPassedARowOver(t *testing.T) {
 	c := newChat(t)
 	c.Exec(insertMessage, roomA, user1, "1")
 	c.AckAll(c.Claim("r"))
-	c.Exec(`update roomcast.cursor set next_xid = pg_snapshot_xmax(pg_current_snapshot()), open_xids = '{}'`)
+	c.Exec(`insert into roomcast.cursor (next_xid, open_xids) values (pg_snapshot_xmax(pg_current_snapshot()), '{}')`)
 	c.Exec(`with passed as (delete from roomcast.seq_ranges returning room) update roomcast.rooms set head_seq = 0, sent_seq = 0`)
 	c.wantAudit(map[string]int64{"unnumbered": 1})
 	c.Exec(`select roomcast.repair()`)

@@ -56,7 +56,7 @@ func TestAwait(t *testing.T) {
 	if waits, err := c.DB.Await(t.Context(), 0, time.Millisecond); err != nil || waits {
 		t.Errorf("a room under lease: %v, %v", waits, err)
 	}
-	c.Exec(`update roomcast.rooms set due = now()`)
+	c.Exec(`update roomcast.rooms set due = now(), attention = now()`)
 	if waits, err := c.DB.Await(t.Context(), 0, time.Millisecond); err != nil || !waits {
 		t.Errorf("a room that is due: %v, %v", waits, err)
 	}

@@ -63,7 +63,7 @@ func TestOneBellForASecond(t *testing.T) {
 	if n := c.Wakeups(); n != 0 {
 		t.Errorf("a second bell right behind the first")
 	}
-	c.Exec(`update roomcast.wakeup set requested_at = requested_at - interval '1.1 seconds'`)
+	c.Exec(`select roomcast.set_clock('roomcast.wakeup_requested', now() - interval '1.1 seconds')`)
 	c.Exec(insertMessage, roomA, user1, "does not wait longer")
 	if n := c.Wakeups(); n != 1 {
 		t.Errorf("%d bells a second later, want 1", n)
@@ -87,7 +87,7 @@ func TestBellOnItsWay(t *testing.T) {
 	c := newChat(t)
 	c.FallAsleep()
 	c.Exec(insertMessage, roomA, user1, "rings")
-	c.Exec(`update roomcast.wakeup set requested_at = '-infinity'`)
+	c.Exec(`select roomcast.set_clock('roomcast.wakeup_requested', 'epoch')`)
 	c.Exec(insertMessage, roomA, user1, "looks into the queue")
 	c.Exec(`truncate net.http_request_queue`)
 	c.Exec(insertMessage, roomA, user1, "relies on what that one saw")
@@ -111,7 +111,7 @@ func TestBellOfARepeatableRead(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if _, err := other.Exec(t.Context(), `update roomcast.wakeup set requested_at = now() - interval '1 hour'`); err != nil {
+	if _, err := other.Exec(t.Context(), `select roomcast.set_clock('roomcast.wakeup_requested', now() - interval '1 hour')`); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := tx.Exec(t.Context(), insertMessage, roomA, user1, "from the past"); err != nil {

@@ -124,7 +124,7 @@ func (r *claimReader) add(v [][]byte) error {
 		Room:     room.ID,
 		Record:   json.RawMessage(bytes.Clone(v[colRecord])),
 		Old:      json.RawMessage(bytes.Clone(v[colOld])),
-		Stub:     v[colStub] != nil,
+		Stub:     string(v[colStub]) == "t",
 		Position: &event.Position{Seq: seq, Epoch: r.epoch, At: rfc3339(v[colAt])},
 	}}
 	if v[colKeys] != nil {

@@ -347,7 +347,7 @@ func (h *history) ack(hands []*hand) {
 
 // expire lets the time of a lease or a rest pass.
 func (h *history) expire(room string) {
-	h.Exec(`update roomcast.rooms set due = clock_timestamp() where room = $1`, room)
+	h.Exec(`update roomcast.rooms set due = clock_timestamp(), attention = case when head_seq > sent_seq then clock_timestamp() end where room = $1`, room)
 	h.rooms[room].held = false
 	h.tell("%s is due", room[35:])
 }

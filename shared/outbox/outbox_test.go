@@ -112,7 +112,7 @@ func TestAckNeedsTheFence(t *testing.T) {
 	if err != nil || len(first) != 1 {
 		t.Fatalf("claim: %v, %v", first, err)
 	}
-	c.Exec(`select pg_sleep(0.01)`) // the lease is over by the database's own clock
+	c.Exec(`select pg_sleep(0.01), roomcast.set_clock('roomcast.expired_checked', 'epoch')`) // the lease is over by the database's own clock
 	second := c.Claim("next")
 	late := []outbox.Ack{{Room: roomA, Fence: first[0].Fence, Seq: 1}}
 	refused, err := c.DB.Ack(t.Context(), late)
@@ -380,16 +380,17 @@ func TestRestoredDatabase(t *testing.T) {
 	}
 	c.Exec(insertMessage, roomA, user1, "sent before the copy")
 	c.AckAll(c.Claim("r"))
-	epoch := one[string](c, `select epoch from roomcast.rooms`)
-	c.Exec(`update roomcast.cursor set next_xid = '4000000000'`) // the old cluster was far ahead
+	epoch := one[string](c, `select incarnation from roomcast.settings`)
+	c.Exec(`insert into roomcast.cursor (next_xid, open_xids) values ('4000000000', '{}')`) // the old cluster was far ahead
 	c.Exec(insertMessage, roomA, user1, "written after it")
+	c.Claim("r") // notices it
 	c.WantClaim(c.Claim("r")[roomA], "2 INSERT written after it")
 
-	c.Exec(`update roomcast.settings set cluster_id = cluster_id - 1`)
+	c.Exec(`update roomcast.settings set identity = 'another cluster:' || identity`)
 	if err := c.DB.StartAwake(t.Context(), time.Second); err != nil {
 		t.Fatal(err)
 	}
-	if now := one[string](c, `select epoch from roomcast.rooms`); now == epoch {
+	if now := one[string](c, `select incarnation from roomcast.settings`); now == epoch {
 		t.Errorf("the epoch is still %s in another cluster", now)
 	}
 }

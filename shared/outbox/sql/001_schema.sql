@@ -37,8 +37,11 @@ create table if not exists roomcast.settings (
   vault_name text,
   timeout_ms int not null default 5000 constraint timeout_pg_net_takes check (timeout_ms between 1000 and 10000),
   retention  interval not null default '24 hours' constraint retention_is_positive check (retention > '0'),
-  cluster_id bigint,
-  bulk       int not null default 200 constraint bulk_is_positive check (bulk > 0)
+  bulk       int not null default 200 constraint bulk_is_positive check (bulk > 0),
+  pusher_app  text,
+  home        text,
+  identity    text,
+  incarnation text not null default ''
 );
 comment on column roomcast.settings.url        is 'Where wake-ups go: the relay''s POST /webhooks/supabase. Null: no wake-ups.';
 comment on column roomcast.settings.secret     is 'The wake-up''s bearer token, unless Vault keeps it.';
@@ -46,7 +49,10 @@ comment on column roomcast.settings.vault_name is 'The name under which Vault ke
 comment on column roomcast.settings.timeout_ms is 'How long pg_net waits for the wake-up''s answer: a stopped machine needs up to 2 s to start.';
 comment on column roomcast.settings.retention  is 'How long sent rows stay, so that browsers can catch up.';
 comment on column roomcast.settings.bulk       is 'A statement that changes more rows of one room than this makes one event.';
-comment on column roomcast.settings.cluster_id is 'pg_control_system().system_identifier when rows were last numbered: another one means a restored database.';
+comment on column roomcast.settings.pusher_app  is 'The Pusher app whose relays may claim: what configure() says, or the first that did.';
+comment on column roomcast.settings.home        is 'The database that configure() was called in: a copy elsewhere wakes nobody.';
+comment on column roomcast.settings.identity    is 'Cluster, timeline, database and outbox when rows were last numbered: another one means a restored database.';
+comment on column roomcast.settings.incarnation is 'Part of every room''s epoch; another one after each restore.';
 insert into roomcast.settings default values on conflict do nothing;
 
 create table if not exists roomcast.attached_tables (
@@ -102,7 +108,7 @@ create table if not exists roomcast.outbox (
   at           timestamptz not null default clock_timestamp(),
   attached     int not null,
   op           text not null,
-  room         text not null,
+  room         text collate "C" not null,
   key_hash     bigint not null,
   record       text not null,
   old          text,
@@ -124,34 +130,44 @@ comment on column roomcast.outbox.wants_wakeup is 'Written while the relay slept
 -- Sequence numbers, one row per room and numbering, not per message: the row ids[i] has
 -- seq first_seq + i - 1. Append-only until retention.
 create table if not exists roomcast.seq_ranges (
-  room      text not null,
+  room      text collate "C" not null,
   first_seq bigint not null,
   last_seq  bigint not null,
   ids       bigint[] not null,
   at        timestamptz not null default clock_timestamp(),
+  newest    timestamptz not null default clock_timestamp(),
   primary key (room, first_seq),
   constraint range_is_gapless check (cardinality(ids) = last_seq - first_seq + 1)
 );
 
+comment on column roomcast.seq_ranges.at     is 'When these rows were numbered.';
+comment on column roomcast.seq_ranges.newest is 'When the last of these rows was written.';
+
+-- One row per room and user with a number. Claim and ack update columns that no index
+-- knows, so that Postgres keeps the versions on one page (HOT): a room that waits for no
+-- claim under way has attention, and is found by that.
 create table if not exists roomcast.rooms (
-  room     text primary key,
-  epoch    text not null default substr(md5(gen_random_uuid()::text), 1, 8),
-  head_seq bigint not null default 0,
-  sent_seq bigint not null default 0,
-  fence    bigint not null default 0,
-  due      timestamptz not null default clock_timestamp(),
-  holder   text,
+  room      text collate "C" primary key,
+  epoch     text not null default substr(md5(gen_random_uuid()::text), 1, 8),
+  head_seq  bigint not null default 0,
+  sent_seq  bigint not null default 0,
+  fence     bigint not null default 0,
+  due       timestamptz not null default clock_timestamp(),
+  attention timestamptz,
+  holder    text,
   constraint sent_is_numbered check (sent_seq between 0 and head_seq)
-) with (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 500);
-comment on column roomcast.rooms.epoch    is 'Changes when the numbering starts again: clients then start over.';
-comment on column roomcast.rooms.head_seq is 'The last number given.';
-comment on column roomcast.rooms.sent_seq is 'All up to here was accepted by Pusher, or parked.';
-comment on column roomcast.rooms.fence    is 'Counts the claims: an ack that names an older one is refused.';
-comment on column roomcast.rooms.due      is 'When the room may be claimed: a lease and a backoff both move it ahead.';
-comment on column roomcast.rooms.holder   is 'The relay that holds the lease, for people to read.';
+) with (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 500);
+comment on column roomcast.rooms.room      is 'The key: a room''s id, with a leading @ doubled; or @ and the uuid of a user.';
+comment on column roomcast.rooms.epoch     is 'Changes when the numbering starts again: clients then start over. settings.incarnation is appended.';
+comment on column roomcast.rooms.head_seq  is 'The last number given.';
+comment on column roomcast.rooms.sent_seq  is 'All up to here was accepted by Pusher, or parked.';
+comment on column roomcast.rooms.fence     is 'Counts the claims: an ack that names an older one is refused.';
+comment on column roomcast.rooms.due       is 'When the room may be claimed: a lease and a backoff both move it ahead.';
+comment on column roomcast.rooms.attention is 'When the room is to be claimed again, if rows were left. Null under a lease: find_expired() looks for one that ended unanswered.';
+comment on column roomcast.rooms.holder    is 'The relay that holds the lease, for people to read.';
 
 create table if not exists roomcast.parked (
-  room      text not null,
+  room      text collate "C" not null,
   seq       bigint not null,
   outbox_id bigint not null,
   reason    text not null,
@@ -160,31 +176,34 @@ create table if not exists roomcast.parked (
 );
 comment on table roomcast.parked is 'Events that Pusher will never take. They keep their seq; clients fetch them over HTTP.';
 
--- One row: the snapshot up to which rows are numbered. The rows still to be numbered are
--- those whose transaction it could not see, which two index lookups find: xid >=
--- next_xid, or xid = any (open_xids).
+-- The newest row is the snapshot up to which rows are numbered. The rows still to be
+-- numbered are those whose transaction it could not see, which index lookups find: xid >=
+-- next_xid, or xid = any (open_xids). A row is added for each numbering and old ones are
+-- removed behind it: an update would leave versions that a long snapshot keeps, and every
+-- reader would have to step over them.
 create table if not exists roomcast.cursor (
-  one       boolean primary key default true constraint cursor_has_one_row check (one),
-  next_xid  xid8 not null,
-  open_xids xid8[] not null
-) with (fillfactor = 10, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 500);
-insert into roomcast.cursor (next_xid, open_xids) values ('0', '{}') on conflict do nothing;
+  id          bigint generated always as identity primary key,
+  next_xid    xid8 not null,
+  open_xids   xid8[] not null,
+  large_xids  xid8[] not null default '{}',
+  large_from  bigint[] not null default '{}',
+  restored_id bigint not null default 0
+);
+comment on column roomcast.cursor.large_xids  is 'Transactions with too many rows for one numbering. They are numbered in steps, and are among open_xids meanwhile.';
+comment on column roomcast.cursor.large_from  is 'For each of large_xids: rows up to this id are numbered.';
+comment on column roomcast.cursor.restored_id is 'Rows up to this id may have xids of another cluster, which say nothing here: they are numbered if a range holds them.';
+insert into roomcast.cursor (next_xid, open_xids)
+select '0', '{}' where not exists (select from roomcast.cursor);
 
--- One row, read by every writer and locked by none: until when the relay polls.
-create table if not exists roomcast.awake (
-  one   boolean primary key default true constraint awake_has_one_row check (one),
-  until timestamptz not null
-) with (fillfactor = 10, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 500);
-insert into roomcast.awake (until) values ('-infinity') on conflict do nothing;
-
--- One row, read by every writer. It is not in roomcast.awake: a commit that hangs must
--- not keep a relay from taking its lease.
-create table if not exists roomcast.wakeup (
-  one          boolean primary key default true constraint wakeup_has_one_row check (one),
-  requested_at timestamptz not null
-) with (fillfactor = 10, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 500);
-comment on column roomcast.wakeup.requested_at is 'When a wake-up was last seen on its way. Who writes within a second of it requests no other, unless a lease has answered it since.';
-insert into roomcast.wakeup (requested_at) values ('-infinity') on conflict do nothing;
+-- Clocks, in microseconds since 1970. Every writer reads the first two: until when a relay
+-- polls, and when a wake-up was last seen on its way. They are sequences for the sake of
+-- what a sequence is not: no row versions, which a long snapshot would keep for every
+-- INSERT to step over; no transaction, which could hang with the value; no lock; nothing
+-- for a serializable transaction to conflict with.
+create sequence if not exists roomcast.awake_until minvalue 0;
+create sequence if not exists roomcast.wakeup_requested minvalue 0;
+create sequence if not exists roomcast.last_claim       minvalue 0;   -- that leased something
+create sequence if not exists roomcast.expired_checked  minvalue 0;   -- see find_expired()
 
 -- What capture itself keeps. The chat's transactions only append here, so that none of
 -- them ever waits for a row of another's.
@@ -249,7 +268,7 @@ comment on column roomcast.revocations.tries          is 'Attempts since the las
 -- tables' truth: Pusher reports late, out of order and twice, so a row stays a while
 -- after its user left, to outlive what is still on its way.
 create table if not exists roomcast.presence (
-  room    text not null,
+  room    text collate "C" not null,
   user_id text not null,
   online  boolean not null,
   at      timestamptz not null,
@@ -270,7 +289,7 @@ on conflict on constraint one_name_per_table do nothing;
 -- traffic. Nothing is written here before the first receipt arrives, and everything is
 -- removed two weeks later: after the move the tables are empty by themselves.
 create table if not exists roomcast.parity (
-  room             text not null,
+  room             text collate "C" not null,
   hour             timestamptz not null constraint hour_is_whole check (hour = date_trunc('hour', hour, 'UTC')),
   receipts         bigint not null default 0,
   pages            bigint not null default 0,
@@ -302,7 +321,7 @@ comment on column roomcast.parity.pusher_delays  is 'Histogram, commit to page; 
 create table if not exists roomcast.receipts (
   user_id  uuid not null,
   page     uuid not null,
-  room     text not null,
+  room     text collate "C" not null,
   n        bigint not null,
   hour     timestamptz not null,
   first_at timestamptz not null default clock_timestamp(),
@@ -349,10 +368,10 @@ create table if not exists roomcast.audits (
 do $$
 begin
   if to_regclass('roomcast.outbox_xid') is null then
-    create index outbox_xid       on roomcast.outbox (xid);
+    create index outbox_xid       on roomcast.outbox (xid, id);
     create index outbox_key       on roomcast.outbox (key_hash);
     create index seq_ranges_at    on roomcast.seq_ranges (at);
-    create index rooms_due        on roomcast.rooms (due) where head_seq > sent_seq;
+    create index rooms_attention  on roomcast.rooms (attention) where attention is not null;
     create index revocations_due  on roomcast.revocations (due);
     create index presence_offline on roomcast.presence (at) where not online;
     create index parity_hour      on roomcast.parity (hour);

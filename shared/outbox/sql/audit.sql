@@ -120,9 +120,10 @@ begin
   end loop;
   return query
   select null::text, 'unnumbered', count(*), min(o.at), null::text
-    from roomcast.outbox o, roomcast.cursor c
-   where o.xid < c.next_xid and not o.xid = any (c.open_xids)
-     and not exists (select from (select unnest(r.ids) as id from roomcast.seq_ranges r) u where u.id = o.id)
+    from roomcast.outbox o
+   where not exists (select from (select unnest(g.ids) as id from roomcast.seq_ranges g) n where n.id = o.id)
+     and not exists (select from roomcast.unnumbered() w where w.id = o.id)
+     and o.xid is distinct from pg_current_xact_id_if_assigned()
   union all
   select null, 'waiting', count(*), min(o.at), null
     from (select u.id, g.room, g.first_seq + u.i - 1 as seq
@@ -130,8 +131,7 @@ begin
            cross join lateral unnest(g.ids) with ordinality as u (id, i)
            where r.head_seq > r.sent_seq and g.first_seq + u.i - 1 > r.sent_seq
           union all
-          select f.id, f.room, null from roomcast.outbox f, roomcast.cursor c
-           where f.xid >= c.next_xid or f.xid = any (c.open_xids)) w
+          select f.id, f.room, null from roomcast.unnumbered() f) w
     join roomcast.outbox o on o.id = w.id
    where o.at < clock_timestamp() - interval '1 minute'
   union all
@@ -178,7 +178,7 @@ begin
   problem  := 'unnumbered';
   repaired := 0;
   if (select a.how_many > 0 from roomcast.audit('0') a where a.problem = 'unnumbered') then
-    repaired := roomcast.assign_seqs(full_scan => true);
+    repaired := roomcast.mark_unnumbered();
     insert into roomcast.audits (problem, repaired) values (problem, repaired);
   end if;
   return next;

@@ -41,7 +41,7 @@ begin
   first_kept := coalesce((select g.first_seq from roomcast.seq_ranges g
                            where g.room = history.room and g.at >= history.since
                            order by g.first_seq limit 1), stands.head_seq + 1);
-  starts := (history.known_epoch <> '' and history.known_epoch <> stands.epoch) or history.after not between first_kept - 1 and stands.head_seq;
+  starts := (history.known_epoch <> '' and history.known_epoch <> stands.epoch || (select t.incarnation from roomcast.settings t)) or history.after not between first_kept - 1 and stands.head_seq;
   if starts then
     onwards := first_kept - 1;
   end if;
@@ -61,7 +61,7 @@ begin
         select r.at, r.attached, r.name, r.op, r.record, r.old, r.stub from roomcast.outbox r where r.id = n.id offset 0
       ) o on true
   )
-  select stands.epoch, stands.head_seq, stands.sent_seq, first_kept, starts, p.seq,
+  select stands.epoch || (select t.incarnation from roomcast.settings t), stands.head_seq, stands.sent_seq, first_kept, starts, p.seq,
          to_char(p.at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"'),
          s.kind, coalesce(p.name, s.name), p.op, s.keys, p.record, p.old, p.stub
     from (values (true)) as one (row)

@@ -9,6 +9,8 @@
 \ir capture_members.sql
 \ir capture_slow.sql
 \ir upkeep.sql
+\ir numbering.sql
+\ir restore.sql
 \ir claim.sql
 \ir history.sql
 \ir retention.sql

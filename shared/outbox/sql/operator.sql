@@ -15,11 +15,7 @@ create or replace function roomcast.backlog(
   out rooms bigint, out leased_rooms bigint, out leased bigint, out parked bigint)
 language sql volatile security definer set search_path = pg_catalog, pg_temp as $$
   with fresh as (
-    select o.at from roomcast.outbox o where o.xid >= (select c.next_xid from roomcast.cursor c)
-    union all
-    select o.at from roomcast.outbox o
-     where o.xid = any (array(select unnest(c.open_xids) from roomcast.cursor c))
-       and o.xid < (select c.next_xid from roomcast.cursor c)
+    select u.at from roomcast.unnumbered() u
   ), late as (
     select r.room, r.sent_seq + 1 as head, r.head_seq - r.sent_seq as size,
            r.holder is not null and r.due > (select clock_timestamp()) as is_leased
@@ -39,22 +35,6 @@ language sql volatile security definer set search_path = pg_catalog, pg_temp as 
          (select count(*) from late l where l.is_leased),
          coalesce((select sum(l.size) from late l where l.is_leased), 0)::bigint,
          (select count(*) from roomcast.parked)
-$$;
-
--- at_seq finds the outbox row that a room's seq was given to.
-create or replace function roomcast.at_seq(room text, seq bigint) returns bigint
-language sql stable set search_path = pg_catalog, pg_temp as $$
-  select g.ids[at_seq.seq - g.first_seq + 1] from roomcast.seq_ranges g
-   where g.room = at_seq.room and g.first_seq <= at_seq.seq and g.last_seq >= at_seq.seq
-   order by g.first_seq desc limit 1
-$$;
-
--- seq_of finds the seq that an outbox row of a room was given; null while it has none.
--- It looks through the room's ranges.
-create or replace function roomcast.seq_of(room text, outbox_id bigint) returns bigint
-language sql stable set search_path = pg_catalog, pg_temp as $$
-  select g.first_seq + array_position(g.ids, seq_of.outbox_id) - 1 from roomcast.seq_ranges g
-   where g.room = seq_of.room and seq_of.outbox_id = any (g.ids)
 $$;
 
 -- skip parks the event at which a room is stuck, and moves the room past it. The event
@@ -77,7 +57,8 @@ begin
   values (skip.room, skip.seq, roomcast.at_seq(skip.room, skip.seq), left('skipped by hand: ' || skip.reason, 500))
   on conflict on constraint parked_pkey do update set reason = excluded.reason, at = excluded.at;
   update roomcast.rooms x
-     set sent_seq = skip.seq, fence = x.fence + 1, holder = null, due = clock_timestamp()
+     set sent_seq = skip.seq, fence = x.fence + 1, holder = null, due = clock_timestamp(),
+         attention = case when x.head_seq > skip.seq then clock_timestamp() end
    where x.room = skip.room;
   if not roomcast.is_awake() and roomcast.has_waiting() then
     perform roomcast.request_wakeup();   -- for what waited behind it
@@ -91,7 +72,7 @@ $$;
 create or replace function roomcast.sent_again(room text, first_seq bigint, last_seq bigint)
 returns table (seq bigint, epoch text, at text, kind text, name text, op text, keys text[], record text, old text, stub boolean, parked text)
 language sql stable set search_path = pg_catalog, pg_temp as $$
-  select n.seq, r.epoch, to_char(o.at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"'),
+  select n.seq, r.epoch || (select t.incarnation from roomcast.settings t), to_char(o.at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"'),
          s.kind, coalesce(o.name, s.name), o.op, s.keys, o.record, o.old, o.stub, p.reason
     from roomcast.rooms r
     join roomcast.seq_ranges g on g.room = r.room and g.first_seq <= sent_again.last_seq and g.last_seq >= sent_again.first_seq
@@ -109,7 +90,8 @@ $$;
 -- seconds if this pg_cron knows seconds (from 1.5 on), else every minute. Null leaves
 -- a setting as it is.
 create or replace function roomcast.configure(
-  url text default null, secret text default null, retention interval default null, timeout_ms int default null)
+  url text default null, secret text default null, retention interval default null, timeout_ms int default null,
+  pusher_app text default null)
 returns void
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_variable
@@ -125,7 +107,9 @@ begin
   update roomcast.settings s
      set url = coalesce(configure.url, s.url),
          retention = coalesce(configure.retention, s.retention),
-         timeout_ms = coalesce(configure.timeout_ms, s.timeout_ms);
+         timeout_ms = coalesce(configure.timeout_ms, s.timeout_ms),
+         pusher_app = coalesce(configure.pusher_app, s.pusher_app),
+         home = roomcast.home();
   if secret is not null then
     perform roomcast.keep_secret(secret);
   end if;

@@ -14,7 +14,6 @@ declare
   doomed bigint[];
   n      bigint;
 begin
-  perform roomcast.clean_parity(100);
   picked := array(
     select g from roomcast.seq_ranges g join roomcast.rooms r using (room)
      where g.at < before and g.last_seq <= r.sent_seq
@@ -44,6 +43,43 @@ begin
    where g.room = p.room and g.first_seq = p.first_seq
      and not exists (select from roomcast.outbox o where o.id = any (p.ids));
   return n;
+end
+$$;
+
+-- prune_runs takes the records of our own jobs' runs that are older than a day out of
+-- pg_cron's history, which keeps one for each run for ever: at most max_rows of them.
+create or replace function roomcast.prune_runs(max_rows int) returns bigint
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+  n bigint;
+begin
+  if to_regclass('cron.job_run_details') is null then
+    return 0;
+  end if;
+  execute 'delete from cron.job_run_details d where d.runid in (
+             select r.runid from cron.job_run_details r join cron.job j on j.jobid = r.jobid
+              where j.jobname like ''roomcast-%'' and r.start_time < clock_timestamp() - interval ''1 day''
+              limit $1)' using max_rows;
+  get diagnostics n = row_count;
+  return n;
+end
+$$;
+
+-- upkeep does a little of all that can wait. A step that fails is told to the server's log
+-- and keeps nothing else from being done.
+create or replace function roomcast.upkeep() returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp set lock_timeout = '1s' as $$
+declare
+  step text;
+begin
+  foreach step in array array['clean(20)', 'clean_presence()', 'clean_parity(100)', 'scrub_queued(1000)',
+                              'fold_unroutable(1000)', 'repair_captures()', 'prune_runs(1000)'] loop
+    begin
+      execute 'select roomcast.' || step;
+    exception when others then
+      raise log 'roomcast: upkeep: % failed: % (SQLSTATE %)', step, sqlerrm, sqlstate;
+    end;
+  end loop;
 end
 $$;
 

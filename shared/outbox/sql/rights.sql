@@ -32,7 +32,7 @@ grant execute on function
   roomcast.has_waiting(),
   roomcast.assign_seqs(boolean),
   roomcast.await_rows(interval, interval),
-  roomcast.claim(text, int, int, interval),
+  roomcast.claim(text, int, int, interval, text),
   roomcast.ack(text[], bigint[], bigint[], double precision[]),
   roomcast.park(text, bigint, bigint, text),
   roomcast.clean(int),

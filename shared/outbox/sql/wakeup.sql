@@ -10,10 +10,57 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
                   where p.pronamespace = to_regnamespace('net') and p.proname = 'http_post')
 $$;
 
-create or replace function roomcast.is_awake() returns boolean
+-- read_clock and set_clock read and set roomcast.awake_until and wakeup_requested.
+create or replace function roomcast.read_clock(clock regclass) returns timestamptz
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
 begin
-  return (select a.until >= clock_timestamp() from roomcast.awake a);
+  return to_timestamp(coalesce(pg_sequence_last_value(read_clock.clock), 0) / 1e6::float8);
+end
+$$;
+
+create or replace function roomcast.set_clock(clock regclass, at timestamptz) returns void
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
+begin
+  perform setval(set_clock.clock, (extract(epoch from set_clock.at) * 1000000)::bigint);
+end
+$$;
+
+-- is_awake: does a relay poll? A lease that ends later than in a minute was left behind by
+-- a clock that has stepped back since, and holds for nothing.
+create or replace function roomcast.is_awake() returns boolean
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
+declare
+  until constant timestamptz := roomcast.read_clock('roomcast.awake_until');
+begin
+  return until between clock_timestamp() and clock_timestamp() + interval '1 minute';
+end
+$$;
+
+-- wakeup_condition is the text of the expression by which a writer decides whether its
+-- transaction is to request a wake-up: nobody is awake; no wake-up was seen on its way
+-- within the last second, or one was but a lease has answered it since; and this
+-- transaction has not decided so before. Written out where rows are captured: a function
+-- call costs more than what it decides.
+create or replace function roomcast.wakeup_condition() returns text
+language sql immutable set search_path = pg_catalog, pg_temp as $$
+  select $text$(select not (c.awake between c.now and c.now + 60e6)
+    and not (c.requested between greatest(c.now - 1e6, case when c.awake <= c.now then c.awake else 0 end) and c.now + 1e6)
+    and current_setting('roomcast.wakeup_wanted', true) is distinct from pg_current_xact_id()::text
+  from (select coalesce(pg_sequence_last_value('roomcast.awake_until'::regclass), 0)::float8 as awake,
+               coalesce(pg_sequence_last_value('roomcast.wakeup_requested'::regclass), 0)::float8 as requested,
+               date_part('epoch', clock_timestamp()) * 1e6::float8 as now offset 0) c)$text$
+$$;
+
+-- wants_wakeup is wakeup_condition() for those who do not write it out.
+create or replace function roomcast.wants_wakeup() returns boolean
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
+begin
+  return (select not (c.awake between c.now and c.now + 60e6)
+      and not (c.requested between greatest(c.now - 1e6, case when c.awake <= c.now then c.awake else 0 end) and c.now + 1e6)
+      and current_setting('roomcast.wakeup_wanted', true) is distinct from pg_current_xact_id()::text
+    from (select coalesce(pg_sequence_last_value('roomcast.awake_until'::regclass), 0)::float8 as awake,
+                 coalesce(pg_sequence_last_value('roomcast.wakeup_requested'::regclass), 0)::float8 as requested,
+                 date_part('epoch', clock_timestamp()) * 1e6::float8 as now offset 0) c);
 end
 $$;
 
@@ -33,34 +80,33 @@ begin
 end
 $$;
 
--- note_wakeup tells writers that a wake-up is on its way. Only who holds
--- request_wakeup()'s lock calls it, so nobody ever waits for the row.
-create or replace function roomcast.note_wakeup() returns void
-language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
-begin
-  update roomcast.wakeup set requested_at = clock_timestamp();
-exception when serialization_failure then
-  null;   -- a transaction that sees an older state
-end
+-- home names the database and table that configure() was called in. A copy made by dump,
+-- branch or template has other ones and must not wake the relay of the first; pg_upgrade
+-- keeps both.
+create or replace function roomcast.home() returns text
+language sql stable security definer set search_path = pg_catalog, pg_temp as $$
+  select d.oid || ':' || 'roomcast.outbox'::regclass::oid from pg_database d where d.datname = current_database()
 $$;
 
--- request_wakeup queues one wake-up, unless one is already on its way or being queued by
--- a transaction that commits at this moment. It reports whether it queued one, and never
--- fails: whatever is wrong with pg_net is not the chat's concern.
+-- request_wakeup queues one wake-up, unless one is in the queue already: then pg_net is
+-- woken, which may sleep with rows queued after it has found its tables locked. It reports
+-- whether it queued one, and never fails: whatever is wrong with pg_net is not the chat's
+-- concern. Nor does it wait longer than a moment for a lock on pg_net's tables; who
+-- commits within the next second then tries nothing.
 create or replace function roomcast.request_wakeup() returns boolean
-language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+language plpgsql security definer set search_path = pg_catalog, pg_temp set lock_timeout = '100ms' as $$
 declare
   s roomcast.settings;
 begin
   select * into s from roomcast.settings;
-  if s.url is null or not roomcast.has_pg_net() then
+  if s.url is null or s.home is distinct from roomcast.home() or not roomcast.has_pg_net() then
     return false;
   end if;
-  if not pg_try_advisory_xact_lock(hashtextextended('roomcast.wakeup', 0)) then
-    return false;
-  end if;
+  perform roomcast.set_clock('roomcast.wakeup_requested', clock_timestamp());
   if exists (select from net.http_request_queue q where q.url = s.url) then
-    perform roomcast.note_wakeup();
+    if to_regprocedure('net.wake()') is not null then
+      perform net.wake();
+    end if;
     return false;
   end if;
   perform net.http_post(
@@ -68,7 +114,6 @@ begin
     body => jsonb_build_object('type', 'WAKEUP', 'schema', 'roomcast', 'table', 'outbox', 'record', null, 'old_record', null),
     headers => jsonb_build_object('Content-Type', 'application/json', 'Authorization', 'Bearer ' || roomcast.wakeup_secret()),
     timeout_milliseconds => s.timeout_ms);
-  perform roomcast.note_wakeup();
   return true;
 exception when others then
   raise log 'roomcast: the wake-up could not be queued (SQLSTATE %)', sqlstate;
@@ -76,28 +121,8 @@ exception when others then
 end
 $$;
 
--- wakeup_condition is true for a writer that should wake the relay: nobody polls, no
--- wake-up is on its way, and this transaction has not asked for one.
-create or replace function roomcast.wakeup_condition() returns text
-language sql immutable set search_path = pg_catalog, pg_temp as $$
-  select $sql$(select a.until < clock_timestamp() and b.requested_at < greatest(a.until, clock_timestamp() - interval '1 second')
-      from (select until from roomcast.awake limit 1) a, (select requested_at from roomcast.wakeup limit 1) b)
-      and current_setting('roomcast.wakeup_wanted', true) is distinct from pg_current_xact_id()::text$sql$
-$$;
-
--- wants_wakeup is wakeup_condition() for those who do not write it out.
-create or replace function roomcast.wants_wakeup() returns boolean
-language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
-begin
-  return (select a.until < clock_timestamp() and b.requested_at < greatest(a.until, clock_timestamp() - interval '1 second')
-            from (select until from roomcast.awake limit 1) a, (select requested_at from roomcast.wakeup limit 1) b)
-     and current_setting('roomcast.wakeup_wanted', true) is distinct from pg_current_xact_id()::text;
-end
-$$;
-
 -- wakeup_at_commit runs once for a transaction that wrote while the relay slept, at its
--- very end: its lock is then held for no longer than the commit takes, and the relay
--- cannot arrive before the row can be seen.
+-- very end: the relay cannot arrive before the row can be seen.
 create or replace function roomcast.wakeup_at_commit() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
@@ -126,44 +151,42 @@ $$;
 --------------------------------------------------------------------------------
 
 -- start_awake is a relay's first word after start or sleep: it takes the awake lease, and
--- notices a database that was restored from a copy. There every room's numbering starts
--- again under a new epoch, since what was sent after the copy is not known.
+-- notices a restored database.
 create or replace function roomcast.start_awake(lease interval) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
-declare
-  here constant bigint := (select system_identifier from pg_control_system());
-  was  bigint;
 begin
   perform roomcast.stay_awake(start_awake.lease);
-  select cluster_id into was from roomcast.settings;
-  if was is not distinct from here then
-    return;
-  end if;
-  update roomcast.settings set cluster_id = here where cluster_id is not distinct from was;
-  if found and was is not null then
-    perform roomcast.assign_seqs(full_scan => true);
-    update roomcast.rooms set epoch = substr(md5(gen_random_uuid()::text), 1, 8);
-  end if;
+  perform roomcast.notice_restore();
 end
 $$;
 
 -- stay_awake moves the awake lease ahead of the database's clock.
 create or replace function roomcast.stay_awake(lease interval) returns void
-language sql security definer set search_path = pg_catalog, pg_temp as $$
-  update roomcast.awake set until = greatest(until, clock_timestamp() + stay_awake.lease)
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+  until constant timestamptz := clock_timestamp() + stay_awake.lease;
+begin
+  if roomcast.read_clock('roomcast.awake_until') not between until and until + interval '1 minute' then
+    perform roomcast.set_clock('roomcast.awake_until', until);
+  end if;
+end
 $$;
 
 -- leave_awake gives the awake lease back early, for a relay that must stop now.
 create or replace function roomcast.leave_awake() returns void
-language sql security definer set search_path = pg_catalog, pg_temp as $$
-  update roomcast.awake set until = clock_timestamp() where until > clock_timestamp()
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+  if roomcast.read_clock('roomcast.awake_until') > clock_timestamp() then
+    perform roomcast.set_clock('roomcast.awake_until', clock_timestamp());
+  end if;
+end
 $$;
 
 -- has_waiting: is there any row that Pusher has not accepted, due now or later, or a user
 -- to be disconnected soon? One that has failed for long does not keep a relay awake: the
 -- sweep requests a wake-up when it is due.
 create or replace function roomcast.has_waiting() returns boolean
-language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off set jit = off set plan_cache_mode = force_generic_plan as $$
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set jit = off set plan_cache_mode = force_generic_plan as $$
 begin
   return roomcast.has_unnumbered()
       or exists (select from roomcast.rooms r where r.head_seq > r.sent_seq)
@@ -174,38 +197,43 @@ $$;
 
 -- may_sleep tells a relay that let its lease lapse whether it may stop polling: the lease
 -- of every relay is over, nothing waits, and no transaction that wrote while the lease
--- held is still open. Such a one holds its lock on the outbox until it ends, and
--- requested no wake-up.
+-- held is still open, prepared ones included. Such a one holds its lock on the outbox
+-- until it ends, and requested no wake-up. One that was prepared more than a minute ago is
+-- the sweep's: it may have been forgotten.
 create or replace function roomcast.may_sleep() returns boolean
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
 begin
   return not roomcast.is_awake()
      and not exists (select from pg_locks l
                       where l.locktype = 'relation' and l.relation = 'roomcast.outbox'::regclass
-                        and l.mode = 'RowExclusiveLock' and l.pid <> pg_backend_pid()
-                        and l.database = (select d.oid from pg_database d where d.datname = current_database()))
+                        and l.mode = 'RowExclusiveLock' and l.pid is distinct from pg_backend_pid()
+                        and l.database = (select d.oid from pg_database d where d.datname = current_database())
+                        and (l.pid is not null or exists (
+                          select from pg_prepared_xacts p
+                           where l.virtualtransaction = '-1/' || p.transaction
+                             and p.prepared > clock_timestamp() - interval '1 minute')))
      and not roomcast.has_waiting();
 end
 $$;
 
 -- sweep is the backstop, run by pg_cron: it requests a wake-up if anything waits while
--- nobody is awake, and clears a little of what has been kept long enough.
+-- nobody is awake, and then does a little of the upkeep. It reports whether a wake-up was
+-- queued.
 create or replace function roomcast.sweep() returns boolean
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+  woken boolean := false;
 begin
+  perform roomcast.find_expired();
   if not roomcast.is_awake()
      and (roomcast.has_unnumbered()
-          or exists (select from roomcast.rooms r where r.head_seq > r.sent_seq and r.due <= (select clock_timestamp()))
+          or exists (select from roomcast.rooms r where r.attention <= (select clock_timestamp()))
           or exists (select from roomcast.revocations v where v.due <= (select clock_timestamp()))
           or exists (select from roomcast.departures)) then
-    return roomcast.request_wakeup();
+    woken := roomcast.request_wakeup();
   end if;
-  perform roomcast.clean(20);
-  perform roomcast.clean_presence();
-  perform roomcast.scrub_queued(1000);
-  perform roomcast.fold_unroutable(1000);
-  perform roomcast.repair_captures();
-  return false;
+  perform roomcast.upkeep();
+  return woken;
 end
 $$;
 

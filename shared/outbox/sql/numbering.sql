@@ -1,0 +1,243 @@
+-- Numbering: which rows of the outbox have no seq yet, and giving it to them.
+--
+-- Which rows are new is decided by snapshots, not by ids: a transaction that took a low id
+-- and committed last is simply new to the next numbering. A snapshot is xmax, the first
+-- transaction id not yet given, and the ids below it that were still in progress.
+--
+-- Two things hold for what the relay calls many times a second. It is plpgsql, which keeps
+-- its plans for the session, where SQL functions are planned at every call. And it has
+-- sequential scans off: the planner overestimates how selective "what waits" is and
+-- prefers a scan for LIMIT 1. (Where only such a scan is possible its cost becomes
+-- absurd, which wakes the compiler: hence jit off.)
+begin;
+select pg_advisory_xact_lock(hashtextextended('roomcast.migrate', 0));
+set local lock_timeout = '3s';
+
+-- last_cursor is the newest: the snapshot up to which rows are numbered.
+create or replace function roomcast.last_cursor() returns roomcast.cursor
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off as $$
+declare
+  c roomcast.cursor;
+begin
+  select * into c from roomcast.cursor x order by x.id desc limit 1;
+  return c;
+end
+$$;
+
+-- at_seq finds the outbox row that a room's seq was given to.
+create or replace function roomcast.at_seq(room text, seq bigint) returns bigint
+language sql stable set search_path = pg_catalog, pg_temp as $$
+  select g.ids[at_seq.seq - g.first_seq + 1] from roomcast.seq_ranges g
+   where g.room = at_seq.room and g.first_seq <= at_seq.seq and g.last_seq >= at_seq.seq
+   order by g.first_seq desc limit 1
+$$;
+
+-- seq_of finds the seq that an outbox row of a room was given; null while it has none. It
+-- looks through the room's ranges.
+create or replace function roomcast.seq_of(room text, outbox_id bigint) returns bigint
+language sql stable set search_path = pg_catalog, pg_temp as $$
+  select g.first_seq + array_position(g.ids, seq_of.outbox_id) - 1 from roomcast.seq_ranges g
+   where g.room = seq_of.room and seq_of.outbox_id = any (g.ids)
+$$;
+
+-- has_unnumbered: is there a row that the last numbering could not see?
+create or replace function roomcast.has_unnumbered() returns boolean
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off set jit = off set plan_cache_mode = force_generic_plan as $$
+declare
+  c    constant roomcast.cursor := roomcast.last_cursor();
+  upto constant xid8 := pg_snapshot_xmax(pg_current_snapshot());
+begin
+  return exists (select from roomcast.outbox o where o.xid >= c.next_xid and o.xid < upto)
+      or exists (select from roomcast.outbox o where o.xid = any (c.open_xids))
+      or c.next_xid > upto;   -- a database restored elsewhere
+end
+$$;
+
+-- unnumbered lists the rows that have no seq yet, in no order.
+create or replace function roomcast.unnumbered() returns table (id bigint, room text, at timestamptz)
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off set jit = off as $$
+#variable_conflict use_column
+declare
+  c    constant roomcast.cursor := roomcast.last_cursor();
+  upto constant xid8 := pg_snapshot_xmax(pg_current_snapshot());
+begin
+  return query
+  select o.id, o.room, o.at from roomcast.outbox o
+   where o.xid >= c.next_xid and o.xid < upto
+     and (o.id > c.restored_id or roomcast.seq_of(o.room, o.id) is null)
+  union all
+  select o.id, o.room, o.at
+    from unnest(c.open_xids) as x (xid)
+    left join unnest(c.large_xids, c.large_from) as l (xid, from_id) on l.xid = x.xid
+   cross join lateral (
+     select r.id, r.room, r.at from roomcast.outbox r where r.xid = x.xid and r.id > coalesce(l.from_id, 0)) o
+   where o.id > c.restored_id or roomcast.seq_of(o.room, o.id) is null;
+end
+$$;
+
+-- pick_rows chooses what one numbering takes, at most about most rows: it returns the
+-- cursor behind it, and its choice as the transactions below upto that are not in open,
+-- the formerly open ones in ended, and of the first large one the rows behind large_from.
+--
+-- Transactions are taken in the order of their ids until there are enough. One that alone
+-- has more rows than that is large: it stays among the open ones and is numbered in steps,
+-- as if it had committed in pieces, while others are numbered beside it.
+create or replace function roomcast.pick_rows(c roomcast.cursor, most int,
+  out upto xid8, out open xid8[], out ended xid8[], out behind roomcast.cursor)
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off set jit = off set plan_cache_mode = force_generic_plan as $$
+declare
+  now_sees constant pg_snapshot := pg_current_snapshot();
+  cut   xid8;
+  large xid8[];
+begin
+  upto := pg_snapshot_xmax(now_sees);
+  open := array(select pg_snapshot_xip(now_sees)) || pg_current_xact_id();   -- somebody may write a row and number in one
+  behind := c;
+  ended := array(select x from unnest(c.open_xids) x where x <> all (open) and x <> all (c.large_xids));
+  if cardinality(ended) > 0 then
+    with counted as (
+      select x, (select count(*) from (select from roomcast.outbox o where o.xid = x limit pick_rows.most + 1) l) as size
+        from unnest(ended) x
+    ), summed as (
+      select k.x, k.size, sum(k.size) over (order by k.x) as total from counted k
+    )
+    select coalesce(array_agg(s.x) filter (where s.total <= pick_rows.most), '{}'),
+           coalesce(array_agg(s.x) filter (where s.size > pick_rows.most), '{}'),
+           open || coalesce(array_agg(s.x) filter (where s.total > pick_rows.most), '{}')
+      into ended, large, open from summed s;
+    behind.large_xids := behind.large_xids || large;
+    behind.large_from := behind.large_from || array_fill(0::bigint, array[cardinality(large)]);
+  end if;
+  cut := (select o.xid from roomcast.outbox o where o.xid >= c.next_xid and o.xid < upto order by o.xid, o.id offset pick_rows.most limit 1);
+  if exists (select from roomcast.outbox o where o.xid >= c.next_xid and o.xid < cut) then
+    upto := cut;
+  elsif cut is not null then
+    upto := (cut::text::bigint + 1)::text::xid8;
+    if cut <> all (open) then   -- it may have committed just now
+      behind.large_xids := behind.large_xids || cut;
+      behind.large_from := behind.large_from || 0::bigint;
+      open := open || cut;
+    end if;
+  end if;
+  behind.next_xid  := greatest(upto, c.next_xid);
+  behind.open_xids := array(select distinct x from unnest(open || behind.large_xids) x where x < behind.next_xid);
+end
+$$;
+
+-- assign_seqs gives new rows their seq, per room in id order, at most about most rows at
+-- once, and returns the rooms that got some. One relay at a time does so; another one that
+-- comes by goes on without. With claiming the caller takes these rooms in this very
+-- transaction, unless there are too many for it.
+create or replace function roomcast.assign_seqs(claiming boolean default false, most int default 20000) returns text[]
+language plpgsql security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off set jit = off set plan_cache_mode = force_generic_plan set work_mem = '16MB' as $$
+declare
+  c      roomcast.cursor;
+  p      record;
+  rooms  text[];
+  last   bigint;   -- of a large transaction
+  size   bigint;
+  number bigint;
+begin
+  if not pg_try_advisory_xact_lock(hashtextextended('roomcast.assign_seqs', 0)) then
+    return null;
+  end if;
+  c := roomcast.last_cursor();
+  if c.next_xid > pg_snapshot_xmax(pg_current_snapshot()) then
+    perform roomcast.notice_restore(anyway => true);
+    c := roomcast.last_cursor();
+  end if;
+  p := roomcast.pick_rows(c, assign_seqs.most);
+  with fresh as (
+    select o.id, o.room, o.at, null::bigint as step from roomcast.outbox o
+     where o.xid >= c.next_xid and o.xid < p.upto and o.xid <> all (p.open)
+    union all
+    select o.id, o.room, o.at, null from roomcast.outbox o
+     where o.xid = any (p.ended)
+    union all
+    (select o.id, o.room, o.at, o.id from roomcast.outbox o
+      where o.xid = (p.behind).large_xids[1] and o.id > (p.behind).large_from[1]
+      order by o.id limit assign_seqs.most)
+  ), routable as materialized (
+    select f.id, f.room, f.at from fresh f
+     where octet_length(f.room) <= 1000   -- what capture lets through is shorter; what no index takes must stop nobody
+       and (f.id > c.restored_id or roomcast.seq_of(f.room, f.id) is null)
+  ), ranked as (
+    select r.id, r.room, r.at, row_number() over (partition by r.room order by r.id) - 1 as i from routable r
+  ), sized as (
+    select r.room, count(*) as size, count(*) over () as rooms from routable r group by r.room
+  ), grown as (
+    insert into roomcast.rooms as r (room, head_seq, due, attention)
+    select s.room, s.size, clock_timestamp(), case when not assign_seqs.claiming or s.rooms > 2000 then clock_timestamp() end
+      from sized s order by s.room
+    on conflict (room) do update
+      set head_seq  = r.head_seq + excluded.head_seq,
+          due       = case when r.head_seq = r.sent_seq then greatest(r.due, excluded.due) else r.due end,
+          attention = case when r.attention is null and r.holder is null and (excluded.attention is not null or r.due > excluded.due)
+                           then greatest(r.due, excluded.due) else r.attention end
+    returning r.room, r.head_seq
+  ), numbered as (
+    insert into roomcast.seq_ranges (room, first_seq, last_seq, ids, newest)
+    select k.room,
+           g.head_seq - s.size + min(k.i) + 1,
+           g.head_seq - s.size + max(k.i) + 1,
+           array_agg(k.id order by k.id),
+           max(k.at)
+      from ranked k join grown g using (room) join sized s using (room)
+     group by k.room, g.head_seq, s.size, k.i / 200   -- longer arrays leave their page, and are slow to read in part
+  )
+  select array(select g.room from grown g where not (select bool_or(s.rooms > 2000) from sized s)),
+         max(f.step), count(f.step)
+    into rooms, last, size from fresh f;
+  if cardinality((p.behind).large_xids) > 0 then
+    p.behind := roomcast.step_large(p.behind, last, size < assign_seqs.most);
+  end if;
+  insert into roomcast.cursor (next_xid, open_xids, large_xids, large_from, restored_id)
+  values ((p.behind).next_xid, (p.behind).open_xids, (p.behind).large_xids, (p.behind).large_from, c.restored_id)
+  returning id into number;
+  if number % 100 = 0 then
+    delete from roomcast.cursor x where x.id < number;
+  end if;
+  return rooms;
+end
+$$;
+
+-- step_large notes that the first large transaction is numbered up to an id, or done.
+create or replace function roomcast.step_large(c roomcast.cursor, last bigint, done boolean) returns roomcast.cursor
+language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
+begin
+  if done then
+    c.open_xids  := array_remove(c.open_xids, c.large_xids[1]);
+    c.large_xids := c.large_xids[2:];
+    c.large_from := c.large_from[2:];
+  else
+    c.large_from[1] := last;
+  end if;
+  return c;
+end
+$$;
+
+-- mark_unnumbered makes rows that no range holds, and that numbering would pass over, new
+-- to it: as if this transaction had written them. It returns how many there are. With
+-- restored, what the cursor says is of another cluster.
+create or replace function roomcast.mark_unnumbered(restored boolean default false) returns bigint
+language plpgsql security definer set search_path = pg_catalog, pg_temp set enable_seqscan = on set jit = off set work_mem = '64MB' as $$
+declare
+  n bigint;
+begin
+  with numbered as materialized (
+    select u.id from roomcast.seq_ranges g cross join lateral unnest(g.ids) as u (id)
+  ), waiting as materialized (
+    select w.id from roomcast.unnumbered() w where not mark_unnumbered.restored
+  ), passed as (
+    select o.id from roomcast.outbox o
+      left join numbered n on n.id = o.id
+      left join waiting w on w.id = o.id
+     where n.id is null and w.id is null and o.xid <> pg_current_xact_id()
+  )
+  update roomcast.outbox o set xid = pg_current_xact_id() from passed p where p.id = o.id;
+  get diagnostics n = row_count;
+  return n;
+end
+$$;
+
+commit;

@@ -1,0 +1,73 @@
+-- What a relay finds out about where it is: another Pusher app, another database.
+begin;
+select pg_advisory_xact_lock(hashtextextended('roomcast.migrate', 0));
+set local lock_timeout = '3s';
+
+-- check_app binds the outbox to the first Pusher app that claims from it, and refuses
+-- another: staging's function with production's database would send the chat's rows away.
+create or replace function roomcast.check_app(app text) returns void
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
+declare
+  bound text;
+begin
+  if check_app.app is null then
+    return;
+  end if;
+  bound := (select s.pusher_app from roomcast.settings s);
+  if bound is null then
+    update roomcast.settings s set pusher_app = check_app.app where s.pusher_app is null;
+    bound := (select s.pusher_app from roomcast.settings s);
+  end if;
+  if bound <> check_app.app then
+    raise exception 'app: this outbox belongs to Pusher app %, not to %', bound, check_app.app
+      using errcode = 'RC002', hint = format('select roomcast.configure(pusher_app => %L)', check_app.app);
+  end if;
+end
+$$;
+
+-- identity names what the numbering belongs to: cluster, timeline, database, outbox. A
+-- point-in-time restore and a promotion have another timeline, a dump's copy has at least
+-- another outbox.
+create or replace function roomcast.identity() returns text
+language sql volatile security definer set search_path = pg_catalog, pg_temp as $$
+  select s.system_identifier || ':' || roomcast.home() || ':' || left(pg_walfile_name(pg_current_wal_lsn()), 8)
+    from pg_control_system() s
+$$;
+
+-- notice_restore notices a database that is not the one in which rows were last numbered.
+-- Numbers may have been given since that the restored rooms know nothing of, so every room
+-- has another epoch. Where transactions are counted by another cluster, xids say nothing of
+-- the rows that came along: those without a number are made new to the numbering, the
+-- others are known by their ranges.
+-- With anyway, the numbering has noticed that transactions are counted anew.
+create or replace function roomcast.notice_restore(anyway boolean default false) returns void
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set enable_seqscan = on set jit = off as $$
+declare
+  here     constant text := roomcast.identity();
+  was      text;
+  restored constant pg_snapshot := pg_current_snapshot();
+begin
+  if (select s.identity from roomcast.settings s) = here and not anyway then
+    return;
+  end if;
+  select s.identity into was from roomcast.settings s for update;   -- one relay does this
+  anyway := (roomcast.last_cursor()).next_xid > pg_snapshot_xmax(restored);
+  if was = here and not anyway then
+    return;
+  end if;
+  update roomcast.settings s
+     set identity = here,
+         incarnation = case when was is null and not anyway then '' else substr(md5(gen_random_uuid()::text), 1, 4) end;
+  if not anyway and (was is null or left(was, -9) = left(here, -9)) then
+    return;   -- first use, or the same cluster on another timeline: its xids go on
+  end if;
+  perform pg_advisory_xact_lock(hashtextextended('roomcast.assign_seqs', 0));
+  perform roomcast.mark_unnumbered(restored => true);
+  insert into roomcast.cursor (next_xid, open_xids, restored_id)
+  values (pg_snapshot_xmax(restored),
+          array(select x from unnest(array(select pg_snapshot_xip(restored)) || pg_current_xact_id()) x where x < pg_snapshot_xmax(restored)),
+          (select coalesce(max(o.id), 0) from roomcast.outbox o));
+end
+$$;
+
+commit;
