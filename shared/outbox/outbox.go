@@ -125,11 +125,12 @@ func (db *DB) HasWaiting(ctx context.Context) (bool, error) {
 	return db.Ask(ctx, "has waiting", `select roomcast.has_waiting()`)
 }
 
-// Clean removes some of the sent rows that are past the retention, at most
-// maxRuns runs of them, and returns how many rows went.
-func (db *DB) Clean(ctx context.Context, maxRuns int) (int64, error) {
+// Clean removes some of the sent rows that are past the retention, at most maxRanges
+// ranges of them, and returns how many rows went. It does the rest of the upkeep, too: a
+// database without pg_cron has nobody else for it.
+func (db *DB) Clean(ctx context.Context, maxRanges int) (int64, error) {
 	var n int64
-	if err := db.pool.QueryRow(ctx, `select roomcast.clean($1)`, maxRuns).Scan(&n); err != nil {
+	if err := db.pool.QueryRow(ctx, `with c as materialized (select roomcast.clean($1) as n), u as materialized (select roomcast.upkeep() from c) select n from c, u`, maxRanges).Scan(&n); err != nil {
 		return 0, fmt.Errorf("clean: %w", err)
 	}
 	return n, nil

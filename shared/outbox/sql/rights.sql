@@ -36,6 +36,7 @@ grant execute on function
   roomcast.ack(text[], bigint[], bigint[], double precision[]),
   roomcast.park(text, bigint, bigint, text),
   roomcast.clean(int),
+  roomcast.upkeep(),
   roomcast.readable_from(text, uuid),
   roomcast.history(text, bigint, int, timestamptz, text),
   roomcast.may_read(text, uuid, jsonb),
