@@ -114,9 +114,9 @@ func TestConnectionsOfAnyKindAreCheap(t *testing.T) {
 	push, database := newPusher(t), outboxtest.Chat(t)
 	f := start(t, environment(push, "DATABASE_URL="+database, "CLIENT_RATE=100000"))
 	f.resident(t) // or skip at once
+	hundred := `insert into messages (room_id, user_id, content) select '` + strangersRoom + `', gen_random_uuid(), repeat('x', 2000) from generate_series(1, 100);`
 	if err := outboxtest.Exec(t.Context(), database, `insert into room_participants (room_id, user_id) values
-		('`+strangersRoom+`', '11111111-0000-4000-8000-000000000001');
-		insert into messages (room_id, user_id, content) select '`+strangersRoom+`', gen_random_uuid(), repeat('x', 2000) from generate_series(1, 600)`); err != nil {
+		('`+strangersRoom+`', '11111111-0000-4000-8000-000000000001');`+strings.Repeat(hundred, 6)); err != nil {
 		t.Fatal(err)
 	}
 	f.ring(t)

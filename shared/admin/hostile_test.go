@@ -306,6 +306,11 @@ func TestIntrudersGainNothing(t *testing.T) {
 			in.setSettings()
 			in.callEverything(all)
 			in.write()
+			if told := one[string](c, `select coalesce(string_agg(distinct a.name || ' ' || o.op, ', ' order by a.name || ' ' || o.op), '')
+				from roomcast.outbox o join roomcast.attached_tables a on a.id = o.attached`); tc.name == "user" &&
+				told != "member DELETE, member INSERT, message DELETE, message INSERT, message UPDATE" {
+				t.Errorf("of what the user wrote with every setting bent, the outbox has: %s", told)
+			}
 			if after := rights(c, in.role); after != before {
 				t.Errorf("rights before\n%s\nand after\n%s", before, after)
 			}

@@ -17,8 +17,8 @@ $$;
 -- but always the next one, however large.
 --
 -- Every row repeats where the room stands; a page without events is one row with a
--- null seq, an unknown room no row. A row deleted by hand comes with a null op: its
--- number is to be passed over. first is the first seq still kept and not older than
+-- null seq, an unknown room no row. A row deleted by hand, or written before since, comes
+-- with a null op: its number is to be passed over. first is the first seq still kept and not older than
 -- since, counted from when it was numbered, which is when listeners could first hear
 -- it. reset says that nothing continues from after (it lies outside of first - 1 to
 -- head, or belongs to another epoch); the page then begins at first.
@@ -58,7 +58,7 @@ begin
            sum(octet_length(o.record)) over (order by n.seq rows between unbounded preceding and 1 preceding) as before
       from numbered n
       left join lateral (   -- offset 0: look each row up by its key, whatever the planner expects of unnest
-        select r.at, r.attached, r.name, r.op, r.record, r.old, r.stub from roomcast.outbox r where r.id = n.id offset 0
+        select r.at, r.attached, r.name, r.op, r.record, r.old, r.stub from roomcast.outbox r where r.id = n.id and r.at >= history.since offset 0
       ) o on true
   )
   select stands.epoch || (select t.incarnation from roomcast.settings t), stands.head_seq, stands.sent_seq, first_kept, starts, p.seq,

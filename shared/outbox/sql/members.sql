@@ -52,7 +52,7 @@ begin
       return true;
     end if;
   exception
-    when data_exception then null;
+    when data_exception or integrity_constraint_violation then null;   -- of a domain, too
     when syntax_error_or_access_rule_violation or invalid_schema_name then
       if roomcast.is_member_of(%s, is_member.room, is_member.user_id) then
         return true;
@@ -98,7 +98,7 @@ begin
   if query is not null then
     return query execute query using room;
   end if;
-exception when data_exception then
+exception when data_exception or integrity_constraint_violation then
   return;
 end
 $$;
@@ -134,7 +134,7 @@ begin
     into found_one using room, user_id;
   return coalesce(found_one, false);
 exception
-  when null_value_not_allowed or data_exception or syntax_error_or_access_rule_violation or invalid_schema_name then
+  when null_value_not_allowed or data_exception or integrity_constraint_violation or syntax_error_or_access_rule_violation or invalid_schema_name then
     return false;   -- its columns are gone, too: attach it again
 end
 $$;
