@@ -86,7 +86,8 @@ func complaints(t *testing.T, conn *pgx.Conn, schema string) (read int) {
 	return read
 }
 
-// check returns a line for each fault. A trigger's function is read for a table that it
+// check returns a line for each fault; what an attachment's own SQL may do is its owner's
+// word, so EXECUTE is no fault. A trigger's function is read for a table that it
 // is on, else for the chat's messages.
 func check(t *testing.T, conn *pgx.Conn, schema string) []string {
 	t.Helper()
@@ -97,7 +98,7 @@ func check(t *testing.T, conn *pgx.Conn, schema string) []string {
 		cross join lateral plpgsql_check_function_tb(p.oid,
 			case when p.prorettype = 'trigger'::regtype then coalesce(t.tgrelid, 'public.messages'::regclass) else 0 end,
 			oldtable => t.old_rows, newtable => t.new_rows, extra_warnings => false, performance_warnings => false) c
-		where p.pronamespace = $1::regnamespace and l.lanname = 'plpgsql' and c.level = 'error'`, schema)
+		where p.pronamespace = $1::regnamespace and l.lanname = 'plpgsql'`, schema)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,8 +6,6 @@ set local lock_timeout = '3s';
 -- send_as writes one event of the team's own. Its data keep the text they have.
 create or replace function roomcast.send_as(key text, event text, data text) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
-declare
-  wakes boolean;
 begin
   if event is null or event !~ '^[A-Za-z0-9_][A-Za-z0-9_.:-]{0,99}$' or event ~* '^(pusher|client-|roomcast)' then
     raise exception 'event: must be a name, as poll-closed; pusher…, client-… and roomcast… are taken'
