@@ -30,7 +30,7 @@ grant execute on function
   roomcast.may_sleep(),
   roomcast.leave_awake(),
   roomcast.has_waiting(),
-  roomcast.assign_seqs(boolean),
+  roomcast.assign_seqs(boolean, int),
   roomcast.await_rows(interval, interval),
   roomcast.claim(text, int, int, interval, text),
   roomcast.ack(text[], bigint[], bigint[], double precision[]),
