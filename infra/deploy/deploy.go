@@ -110,10 +110,11 @@ func (d *deployer) apply(ctx context.Context, p plan, w work) error {
 
 // work is what a plan is carried out with.
 type work struct {
-	img    v1.Image
-	values map[string]string // of the secrets
-	prints map[string]string
-	mode   string // that the function should tell, see expected
+	img     v1.Image
+	values  map[string]string // of the secrets
+	prints  map[string]string
+	mode    string // that the function should tell, see expected
+	noEvent bool   // no test event is sent: Pusher is known to be away
 }
 
 // createApp and assign check before they report a failure: the request may have been

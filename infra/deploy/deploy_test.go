@@ -110,6 +110,65 @@ func TestBadUpdatesAreRolledBack(t *testing.T) {
 	}
 }
 
+// Each of these answers a wake-up with 202 and passes its health check: only a test event
+// tells that nothing would be sent (O1).
+func TestWakeupIsNotEnough(t *testing.T) {
+	for _, bad := range []struct {
+		name   string
+		spoil  func(w *world)
+		reason error
+		said   string
+	}{
+		{"a wrong Pusher secret", func(w *world) { w.secrets["PUSHER_SECRET"] = "another" }, errPusher, "401"},
+		{"a database that answers nobody", func(w *world) { w.secrets["DATABASE_URL"] = "postgres://relay:password@127.0.0.1:1/postgres" }, errDatabase, "127.0.0.1:1"},
+		{"a wrong password", func(w *world) {
+			w.secrets["DATABASE_URL"] = strings.Replace(w.secrets["DATABASE_URL"], "deploy-password", "wrong", 1)
+		}, errDatabase, "password"},
+		{"Pusher publishes nothing", func(w *world) {
+			w.pusher.Inject(pushertest.Fault{Status: 403, Channel: "private-room-roomcast-selfcheck"})
+		}, errEvent, "403"},
+	} {
+		t.Run(bad.name, func(t *testing.T) {
+			w := newWorld(t)
+			w.withDatabase()
+			said := w.must(versionA)
+			contains(t, said, "a test event went through to Pusher")
+			bad.spoil(w)
+			said, err := w.deploy(versionB)
+			if !errors.Is(err, errRolledBack) || !errors.Is(err, bad.reason) {
+				t.Fatalf("deploy: %v", err)
+			}
+			contains(t, said+err.Error(), bad.said)
+			w.settled(versionA, 2)
+		})
+	}
+}
+
+// A deploy onto an older schema is refused, names what is missing, and touches nothing;
+// with -migrate the schema goes first.
+func TestSchemaGoesFirst(t *testing.T) {
+	w := newWorld(t)
+	owner := w.withDatabase()
+	w.exec(owner, `drop schema roomcast cascade`)
+	_, err := w.deploy(versionA)
+	if !errors.Is(err, errSchema) {
+		t.Fatalf("deploy: %v", err)
+	}
+	contains(t, err.Error(), "001_schema.sql is missing", "nothing was touched", "-migrate")
+	if requests := w.fly.Requests(); len(requests) != 0 {
+		t.Errorf("it did %v", requests)
+	}
+	if _, err = w.deploy(versionA, "-migrate"); !errors.Is(err, errNoOwner) {
+		t.Fatalf("deploy -migrate without the owner: %v", err)
+	}
+	w.secrets["OWNER_DATABASE_URL"] = owner
+	said := w.must(versionA, "-migrate")
+	contains(t, said, "schema: as this version expects it", "a test event went through")
+	if w.fly.Secrets(appName)["OWNER_DATABASE_URL"] != "" {
+		t.Error("the owner's URL became a secret of the function")
+	}
+}
+
 // Fly need not tell the former values of secrets: then that is said.
 func TestSecretsThatCannotBePutBack(t *testing.T) {
 	w := newWorld(t)
@@ -262,7 +321,10 @@ func TestScaleToZeroAndBack(t *testing.T) {
 		if status != http.StatusAccepted || version != versionA {
 			t.Fatalf("the webhook is answered with %d by %q", status, version)
 		}
-		delivered := func(events []pushertest.Accepted) bool { return len(events) == i+1 && events[i].Channel == "room-r1" }
+		delivered := func(events []pushertest.Accepted) bool {
+			sent := slices.DeleteFunc(slices.Clone(events), func(e pushertest.Accepted) bool { return e.Channel != "room-r1" })
+			return len(sent) == i+1 // the others are the deploy's test events
+		}
 		if err := w.pusher.Wait(t.Context(), delivered); err != nil {
 			t.Fatal(err)
 		}

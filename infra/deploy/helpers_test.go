@@ -7,6 +7,7 @@ import (
 	"io"
 	"maps"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -18,6 +19,7 @@ import (
 	"github.com/pelletier/go-toml/v2"
 
 	"roomcast/infra/deploy/flytest"
+	"roomcast/shared/outbox/outboxtest"
 	"roomcast/shared/pusher/pushertest"
 )
 
@@ -82,6 +84,27 @@ func newWorld(t *testing.T) *world {
 		"PUSHER_HOST": push.Host(), "PUSHER_TLS": "false",
 	}
 	return w
+}
+
+// withDatabase gives the function a chat's database, and returns its owner's URL.
+func (w *world) withDatabase() (owner string) {
+	w.t.Helper()
+	owner = outboxtest.Chat(w.t)
+	w.exec(owner, `do $$ begin create role deploy_relay login password 'deploy-password' in role roomcast_relay; exception when duplicate_object then null; end $$`)
+	u, err := url.Parse(owner)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	u.User = url.UserPassword("deploy_relay", "deploy-password")
+	w.secrets["DATABASE_URL"], w.secrets["ROOM_CHANNELS"] = u.String(), "private"
+	return owner
+}
+
+func (w *world) exec(databaseURL, sql string) {
+	w.t.Helper()
+	if err := outboxtest.Exec(w.t.Context(), databaseURL, sql); err != nil {
+		w.t.Fatal(err)
+	}
 }
 
 // env changes a line of fly.toml's [env].

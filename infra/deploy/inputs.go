@@ -16,6 +16,7 @@ var errMissing = errors.New("cannot deploy")
 type inputs struct {
 	settings settings
 	values   map[string]string // of the secrets
+	owner    string            // the database as the owner of the chat's tables sees it; never a secret of the function
 	token    string
 }
 
@@ -30,6 +31,8 @@ func (c command) read(o options) (in inputs, err error) {
 	if in.values, err = readSecrets(o.secrets, o.asked, c.getenv); err != nil {
 		faults = append(faults, err)
 	}
+	in.owner = cmp.Or(c.getenv("OWNER_DATABASE_URL"), in.values["OWNER_DATABASE_URL"])
+	delete(in.values, "OWNER_DATABASE_URL")
 	in.token = cmp.Or(c.getenv("FLY_API_TOKEN"), c.getenv("FLY_ACCESS_TOKEN"))
 	if in.token == "" {
 		faults = append(faults, fmt.Errorf("FLY_API_TOKEN: is missing: make one with: fly tokens create deploy -a %s (for an app that is not there yet: fly tokens create org)", in.settings.App))

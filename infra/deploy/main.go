@@ -55,6 +55,7 @@ type options struct {
 	asked                          bool // for the secrets file, by name
 	machines                       int
 	dryRun, yes, allowDirty        bool
+	migrate, noEvent               bool
 	root                           string
 	revision                       string
 }
@@ -71,6 +72,8 @@ func (c command) options() (o options, err error) {
 	flags.BoolVar(&o.dryRun, "dry-run", false, "show the plan and do nothing")
 	flags.BoolVar(&o.yes, "yes", false, "do not ask")
 	flags.BoolVar(&o.allowDirty, "allow-dirty", false, "deploy a checkout with changes")
+	flags.BoolVar(&o.migrate, "migrate", false, "bring the database's schema to this version first (OWNER_DATABASE_URL)")
+	flags.BoolVar(&o.noEvent, "no-event", false, "send no test event: for a deploy while Pusher is known to be away")
 	flags.StringVar(&o.root, "root", ".", "the checkout")
 	flags.StringVar(&o.revision, "revision", "", "`commit` the program shall tell (default: the checkout's)")
 	if err := flags.Parse(c.args); err != nil {
@@ -144,7 +147,10 @@ func (c command) deploy(ctx context.Context, o options, in inputs, d *deployer, 
 	case !o.yes && !c.agrees():
 		return errors.New("not agreed to: nothing was done (-yes agrees beforehand)")
 	}
-	if err := d.apply(ctx, p, work{img: img, values: in.values, prints: prints, mode: in.mode(have)}); err != nil {
+	if err := c.meetSchema(ctx, o, in, d); err != nil {
+		return err
+	}
+	if err := d.apply(ctx, p, work{img: img, values: in.values, prints: prints, mode: in.mode(have), noEvent: o.noEvent}); err != nil {
 		return err
 	}
 	d.say("version %s serves at %s", short(revision), d.url)

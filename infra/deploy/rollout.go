@@ -94,7 +94,7 @@ func (r *rollout) replace(ctx context.Context, s step) error {
 	if err != nil {
 		return err
 	}
-	want := expected{version: s.config.Metadata[metaVersion], mode: r.work.mode}
+	want := expected{version: s.config.Metadata[metaVersion], mode: r.work.mode, event: !r.work.noEvent}
 	if err := r.verify(ctx, a, want); err != nil {
 		return &machineError{a.id, err}
 	}

@@ -10,10 +10,13 @@ import (
 	"io"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	fly "github.com/superfly/fly-go"
 	"github.com/superfly/fly-go/flaps"
+
+	"roomcast/shared/selfcheck"
 )
 
 // Why a machine that was updated is not accepted.
@@ -23,6 +26,10 @@ var (
 	errWakeup    = errors.New("the test wake-up was refused")
 	errVersion   = errors.New("another version answers")
 	errMode      = errors.New("the process runs in another mode")
+	errDatabase  = errors.New("the process cannot use its database")
+	errSchema    = errors.New("the database's schema is older than this version")
+	errPusher    = errors.New("Pusher does not take the process's requests")
+	errEvent     = errors.New("the test event did not get through")
 )
 
 // wakeupBody is what the database sends: it says only that something may be waiting.
@@ -32,6 +39,7 @@ const wakeupBody = `{"type":"WAKEUP","schema":"roomcast","table":"outbox","recor
 type expected struct {
 	version string // empty if it is not known, as for what `fly deploy` put there
 	mode    string // outbox or forward-only; empty if it is not known
+	event   bool   // a test event must go from the outbox to Pusher's answer through it
 }
 
 // attempt is a machine that was changed, and from where on what it does counts.
@@ -64,8 +72,46 @@ func (d *deployer) verify(ctx context.Context, a attempt, want expected) error {
 		return fmt.Errorf("%w: %s, not %s: is DATABASE_URL what it should be?", errMode, mode, want.mode)
 	}
 	d.say("machine %s: answered the test wake-up: version %s, mode %s", a.id, short(version), mode)
+	if !want.event {
+		return nil
+	}
+	return d.sendEvent(ctx, a.id)
+}
+
+// sendEvent has the machine say what it sees, and send a test event the way of all
+// events: a wake-up is answered before database or Pusher are asked.
+func (d *deployer) sendEvent(ctx context.Context, id string) error {
+	limited, cancel := context.WithTimeout(ctx, max(d.patience, 15*time.Second))
+	defer cancel()
+	report, err := selfcheck.Ask(limited, d.http, d.url, d.secret, true, func(r *http.Request) { r.Header.Set(forceInstance, id) })
+	if err != nil {
+		return fmt.Errorf("self-check: %w", err)
+	}
+	if db := report.Database; db != nil {
+		switch {
+		case !db.Reachable:
+			return fmt.Errorf("%w at %s: %s: is DATABASE_URL what it should be?", errDatabase, db.Host, db.Error)
+		case db.Schema < db.SchemaExpected:
+			return fmt.Errorf("%w: it has %d, wanted is %d: %s is missing: deploy -migrate", errSchema, db.Schema, db.SchemaExpected, strings.Join(db.Missing, ", "))
+		}
+	}
+	switch {
+	case !report.Pusher.Reachable:
+		return fmt.Errorf("%w: %s: compare PUSHER_APP_ID, PUSHER_KEY, PUSHER_SECRET and PUSHER_CLUSTER with App Keys in Pusher's dashboard", errPusher, report.Pusher.Error)
+	case report.Event == nil || !report.Event.Accepted:
+		why := "it was not sent"
+		if report.Event != nil {
+			why = report.Event.Error
+		}
+		return fmt.Errorf("%w: %s", errEvent, why)
+	}
+	d.say("machine %s: a test event went through to Pusher in %.1f s", id, report.Event.Seconds)
 	return nil
 }
+
+// forceInstance has Fly's proxy take one machine
+// (https://fly.io/docs/networking/dynamic-request-routing/).
+const forceInstance = "Fly-Force-Instance-Id"
 
 // awaitHealth gives the machine until d.patience to pass every check. A machine that
 // has no check would pass at once (fly-go says "all passing" of none), so there must
@@ -225,7 +271,7 @@ func (d *deployer) once(ctx context.Context, id, method, path, body string) (ans
 	if err != nil {
 		return answer{}, err
 	}
-	req.Header.Set("Fly-Force-Instance-Id", id) // https://fly.io/docs/networking/dynamic-request-routing/
+	req.Header.Set(forceInstance, id)
 	if body != "" {
 		req.Header.Set("Authorization", "Bearer "+d.secret)
 		req.Header.Set("Content-Type", "application/json")

@@ -39,7 +39,7 @@ func migrate(ctx context.Context, c *call, dry bool) (int, error) {
 		return exitFailed, fmt.Errorf("the database is newer than this program (version %d): use the program that migrated it", before.Newer[len(before.Newer)-1])
 	}
 	if !dry {
-		if err := admin.Migrate(ctx, c.ownerURL()); err != nil {
+		if err := (admin.Migration{URL: c.ownerURL(), CA: c.DatabaseCA, Waiting: sayOnce(c.out)}).Run(ctx); err != nil {
 			return exitFailed, err
 		}
 	}
@@ -58,6 +58,17 @@ func migrate(ctx context.Context, c *call, dry bool) (int, error) {
 		c.out.line("%s %s: %s", did, count(int64(n), "changed function"), strings.Join(before.Stale, ", "))
 	}
 	return exitOK, nil
+}
+
+// sayOnce prints who holds what a migration waits for, each time it is somebody else.
+func sayOnce(out *printer) func(file, holders string) {
+	last := ""
+	return func(file, holders string) {
+		if file+holders != last && !out.json {
+			out.line("%s waits for %s", file, holders)
+		}
+		last = file + holders
+	}
 }
 
 // emptied is a list that JSON writes as [] when there is nothing in it.

@@ -115,7 +115,7 @@ func (db *database) functionURL() string {
 // apply does it all. Each step can be done again.
 func (db *database) apply(ctx context.Context, want wanted, out io.Writer) error {
 	say := func(did, what string) { fmt.Fprintf(out, "%-9s %s\n", did, what) }
-	if err := admin.Migrate(ctx, want.ownerURL); err != nil {
+	if err := (admin.Migration{URL: want.ownerURL, CA: want.secrets["DATABASE_CA"], Waiting: func(file, holders string) { say("waiting", file+" for "+holders) }}).Run(ctx); err != nil {
 		return err
 	}
 	say("installed", "the schema roomcast")

@@ -5,7 +5,6 @@ package admin
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"strconv"
 	"strings"
@@ -21,38 +20,7 @@ import (
 // own and takes turns with others who migrate. Doing it again is harmless. The user
 // of the URL must own the chat's tables.
 func Migrate(ctx context.Context, databaseURL string) error {
-	config, err := pgx.ParseConfig(databaseURL)
-	if err != nil {
-		return fmt.Errorf("database URL: %w", outbox.ScrubURL(err))
-	}
-	conn, err := pgx.ConnectConfig(ctx, config)
-	if err != nil {
-		return fmt.Errorf("migrate: connect: %w", err)
-	}
-	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
-
-	done, err := applied(ctx, conn)
-	if err != nil {
-		return fmt.Errorf("migrate: %w", err)
-	}
-	names, err := migrations()
-	if err != nil {
-		return fmt.Errorf("migrate: %w", err)
-	}
-	for _, name := range names {
-		if done[versionOf(name)] {
-			continue
-		}
-		if err := apply(ctx, conn, name); err != nil {
-			return fmt.Errorf("migrate: %w", err)
-		}
-	}
-	for _, name := range reapplied() {
-		if err := apply(ctx, conn, name); err != nil {
-			return fmt.Errorf("migrate: %w", err)
-		}
-	}
-	return nil
+	return Migration{URL: databaseURL}.Run(ctx)
 }
 
 // reapplied lists the files that show today's functions, in the order in which they
@@ -107,17 +75,4 @@ func applied(ctx context.Context, conn *pgx.Conn) (map[int]bool, error) {
 		done[v] = true
 	}
 	return done, nil
-}
-
-// apply runs a file as psql -f would: many statements, with their own begin and
-// commit.
-func apply(ctx context.Context, conn *pgx.Conn, name string) error {
-	sql, err := fs.ReadFile(outbox.SQL(), "sql/"+name)
-	if err != nil {
-		return err
-	}
-	if _, err := conn.PgConn().Exec(ctx, string(sql)).ReadAll(); err != nil {
-		return fmt.Errorf("%s: %w", name, err)
-	}
-	return nil
 }
