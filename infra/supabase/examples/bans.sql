@@ -7,7 +7,7 @@ create table if not exists public.bans (
 alter table public.bans enable row level security;   -- no policy: the project's server only
 
 create or replace function roomcast.can_read(room text, user_id uuid, claims jsonb) returns boolean
-language plpgsql stable set search_path = '' as $$
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 begin
   return roomcast.is_member(room, user_id)
      and not exists (select from public.bans b where b.room_id = room::uuid and b.user_id = $2);

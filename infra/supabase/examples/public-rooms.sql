@@ -1,7 +1,9 @@
 -- Some rooms are for everybody who is signed in; the others are for their members.
--- Expects: chat_rooms (id uuid, is_public boolean).
+-- Expects: chat_rooms (id uuid).
+alter table public.chat_rooms add column if not exists is_public boolean not null default false;
+
 create or replace function roomcast.can_read(room text, user_id uuid, claims jsonb) returns boolean
-language plpgsql stable set search_path = '' as $$
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 begin
   return roomcast.is_member(room, user_id)
       or exists (select from public.chat_rooms r where r.id = room::uuid and r.is_public);
@@ -13,7 +15,7 @@ $$;
 -- A room that turns private ends the access of all who are no members. Who listens is
 -- known of presence channels; elsewhere name those who matter in its place.
 create or replace function public.end_public_access() returns trigger
-language plpgsql security definer set search_path = '' as $$
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
   perform roomcast.recheck(p.room, p.user_id::uuid) from roomcast.presence p
     where p.room = new.id::text and p.online;

@@ -41,6 +41,6 @@ revoke create on schema roomcast_policies from authenticated;
 revoke usage on schema roomcast_policies from authenticated;
 
 create or replace function roomcast.can_read(room text, user_id uuid, claims jsonb) returns boolean
-language sql volatile set search_path = '' as $$
+language sql volatile set search_path = pg_catalog, pg_temp as $$
   select roomcast_policies.can_select($1, $2, $3)
 $$;

@@ -25,4 +25,5 @@
 \ir selfcheck.sql
 \ir parity.sql
 \ir audit.sql
+\ir uninstall.sql
 \ir rights.sql
