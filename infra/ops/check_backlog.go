@@ -91,10 +91,10 @@ func (d *doctor) checkRevocations(ctx context.Context, f *findings) error {
 	return nil
 }
 
-// checkUnroutable looks for changes that had no room.
+// checkUnroutable looks for changes that went nowhere, by table and reason.
 func (d *doctor) checkUnroutable(ctx context.Context, f *findings) error {
-	tables, err := d.list(ctx, `select sum(r.count) || ' of ' || coalesce((select s.relation::text from roomcast.attached_tables s where s.id = r.attached), '?')
-		from roomcast.unroutable r group by r.attached order by 1`)
+	tables, err := d.list(ctx, `select sum(r.count) || ' of ' || coalesce((select s.relation::text || ' as ' || s.name from roomcast.attached_tables s where s.id = r.attached), '?') || ' (' || r.reason || ')'
+		from roomcast.unroutable r group by r.attached, r.reason order by sum(r.count) desc limit 10`)
 	if err != nil {
 		return err
 	}
@@ -102,8 +102,8 @@ func (d *doctor) checkUnroutable(ctx context.Context, f *findings) error {
 		f.ok("none")
 		return nil
 	}
-	f.warn("make the room column not null, or attach with the right room_column; delete from roomcast.unroutable; forgets them",
-		"changes without a room were not relayed: %s", strings.Join(tables, ", "))
+	f.warn("correct the room column or the look-up (select roomcast.attach…); delete from roomcast.unroutable; forgets them",
+		"changes that could not be routed were not relayed: %s", strings.Join(tables, ", "))
 	return nil
 }
 

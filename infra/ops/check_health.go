@@ -172,11 +172,10 @@ func (d *doctor) someMember(ctx context.Context) (room, user string, err error) 
 		return "", "", err
 	}
 	for _, t := range tables {
-		if t.Kind != "members" || t.Gone || len(t.Missing) > 0 || t.User == "" {
+		if t.Kind != "members" || t.Gone || len(t.Missing) > 0 || t.Room == "" {
 			continue
 		}
-		columns := fmt.Sprintf("%s::text, %s::text", pgx.Identifier{t.Room}.Sanitize(), pgx.Identifier{t.User}.Sanitize())
-		err := d.conn.QueryRow(ctx, "select "+columns+" from "+t.Table+" r where "+pgx.Identifier{t.User}.Sanitize()+" is not null limit 1").Scan(&room, &user)
+		err := d.conn.QueryRow(ctx, t.memberSQL()).Scan(&room, &user)
 		if err == nil {
 			return room, user, nil
 		}
@@ -185,4 +184,19 @@ func (d *doctor) someMember(ctx context.Context) (room, user string, err error) 
 		}
 	}
 	return "", "", nil
+}
+
+// memberSQL selects one member of a table of members: its room and its user.
+func (t attachedTable) memberSQL() string {
+	room, user := "r."+pgx.Identifier{t.Room}.Sanitize(), "r."+pgx.Identifier{t.User}.Sanitize()
+	from := t.Table + " r"
+	if t.Shape == "array" {
+		from += " cross join lateral unnest(" + user + ") as u (id)"
+		user = "u.id"
+	}
+	where := user + " is not null and " + room + " is not null"
+	if t.Active != "" {
+		where += " and (" + t.Active + "\n)"
+	}
+	return "select " + room + "::text, " + user + "::text from " + from + " where " + where + " limit 1"
 }

@@ -39,12 +39,20 @@ func (p *installation) environment() []string {
 // ops runs a command as the shell does.
 func (p *installation) ops(args ...string) (code int, stdout, stderr string) {
 	p.Helper()
+	p.function.answerDoctor(args)
 	var out, problems bytes.Buffer
 	code = run(p.Context(), args, p.environment(), &out, &problems)
 	if all := out.String() + problems.String(); strings.Contains(all, text) || strings.Contains(all, password) || strings.Contains(all, secret) {
 		p.Errorf("ops %v prints a message's text or a secret:\n%s", args, all)
 	}
 	return code, out.String(), problems.String()
+}
+
+// answerDoctor lets wake-ups find a relay if the doctor asks.
+func (f *fakeFunction) answerDoctor(args []string) {
+	if f != nil && len(args) > 0 && args[0] == "doctor" {
+		f.relays.Store(true)
+	}
 }
 
 // want runs a command and compares what it prints, times and fences apart.

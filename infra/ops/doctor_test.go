@@ -56,6 +56,13 @@ func faults() []fault {
 		{"a listed column was dropped", sql(`alter table messages drop column content`), "tables", failure, "lost content", "attach_messages"},
 		{"the room column was renamed", sql(`alter table messages rename column room_id to channel_id`), "tables", failure, "lost room_id", "attach_messages"},
 		{"the table was dropped", sql(`drop table messages`), "tables", failure, "was dropped", "detached_at"},
+		{"who leaves softly reads on", sql(`alter table room_participants add column left_at timestamptz`), "tables", warning, "room_participants has left_at", "active => 'left_at is null'"},
+		{"a look-up is slow", sql(`create table reactions (id int primary key, message_id uuid); insert into reactions values (1);
+			select roomcast.attach('reactions', name => 'reaction', columns => '{id,message_id}', room => 'select m.room_id from public.messages m, pg_sleep(0.1) where m.id = r.message_id or true');
+			insert into messages (room_id) values ('` + roomA + `')`), "tables", warning, "finding the room of a row of reactions takes 1", "index"},
+		{"a look-up has lost its table", sql(`create table likes (id int primary key, message_id uuid); create table other as select * from messages; insert into likes values (1);
+			select roomcast.attach('likes', name => 'like', columns => '{id,message_id}', room => 'select o.room_id from public.other o where o.id = r.message_id'); drop table other`),
+			"tables", failure, "the look-up of likes fails", "roomcast.attach('likes', name => 'like'"},
 		{"nothing is attached", sql(`select roomcast.detach('messages')`), "tables", failure, "no table of messages", "attach_messages"},
 		{"nobody may listen", sql(`select roomcast.detach('room_participants')`), "members", warning, "nobody may listen", "attach_members"},
 		{"the old webhook is still there", sql(`create schema supabase_functions;
@@ -92,7 +99,7 @@ func faults() []fault {
 		{"there is no wake-up route at the address", answers(http.StatusNotFound), "wake-up", failure, "no wake-up route at this address (404)", "roomcast.configure(url"},
 		{"the function fails", answers(http.StatusInternalServerError), "wake-up", failure, "answers a wake-up with 500", "log"},
 
-		{"no pg_net", sql(`drop schema net cascade`), "pg_net", failure, "has no pg_net", "create extension pg_net"},
+		{"no pg_net", func(p *installation) { p.sender.Stop(); p.exec(`drop schema net cascade`) }, "pg_net", failure, "has no pg_net", "create extension pg_net"},
 		{"pg_net's worker is dead", func(p *installation) { p.sender.Stop(); p.patience = 2 * time.Second }, "pg_net", failure, "has not sent its wake-up", "net.worker_restart()"},
 		{"pg_net gets no answer in time", func(p *installation) {
 			p.exec(`update roomcast.settings set timeout_ms = 1000`)
@@ -181,7 +188,7 @@ func faults() []fault {
 		{"an event is parked", sql(`insert into roomcast.parked values ('` + roomA + `', 7, 1, 'pusher answered 413')`), "parked", warning, "seq 7: pusher answered 413", "ops redrive -parked"},
 		{"a user is not disconnected", sql(`insert into roomcast.revocations values ('11111111-0000-4000-8000-000000000001', now() - interval '2 minutes', now(), 7)`),
 			"revocations", failure, "1 user who lost a membership may still listen, after 7 tries", "pusher"},
-		{"a row has no room", sql(`insert into messages (content) values ('x')`), "unroutable", warning, "1 of messages", "not null"},
+		{"a row has no room", sql(`insert into messages (content) values ('x')`), "unroutable", warning, "1 of messages as message (", "correct the room column"},
 		{"a transaction stays open", holdOpen, "transactions", warning, "holds its rows back", "pg_terminate_backend"},
 		{"nothing is cleared away", func(p *installation) {
 			p.exec(`insert into messages (room_id, content) values ('` + roomA + `', 'x')`)

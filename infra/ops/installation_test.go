@@ -170,6 +170,7 @@ func one[T any](p *installation, sql string, args ...any) (v T) {
 // examine makes a whole round.
 func (p *installation) examine() []finding {
 	p.Helper()
+	p.function.relays.Store(true)
 	p.settings.environ = env.ToMap(p.environment())
 	d := newDoctor(p.settings)
 	defer d.close()
@@ -184,6 +185,7 @@ type fakeFunction struct {
 	health  string
 	self    *selfcheck.Report // nil: an older function, that does not know the route
 	awake   func()            // what a wake-up does
+	relays  atomic.Bool       // only the doctor is to find a relay: the others tell how it is without
 	origins []string
 	date    time.Time                        // what it believes the time to be; zero: it is right
 	webhook func(http.ResponseWriter) bool   // answers instead of the webhook handler, if it returns true
@@ -195,7 +197,11 @@ func newFakeFunction(t *testing.T) *fakeFunction {
 	t.Helper()
 	f := &fakeFunction{awake: func() {}, origins: []string{origin}, health: `{"status":"ok","mode":"outbox","channels":"private","version":"abc"}`}
 	log := slog.New(slog.DiscardHandler)
-	webhook := web.Handle(log, "wake-up", (&relay.Webhook{Wake: func() { f.awake() }}).ServeHTTP,
+	webhook := web.Handle(log, "wake-up", (&relay.Webhook{Wake: func() {
+		if f.relays.Load() {
+			f.awake()
+		}
+	}}).ServeHTTP,
 		web.Credential(web.NewSecrets([]string{secret}, web.Addresses{}, time.Now).Credential, nil))
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST "+webhookPath, func(w http.ResponseWriter, r *http.Request) {

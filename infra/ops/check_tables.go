@@ -1,0 +1,135 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// attachedTable is an attached table, as it is now.
+type attachedTable struct {
+	ID        int
+	Name      string // of its events: message, member, reaction …
+	Kind      string // rows or members
+	Table     string // its number, if it was dropped
+	Gone      bool
+	Place     string // SQL over the row r: its room, or else its users
+	Shape     string // of Place: one, array, query; of members: whether User is an array
+	Room      string // column, where Place is just that
+	User      string // column, of a table of members
+	Active    string // SQL over the row r, of a table of members
+	Capture   string // pg_trigger.tgenabled, empty without one of the triggers
+	Truncate  string
+	Missing   []string // columns that are needed and not there
+	SoftLeave []string // columns that may say that a member has left
+	IsLookUp  bool
+}
+
+const tablesSQL = `
+	select s.id, s.name, s.kind, s.relation::text, c.oid is null,
+	       coalesce(s.room, s.users, ''), s.shape, coalesce(s.room_column::text, ''), coalesce(s.user_column::text, ''), coalesce(s.active, ''),
+	       (select case when count(*) < 3 then '' when bool_or(t.tgenabled in ('D', 'R')) then 'D' else 'O' end from pg_trigger t
+	         where t.tgrelid = s.relation and t.tgname = any (array[format('roomcast_%s_insert', s.id), format('roomcast_%s_update', s.id), format('roomcast_%s_delete', s.id)])),
+	       coalesce((select t.tgenabled::text from pg_trigger t where t.tgrelid = s.relation and t.tgname = format('roomcast_%s_truncate', s.id)), ''),
+	       array(select distinct n from unnest(array_remove(array[s.room_column::text, s.user_column::text] || s.columns || s.keys || s.uses, null)) n
+	              where not exists (select from pg_attribute a where a.attrelid = s.relation and a.attname = n and a.attnum > 0 and not a.attisdropped)),
+	       array(select a.attname::text from pg_attribute a where s.kind = 'members' and a.attrelid = s.relation and a.attnum > 0 and not a.attisdropped
+	               and a.attname = any ('{left_at,removed_at,deleted_at,kicked_at,banned_at,ended_at,revoked_at,status,state,is_active,active,is_member,has_left,left}') order by a.attnum),
+	       s.kind = 'rows' and s.shape = 'query'
+	  from roomcast.attached_tables s left join pg_class c on c.oid = s.relation
+	 where s.detached_at is null order by s.id`
+
+func (d *doctor) tables(ctx context.Context) ([]attachedTable, error) {
+	rows, err := d.conn.Query(ctx, tablesSQL)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, pgx.RowToStructByPos[attachedTable])
+}
+
+// checkTables checks the triggers of every attached table, and its columns.
+func (d *doctor) checkTables(ctx context.Context, f *findings) error {
+	tables, err := d.tables(ctx)
+	if err != nil {
+		return err
+	}
+	if !slices.ContainsFunc(tables, func(t attachedTable) bool { return t.Name == "message" }) {
+		f.fail("select roomcast.attach_messages('public.messages', room_column => 'room_id');", "no table of messages is attached")
+	}
+	for _, t := range tables {
+		t.check(f)
+		if t.IsLookUp && !t.Gone && len(t.Missing) == 0 {
+			d.timeLookUp(ctx, f, t)
+		}
+	}
+	return nil
+}
+
+// attach is the statement that attaches the table again, to be completed by a person.
+func (t attachedTable) attach() string {
+	switch {
+	case t.Kind == "members":
+		return fmt.Sprintf("select roomcast.attach_members('%s', room_column => '…', user_column => '…', …);", t.Table)
+	case t.Name == "message":
+		return fmt.Sprintf("select roomcast.attach_messages('%s', room_column => '…', …);", t.Table)
+	}
+	return fmt.Sprintf("select roomcast.attach('%s', name => '%s', room => '…', …);", t.Table, t.Name)
+}
+
+func (t attachedTable) check(f *findings) {
+	again := t.attach() + " names the columns again"
+	switch {
+	case t.Gone:
+		f.fail(fmt.Sprintf("update roomcast.attached_tables set detached_at = now() where id = %d; then attach the table that took its place", t.ID),
+			"the attached table with number %s (%s) was dropped", t.Table, t.Name)
+	case len(t.Missing) > 0:
+		f.fail(again, "%s has lost %s: its events are incomplete, or cannot be routed", t.Table, strings.Join(t.Missing, ", "))
+	case t.Capture == "":
+		f.fail(again, "%s has lost a trigger: not all of it is relayed", t.Table)
+	case t.Capture == "D": // disabled, or fires on replicas only
+		f.fail(fmt.Sprintf("alter table %s enable trigger user;", t.Table), "%s has a trigger disabled: not all of it is relayed", t.Table)
+	case t.Name == "message" && t.Truncate != "O" && t.Truncate != "A":
+		f.warn(again, "%s has no working trigger for TRUNCATE: a truncated table would keep its text in the outbox", t.Table)
+	case len(t.SoftLeave) > 0 && t.Active == "":
+		f.warn(fmt.Sprintf("select roomcast.attach_members('%s', room_column => '%s', user_column => '%s', active => '%s is null'); if that is how members leave",
+			t.Table, t.Room, t.User, t.SoftLeave[0]),
+			"%s has %s, and every row of it counts as a member: who leaves by an UPDATE goes on reading", t.Table, strings.Join(t.SoftLeave, ", "))
+	default:
+		f.ok("%s: %s by %s", t.Table, t.Name, short1(t.Place))
+	}
+}
+
+// short1 is SQL on one line, cut where it is long.
+func short1(sql string) string {
+	text := []rune(strings.Join(strings.Fields(sql), " "))
+	if len(text) > 60 {
+		return string(text[:59]) + "…"
+	}
+	return string(text)
+}
+
+// slowLookUp is what finding a row's room may take, in the statement of the chat that
+// writes the row.
+const slowLookUp = 5 * time.Millisecond
+
+// timeLookUp runs a table's look-up over some rows of it.
+func (d *doctor) timeLookUp(ctx context.Context, f *findings, t attachedTable) {
+	const sample = 20
+	limited, cancel := context.WithTimeout(ctx, 3*time.Second)
+	defer cancel()
+	var rows int64
+	start := time.Now()
+	err := d.conn.QueryRow(limited, fmt.Sprintf("select count(*) from (select * from %s limit %d) r left join lateral (%s\n) as x on true", t.Table, sample, t.Place)).Scan(&rows)
+	switch took := time.Since(start) / time.Duration(max(rows, 1)); {
+	case limited.Err() != nil:
+		f.fail("create an index on what it looks up", "finding the room of a row of %s takes more than 3 s for %d rows: every INSERT of the chat waits for it", t.Table, sample)
+	case err != nil:
+		f.fail(t.attach()+" with a look-up that works", "the look-up of %s fails, and its rows go nowhere: %s", t.Table, short(err))
+	case took > slowLookUp:
+		f.warn("create an index on what it looks up", "finding the room of a row of %s takes %s", t.Table, span(took))
+	}
+}
