@@ -20,6 +20,7 @@ import (
 	"roomcast/functions/authorize"
 	"roomcast/functions/forward"
 	"roomcast/functions/history"
+	"roomcast/functions/inbox"
 	"roomcast/functions/parity"
 	"roomcast/functions/presence"
 	"roomcast/functions/relay"
@@ -112,6 +113,8 @@ type app struct {
 	webhook   web.HandlerFunc
 	authorize *authorize.Handler
 	history   *history.Handler
+	inbox     *inbox.Handler    // nil without INBOX
+	hints     *inbox.Hints      // likewise
 	presence  *presence.Handler // nil in forward-only mode
 	parity    *parity.Handler
 	selfcheck *selfCheck
@@ -204,6 +207,7 @@ func (a *app) relayFrom(push *pusher.Client) {
 		Name: relayName(), Outbox: a.db, Publisher: a.selfcheck.journal, Channels: a.cfg.kinds, PackedRooms: a.cfg.PackedRooms,
 		Observer: a.metrics, Log: a.log,
 		Claim: outbox.Limits{Lease: a.cfg.ClaimLease}, Linger: a.cfg.Linger,
+		Accepted: a.openInbox(push),
 		Revoker: revoke.New(revoke.Config{
 			Store: access.Store{DB: a.db}, Terminator: push, Log: a.log, Forget: a.coalescer.Forget, Observe: a.metrics.revoked,
 		}),
@@ -218,9 +222,28 @@ func (a *app) relayFrom(push *pusher.Client) {
 	a.metrics.watch(a.relay.Busy, &backlogGauge{ask: admin.Operator{DB: a.db}.Backlog})
 	webhook := &relay.Webhook{Wake: a.relay.Wake}
 	if a.freezes {
-		webhook.Empty = a.relay.Empty
+		webhook.Empty = a.empty
 	}
 	a.webhook = webhook.ServeHTTP
+}
+
+// openInbox makes the inbox where it is wanted, and returns what the relay tells it.
+func (a *app) openInbox(push *pusher.Client) func(event.Change) {
+	if !a.cfg.Inbox {
+		return nil
+	}
+	a.inbox = &inbox.Handler{Authorizer: a.authorize, Store: access.Store{DB: a.front}}
+	a.hints = inbox.NewHints(access.Store{DB: a.db}, push, a.log)
+	return a.hints.Accepted
+}
+
+// empty sends all that waits, for a platform on which nothing runs after the answer.
+func (a *app) empty(ctx context.Context) error {
+	err := a.relay.Empty(ctx)
+	if a.hints != nil {
+		a.hints.Finish()
+	}
+	return err
 }
 
 func (a *app) forwardTo(push *pusher.Client) {

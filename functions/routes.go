@@ -27,6 +27,8 @@ const forwardLimit = 4 * time.Second
 //	GET  /rooms/{room}/events   the browser client, likewise    history.Handler.Events
 //	POST /events                likewise, for many rooms        history.Handler.Many
 //	GET  /me/events             likewise, the user's own stream history.Handler.Mine
+//	GET  /me/rooms              likewise, with INBOX            inbox.Handler.Rooms
+//	POST /rooms/{room}/read     likewise                        inbox.Handler.Read
 //	POST /parity                the browser client, likewise    parity.Handler.Receive
 //	GET  /parity                the operator                    parity.Handler.Show
 //	GET  /roomcast.js           browsers                        browser.Script
@@ -57,6 +59,10 @@ func (a *app) routes() http.Handler {
 	handle("GET /rooms/{room}/events", a.history.Events, limit, user, dear, answers)
 	handle("POST /events", a.history.Many, limit, user, bodies, web.Whole(manyBody), dear, answers)
 	handle("GET /me/events", a.history.Mine, limit, user, dear, answers)
+	if a.inbox != nil {
+		handle("GET /me/rooms", a.inbox.Rooms, limit, user, dear, answers)
+		handle("POST /rooms/{room}/read", a.inbox.Read, limit, user, bodies)
+	}
 	handle("POST /parity", a.parity.Receive, limit, user, bodies)
 	handle("GET /parity", a.parity.Show, limit, operator, dear, answers)
 	handle("GET /roomcast.js", browser.NewScript().Serve, limit)

@@ -103,6 +103,12 @@ func (h *Handler) Caller(r *http.Request) (userID string, err error) {
 	return user.UserID, err
 }
 
+// CallerClaims is Caller, with the claims of the token as JSON.
+func (h *Handler) CallerClaims(r *http.Request) (userID string, claims []byte, err error) {
+	user, _, err := h.bearer(r)
+	return user.UserID, user.Raw, err
+}
+
 // Reader says whose request this is, if that user may read the room with this id: the
 // decision that Channel signs, for a handler that gives a room's events out by another
 // way. Its errors are the same answers: 401, 403, 503.

@@ -79,8 +79,11 @@ type Config struct {
 	Publisher Publisher
 	Channels  []event.ChannelKind // every event goes to each of these of its room
 	Revoker   Revoker             // nil: who left a room goes on listening
-	Observer  Observer
-	Log       *slog.Logger
+	// Accepted, if set, is told every change that Pusher accepted or never will. It is
+	// called from many goroutines and must not block.
+	Accepted func(event.Change)
+	Observer Observer
+	Log      *slog.Logger
 
 	// PackedRooms are the rooms that have event.Packed, if that is among Channels; empty:
 	// all. See event.NewChannels for what the other rooms have.

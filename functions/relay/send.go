@@ -58,6 +58,9 @@ func (w *worker) accept(batch []item) {
 	since := time.Since(w.claimed)
 	for _, it := range batch {
 		p := &w.progress[it.room]
+		if row := &w.rooms[it.room].Rows[p.next]; w.Accepted != nil && !row.Missing {
+			w.Accepted(row.Change)
+		}
 		p.next++
 		p.accepted = it.seq
 		if it.left {

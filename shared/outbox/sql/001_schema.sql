@@ -285,6 +285,30 @@ insert into roomcast.attached_tables (relation, name, kind, room_column, user_co
   ('roomcast.outbox', 'send', 'send', null, null, '{}', '{}', '{}', now())
 on conflict on constraint one_name_per_table do nothing;
 
+-- How far each user has read each room, and what the retention leaves of old messages
+-- for counting: see inbox.sql. Empty where nobody has an inbox.
+create table if not exists roomcast.reads (
+  user_id uuid not null,
+  room    text not null,
+  epoch   text not null,
+  seq     bigint not null,
+  at      timestamptz not null default clock_timestamp(),
+  primary key (user_id, room)
+) with (fillfactor = 70);
+comment on column roomcast.reads.epoch is 'Of the room, when it was read: under another one nothing is read.';
+create index if not exists reads_room on roomcast.reads (room);
+
+create table if not exists roomcast.old_messages (
+  room     text not null,
+  seq      bigint not null,
+  attached int not null,
+  key_hash bigint not null,
+  at       timestamptz not null,
+  primary key (room, seq)
+);
+create index if not exists old_messages_key on roomcast.old_messages (key_hash);
+comment on table roomcast.old_messages is 'The numbers of messages whose rows the retention took, up to a thousand of a room.';
+
 -- What pages of the dual run saw, summed up: one row per room and hour, whatever the
 -- traffic. Nothing is written here before the first receipt arrives, and everything is
 -- removed two weeks later: after the move the tables are empty by themselves.

@@ -21,6 +21,7 @@
 \ir recheck.sql
 \ir revocation.sql
 \ir presence.sql
+\ir inbox.sql
 \ir operator.sql
 \ir selfcheck.sql
 \ir parity.sql

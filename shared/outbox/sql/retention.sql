@@ -22,6 +22,7 @@ begin
   if cardinality(picked) = 0 then
     return 0;
   end if;
+  perform roomcast.keep_old_messages(picked);
   doomed := array(
     select o.id from roomcast.outbox o
      where o.id in (select unnest(p.ids) from unnest(picked) p)

@@ -18,6 +18,7 @@ begin
     return 0;
   end if;
   keys := (select a.keys from roomcast.attached_tables a where a.id = job.attached);
+  perform roomcast.forget_old_messages(job.attached, job.room, job.key_hashes);
   if job.key_hashes is null then   -- a truncated table: all rows in turn, from the first kept one on
     ids := array(select o.id from roomcast.outbox o where o.id > job.done_id and o.id <= job.last_id order by o.id limit max_rows);
     update roomcast.scrub_queue q set done_id = ids[cardinality(ids)] where q.id = job.id and cardinality(ids) = max_rows;

@@ -1,0 +1,187 @@
+package inbox
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"roomcast/shared/access"
+	"roomcast/shared/event"
+	"roomcast/shared/web"
+)
+
+const user = "8b9f3c0a-4a1e-4f6e-9d55-1c2f3a4b5c6d"
+
+// desk is a Handler's surroundings.
+type desk struct {
+	refusal error
+	err     error
+	rooms   []access.InboxRoom
+	read    []string
+}
+
+func (d *desk) Reader(*http.Request, string) (string, error) { return user, d.refusal }
+func (d *desk) CallerClaims(*http.Request) (string, []byte, error) {
+	return user, []byte("{}"), d.refusal
+}
+func (d *desk) Inbox(context.Context, string, []byte) ([]access.InboxRoom, error) {
+	return d.rooms, d.err
+}
+func (d *desk) MarkRead(_ context.Context, room, userID string, seq int64) error {
+	d.read = append(d.read, fmt.Sprint(room, " ", userID, " ", seq))
+	return d.err
+}
+
+func (d *desk) ask(method, path, body string) *httptest.ResponseRecorder {
+	h, mux, log := &Handler{Authorizer: d, Store: d}, http.NewServeMux(), slog.New(slog.DiscardHandler)
+	mux.Handle("GET /me/rooms", web.Handle(log, "", h.Rooms))
+	mux.Handle("POST /rooms/{room}/read", web.Handle(log, "", h.Read))
+	r := httptest.NewRequest(method, path, strings.NewReader(body))
+	r.Header.Set("Content-Type", "application/json")
+	w := httptest.NewRecorder()
+	mux.ServeHTTP(w, r)
+	return w
+}
+
+func TestRooms(t *testing.T) {
+	d := &desk{rooms: []access.InboxRoom{
+		{Room: "é x", Epoch: "k3f9", Head: 9, Read: 4, Unread: 3, LastAt: time.Date(2026, 11, 22, 20, 0, 0, 0, time.UTC)}, {Room: "new"},
+	}}
+	want := `{"rooms":[{"room":"é x","epoch":"k3f9","head":9,"read":4,"unread":3,"at":"2026-11-22T20:00:00Z"},{"room":"new","epoch":"","head":0,"read":0,"unread":0}]}` + "\n"
+	if w := d.ask("GET", "/me/rooms", ""); w.Code != 200 || w.Body.String() != want {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+}
+
+func TestRead(t *testing.T) {
+	d := &desk{}
+	if w := d.ask("POST", "/rooms/caf%C3%A9%2Fx/read", `{"seq":42}`); w.Code != 204 || len(d.read) != 1 || d.read[0] != "café/x "+user+" 42" {
+		t.Errorf("%d %s, noted %q", w.Code, w.Body, d.read)
+	}
+	for _, tc := range []struct {
+		desk   desk
+		body   string
+		status int
+	}{
+		{desk{}, `{"seq":-1}`, 400}, {desk{}, `{"seq":"1"}`, 400}, {desk{}, `{"seq":1.5}`, 400}, {desk{}, `{}`, 400}, {desk{}, `[`, 400},
+		{desk{}, `{"seq":1}` + strings.Repeat(" ", 2000), 413},
+		{desk{refusal: web.Forbidden("you may not read this room", nil)}, `{"seq":1}`, 403},
+		{desk{err: errors.New("secret")}, `{"seq":1}`, 503},
+	} {
+		w := tc.desk.ask("POST", "/rooms/r/read", tc.body)
+		if w.Code != tc.status || strings.Contains(w.Body.String(), "secret") {
+			t.Errorf("%.20s: %d %s, want %d", tc.body, w.Code, w.Body, tc.status)
+		}
+		if tc.status < 500 && len(tc.desk.read) > 0 {
+			t.Errorf("%.20s: noted", tc.body)
+		}
+	}
+}
+
+// club is a room's members and what their channels hear.
+type club struct {
+	mu    sync.Mutex
+	users []string
+	err   error
+	asked int
+	calls []call
+}
+
+type call struct {
+	at       time.Time
+	channels int
+	data     string
+}
+
+func (c *club) Members(context.Context, string) ([]string, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.asked++
+	return c.users, c.err
+}
+
+func (c *club) PublishToSeveral(_ context.Context, channels []string, name string, data []byte) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if name != event.RoomActivity || !strings.HasPrefix(channels[0], "private-user-") {
+		return fmt.Errorf("%s to %s", name, channels[0])
+	}
+	c.calls = append(c.calls, call{time.Now(), len(channels), string(data)})
+	return nil
+}
+
+func change(room string, seq int64) event.Change {
+	return event.Change{Kind: event.Rows, Name: event.Message, Op: event.Insert, Room: room, Position: &event.Position{Seq: seq, Epoch: "e", At: "t"}}
+}
+
+// A busy room's members are told once a second, and the last of it; each call reaches a
+// hundred, and the members are read once in a while.
+func TestHintsAreCoalesced(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := &club{}
+		for i := range 250 {
+			c.users = append(c.users, fmt.Sprintf("00000000-0000-4000-8000-%012d", i))
+		}
+		h := NewHints(c, c, slog.New(slog.DiscardHandler))
+		began := time.Now()
+		for seq := range int64(50) { // five seconds
+			h.Accepted(change("@@r", seq+1))
+			time.Sleep(100 * time.Millisecond)
+		}
+		h.Finish()
+		if n := len(c.calls); n < 5*3 || n > 6*3 || c.asked != 1 {
+			t.Errorf("%d calls, members asked %d times", n, c.asked)
+		}
+		byTime := map[time.Duration]int{}
+		for _, call := range c.calls {
+			byTime[call.at.Sub(began)] += call.channels
+		}
+		last := time.Duration(-time.Hour)
+		for at := time.Duration(0); at < 10*time.Second; at += 50 * time.Millisecond {
+			if n, ok := byTime[at]; ok {
+				if n != 250 || at-last < hintEvery {
+					t.Errorf("%d members told %v after the last time", n, at-last)
+				}
+				last = at
+			}
+		}
+		var got hint
+		if err := json.Unmarshal([]byte(c.calls[len(c.calls)-1].data), &got); err != nil || got != (hint{Room: "@r", Seq: 50, At: "t"}) {
+			t.Errorf("the last hint is %+v, %v", got, err)
+		}
+	})
+}
+
+// Memory is bounded: more rooms at once than that are not hinted at; and what is no
+// message of a room is not.
+func TestHintsAreBounded(t *testing.T) {
+	c := &club{err: context.DeadlineExceeded}
+	h := NewHints(c, c, slog.New(slog.DiscardHandler))
+	h.running = true // nobody takes them
+	for i := range maxPending + 100 {
+		h.Accepted(change(fmt.Sprint(i), 1))
+	}
+	other, member, mine := change("r", 1), change("r", 1), change("@"+user, 1)
+	other.Name, member.Kind = "reaction", event.Members
+	for _, c := range []event.Change{other, member, mine} {
+		h.Accepted(c)
+	}
+	if n := len(h.pending); n != maxPending {
+		t.Errorf("%d rooms wait", n)
+	}
+	channels := make([]string, maxMembers-1)
+	h.keep("large", channels)
+	h.keep("another", channels[:2])
+	if _, ok := h.members.Get("another", time.Now()); ok {
+		t.Error("more members are kept than may be")
+	}
+}

@@ -1,0 +1,73 @@
+package main
+
+import (
+	"encoding/json"
+	"net/http"
+	"strings"
+	"testing"
+
+	"roomcast/shared/outbox/outboxtest"
+	"roomcast/shared/pusher/pushertest"
+)
+
+const member, room1 = "11111111-0000-4000-8000-000000000001", "aaaaaaaa-0000-4000-8000-000000000001"
+
+// A message in a room is told to its members' own channels, counted in their inbox, and
+// read; without INBOX there is no such route and no such event.
+func TestInbox(t *testing.T) {
+	push, database := newPusher(t), outboxtest.Chat(t)
+	f := start(t, environment(push, "DATABASE_URL="+database, "INBOX=true"))
+	if err := outboxtest.Exec(t.Context(), database, `insert into room_participants (room_id, user_id) values ('`+room1+`', '`+member+`')`); err != nil {
+		t.Fatal(err)
+	}
+	f.message(t, database, "hello")
+	f.ring(t)
+	err := push.Wait(t.Context(), func(all []pushertest.Accepted) bool {
+		for _, a := range all {
+			if a.Name == "room-activity" && a.Channel == "private-user-"+member && strings.Contains(a.Data, `"room":"`+room1+`"`) {
+				return true
+			}
+		}
+		return false
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	inbox := func() (unread, read int64) {
+		t.Helper()
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, f.address+"/me/rooms", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Authorization", "Bearer "+memberToken(t))
+		resp, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		var got struct {
+			Rooms []struct {
+				Room         string
+				Unread, Read int64
+			}
+		}
+		if err := json.NewDecoder(resp.Body).Decode(&got); err != nil || resp.StatusCode != 200 || len(got.Rooms) != 1 || got.Rooms[0].Room != room1 {
+			t.Fatalf("%d %+v %v", resp.StatusCode, got, err)
+		}
+		return got.Rooms[0].Unread, got.Rooms[0].Read
+	}
+	if unread, read := inbox(); unread != 1 || read != 0 {
+		t.Errorf("%d unread, read up to %d", unread, read)
+	}
+	if status := f.post(t, "/rooms/"+room1+"/read", "application/json", `{"seq":2}`, memberToken(t)); status != http.StatusNoContent {
+		t.Errorf("read: %d", status)
+	}
+	if unread, read := inbox(); unread != 0 || read != 2 {
+		t.Errorf("afterwards %d unread, read up to %d", unread, read)
+	}
+
+	plain := start(t, environment(push, "DATABASE_URL="+database))
+	if status := plain.post(t, "/rooms/"+room1+"/read", "application/json", `{"seq":2}`, memberToken(t)); status != http.StatusNotFound {
+		t.Errorf("without INBOX: %d", status)
+	}
+}
