@@ -158,7 +158,7 @@ func (s *stack) roomcast(ctx context.Context, db database, env *environment) err
 			return err
 		}
 		if db.server == nil {
-			if err := s.restoreWakeup(ctx, db.owner); err != nil {
+			if err := errors.Join(s.borrow(ctx, db.owner, env.app.id), s.restoreWakeup(ctx, db.owner)); err != nil {
 				return err
 			}
 		}

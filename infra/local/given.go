@@ -72,15 +72,13 @@ func (s *stack) borrow(ctx context.Context, databaseURL, app string) error {
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
 	var bound *string
-	var binds bool
-	err = conn.QueryRow(ctx, `select to_jsonb(s) ->> 'pusher_app', to_jsonb(s) ? 'pusher_app' from roomcast.settings s`,
-		pgx.QueryExecModeExec).Scan(&bound, &binds)
+	err = conn.QueryRow(ctx, `select s.pusher_app from roomcast.settings s`, pgx.QueryExecModeExec).Scan(&bound)
 	switch {
 	case err != nil:
 		return fmt.Errorf("settings: %w", err)
 	case bound != nil && *bound != app:
 		return fmt.Errorf("the outbox in that database belongs to the Pusher app %q: its events would be lost there; use a copy, or -pusher with that app", *bound)
-	case binds && bound == nil:
+	case bound == nil:
 		s.add("outbox", func() error {
 			return execute(context.WithoutCancel(ctx), databaseURL, `update roomcast.settings set pusher_app = null where pusher_app = $1`, app)
 		})

@@ -125,8 +125,8 @@ func TestGivenDatabaseIsRefused(t *testing.T) {
 		}
 	}
 	bound := newOwnChat(t, true)
-	if err := outboxtest.Exec(t.Context(), bound, `update roomcast.settings set pusher_app = '4711'`); err != nil {
-		t.Skip("the schema does not bind an outbox to an app yet")
+	if err := outboxtest.Exec(t.Context(), bound, `select roomcast.configure(pusher_app => '4711')`); err != nil {
+		t.Fatal(err)
 	}
 	if err := run(t.Context(), []string{"-postgres", bound}, testLog{t}, testLog{t}); err == nil || !strings.Contains(err.Error(), "4711") {
 		t.Errorf("another app's outbox: %v", err)
