@@ -78,7 +78,7 @@ func TestStrangersDoNotWakeTheRelay(t *testing.T) {
 	push, database := newPusher(t), outboxtest.Chat(t)
 	f := start(t, environment(push, "DATABASE_URL="+database, "LINGER=100ms"))
 	f.message(t, database, "hello")
-	f.ring(t)
+	f.wakeUp(t)
 	f.until(t, "it sleeps again", func(m map[string]*dto.MetricFamily) bool {
 		return len(push.Events()) == 1 && value(m, "roomcast_awake") == 0
 	})

@@ -48,7 +48,7 @@ func TestLogsUnderFailure(t *testing.T) {
 			f := start(t, environment(push, "DATABASE_URL="+database))
 			push.Inject(tc.fault)
 			f.message(t, database, content)
-			f.ring(t)
+			f.wakeUp(t)
 			f.until(t, tc.says, func(map[string]*dto.MetricFamily) bool { return strings.Contains(f.logged(), tc.says) })
 			f.wantQuiet(t, database, push)
 		})
@@ -85,7 +85,7 @@ func TestLogsOfADatabaseInTrouble(t *testing.T) {
 	if err := outboxtest.Exec(t.Context(), database, `alter function roomcast.claim(text, int, int, interval) rename to gone`); err != nil {
 		t.Fatal(err)
 	}
-	f.ring(t)
+	f.wakeUp(t)
 	f.until(t, "the database's trouble is logged and counted", func(m map[string]*dto.MetricFamily) bool {
 		return strings.Contains(f.logged(), `"call":"claim"`) && value(m, "roomcast_database_errors_total", "call", "claim") > 0
 	})
@@ -98,7 +98,7 @@ func TestRetryIsLoggedWithItsPlace(t *testing.T) {
 	f := start(t, environment(push, "DATABASE_URL="+database))
 	push.Inject(pushertest.Fault{Status: 500, Times: 2})
 	f.message(t, database, content)
-	f.ring(t)
+	f.wakeUp(t)
 	await(t, push, 1)
 	attempts := []float64{}
 	for line := range strings.Lines(f.logged()) {

@@ -51,8 +51,8 @@ func main() {
 // with it (infra/load, limit 40). It overrides the environment's GOGC.
 const gcPercent = 200
 
-// memoryLimit makes the collector work harder as the heap comes near it, in bytes. The
-// budgets of routes.go keep what lives below it, and the process below 64 MB.
+// memoryLimit makes the collector run more often as the heap approaches it, in bytes. The
+// budgets of admission.go keep live memory below it, and so the process below 64 MB.
 const memoryLimit = 48 << 20
 
 // relayConns and frontConns bound the two pools: the hot loop needs two or three
@@ -60,8 +60,7 @@ const memoryLimit = 48 << 20
 const (
 	relayConns = 4
 	frontConns = 8
-	// dearConns of the front's are for pages of history and reports, the least that is
-	// left to authorizations half of them: see newAuthorizer.
+	// dearConns is how many of frontConns pages of history and reports may use at once.
 	dearConns = 2
 )
 
@@ -118,7 +117,7 @@ type app struct {
 	presence  *presence.Handler // nil in forward-only mode
 	parity    *parity.Handler
 	selfcheck *selfCheck
-	gates     gates
+	admission admission
 }
 
 // assemble wires everything and connects nothing. Its error names every part
@@ -138,7 +137,7 @@ func assemble(cfg Config, log *slog.Logger, freezes bool) (*app, error) {
 	if err := errors.Join(err, tokenErr, accessErr); err != nil {
 		return nil, fmt.Errorf("configuration:\n%w", err)
 	}
-	a.gates = newGates(cfg, freezes)
+	a.admission = newAdmission(cfg, freezes)
 	a.selfcheck = &selfCheck{cfg: cfg, pusher: push, tokens: tokens, journal: newJournal(push), db: a.db, freezes: freezes, turn: make(chan struct{}, 1)}
 	a.newAuthorizer(tokens, readers, push)
 	a.history = &history.Handler{Authorizer: a.authorize, Log: log}

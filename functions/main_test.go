@@ -193,7 +193,7 @@ func TestRoutes(t *testing.T) {
 }
 
 // A database that is away is no reason to fail a health check, nor to lose the
-// bell's answer.
+// webhook's answer.
 func TestHealthSaysWhatItRuns(t *testing.T) {
 	push := newPusher(t)
 	cfg, err := loadConfig(environment(push, "ROOM_CHANNELS=public"))

@@ -100,8 +100,8 @@ func word(class pusher.Class) string {
 
 // watch adds what only the relay and its database know. While the relay sleeps
 // nothing waits, as far as it has been told, and the database is not asked.
-func (o *observations) watch(busy func() bool, look *backlogGauge) {
-	o.backlog = look
+func (o *observations) watch(busy func() bool, backlog *backlogGauge) {
+	o.backlog = backlog
 	o.Gauge("roomcast_awake", "1 while the relay polls, 0 while it sleeps.", func() (float64, bool) {
 		if busy() {
 			return 1, true
@@ -113,7 +113,7 @@ func (o *observations) watch(busy func() bool, look *backlogGauge) {
 			if !busy() {
 				return 0, true
 			}
-			b, known := look.read()
+			b, known := backlog.read()
 			return value(b), known
 		})
 	}
@@ -127,9 +127,9 @@ func (o *observations) watch(busy func() bool, look *backlogGauge) {
 	// an alert on it does not end with the machine's work.
 	o.Gauge("roomcast_parked_events", "Events given up and still kept, as last read; absent until the first read.", func() (float64, bool) {
 		if busy() {
-			look.read()
+			backlog.read()
 		}
-		b, known := look.latest()
+		b, known := backlog.latest()
 		return float64(b.Parked), known
 	})
 }

@@ -62,7 +62,7 @@ func TestMetricsOfARunningFunction(t *testing.T) {
 	f := start(t, environment(push, "DATABASE_URL="+url))
 	push.Inject(pushertest.Fault{Status: 500, Times: 1})
 	f.message(t, url, "hello")
-	f.ring(t)
+	f.wakeUp(t)
 	await(t, push, 1)
 	refusing := push.Inject(pushertest.Fault{Status: 413})
 	f.message(t, url, "too much")
@@ -115,7 +115,7 @@ func TestBacklogGauges(t *testing.T) {
 	push.Inject(pushertest.Fault{Status: 403}) // pauses the lanes for a minute
 	f := start(t, environment(push, "DATABASE_URL="+url))
 	f.message(t, url, "waits")
-	f.ring(t)
+	f.wakeUp(t)
 	f.until(t, "the row that waits", func(m map[string]*dto.MetricFamily) bool {
 		return value(m, "roomcast_rows_waiting") == 1 && value(m, "roomcast_oldest_waiting_seconds") > 0 &&
 			value(m, "roomcast_pusher_pauses_total", "class", "refused") == 1
@@ -146,7 +146,7 @@ func TestAsleepNothingIsAsked(t *testing.T) {
 	}
 	f := start(t, environment(newPusher(t), "DATABASE_URL="+url, "LINGER=100ms"))
 	f.message(t, url, "hello")
-	f.ring(t)
+	f.wakeUp(t)
 	f.until(t, "it sleeps", func(m map[string]*dto.MetricFamily) bool {
 		return value(m, "roomcast_commit_to_accept_seconds") == 1 && value(m, "roomcast_awake") == 0
 	})
@@ -180,7 +180,7 @@ func TestParkedIsCountedAsleep(t *testing.T) {
 	f := start(t, environment(push, "DATABASE_URL="+url, "LINGER=1s"))
 	push.Inject(pushertest.Fault{Status: 413})
 	f.message(t, url, "refused")
-	f.ring(t)
+	f.wakeUp(t)
 	f.until(t, "the event is parked", func(m map[string]*dto.MetricFamily) bool { return value(m, "roomcast_parked_events") == 1 })
 	f.until(t, "it sleeps", func(m map[string]*dto.MetricFamily) bool { return value(m, "roomcast_awake") == 0 })
 	if got := value(f.scrape(t), "roomcast_parked_events"); got != 1 {
@@ -196,7 +196,7 @@ func TestDashboardAndAlertsNameWhatExists(t *testing.T) {
 	f := start(t, environment(push, "DATABASE_URL="+url))
 	f.post(t, "/pusher/auth", "application/x-www-form-urlencoded", "socket_id=1.1&channel_name=private-room-x", "")
 	f.message(t, url, "hello") // what only the database knows is there once the relay has been awake
-	f.ring(t)
+	f.wakeUp(t)
 	f.until(t, "the gauges are read", func(m map[string]*dto.MetricFamily) bool { return value(m, "roomcast_parked_events") == 0 })
 	have := f.scrape(t)
 	for file, expressions := range map[string][]string{

@@ -43,7 +43,7 @@ func TestPagesAreToldToPoll(t *testing.T) {
 	}
 	fault := push.Inject(pushertest.Fault{Status: 500})
 	f.message(t, database, "unheard")
-	f.ring(t)
+	f.wakeUp(t)
 	f.until(t, "the trouble is told", func(map[string]*dto.MetricFamily) bool { return page().Poll > 0 })
 	if p := page(); p.Poll < 5 || p.Poll > 15 || p.Head == 0 {
 		t.Errorf("told %+v", p)

@@ -138,7 +138,7 @@ func (s *scene) exec(sql string, args ...any) {
 	if _, err := s.conn.Exec(s.Context(), sql, args...); err != nil {
 		s.Fatalf("%s: %v", sql, err)
 	}
-	s.fn.ring(s.T)
+	s.fn.wakeUp(s.T)
 }
 
 // open opens a page that signs in as a user and listens to channels.

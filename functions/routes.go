@@ -42,11 +42,11 @@ func (a *app) routes() http.Handler {
 	handle := func(pattern string, h web.HandlerFunc, opts ...web.Option) {
 		mux.Handle(pattern, web.Handle(a.log, pattern, h, append(opts, web.Observe(a.metrics.request))...))
 	}
-	g := a.gates
-	limit, dear, answers := web.Limit(g.limit), web.InTurn(g.dear, g.caller), web.Answers(g.answers)
-	hooks, bodies, unproven := web.Bodies(g.hooks, bodyTime), web.Bodies(g.bodies, bodyTime), web.Bodies(g.unproven, unprovenTime)
-	webhook := web.Credential(g.webhook.Credential, a.working)
-	operator := web.Credential(parity.Operator(g.operator), a.working)
+	by := a.admission
+	limit, dear, answers := web.Limit(by.limit), web.InTurn(by.dear, by.caller), web.Answers(by.answers)
+	hooks, bodies, unproven := web.Bodies(by.hooks, bodyTime), web.Bodies(by.bodies, bodyTime), web.Bodies(by.unproven, unprovenTime)
+	webhook := web.Credential(by.webhook.Credential, a.working)
+	operator := web.Credential(parity.Operator(by.operator), a.working)
 	listener, user := web.Credential(a.authorize.Listener, a.working), web.Credential(a.authorize.Credential, a.working)
 
 	handle("POST /webhooks/supabase", a.webhook, webhook, hooks)
@@ -69,14 +69,14 @@ func (a *app) routes() http.Handler {
 	handle("GET /receipts.js", browser.NewReceipts().Serve, limit)
 	handle("GET /roomcast.d.ts", browser.NewTypes().Serve, limit)
 	handle("GET /roomcast.json", a.cfg.plan.Serve, limit)
-	handle("GET /selfcheck", a.selfcheck.ServeHTTP, web.Credential(g.webhook.Credential, nil))
+	handle("GET /selfcheck", a.selfcheck.ServeHTTP, web.Credential(by.webhook.Credential, nil))
 	handle("GET /healthz", a.health, web.Quiet())
 	return web.DropUnread(versioned(web.CORS(a.cfg.AllowedOrigins, mux)))
 }
 
-// working is told of every request that has shown a credential. It is what keeps the
-// process from leaving as idle, and one more backstop for a wake-up webhook that was
-// lost: whatever strangers ask does neither.
+// working is called for every request that has shown a valid credential. Only such a
+// request keeps the process from leaving as idle, and makes a sleeping relay check for
+// rows whose wake-up webhook was lost.
 func (a *app) working(r *http.Request) {
 	runtime.Working(r.Context())
 	if a.relay != nil && !a.freezes {

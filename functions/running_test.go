@@ -94,10 +94,10 @@ func (f *function) message(t *testing.T, url, content string) {
 	}
 }
 
-func (f *function) ring(t *testing.T) {
+func (f *function) wakeUp(t *testing.T) {
 	t.Helper()
 	if status := f.post(t, "/webhooks/supabase", "application/json", `{"type":"WAKEUP"}`, webhookSecret); status != http.StatusAccepted {
-		t.Fatalf("the bell answered %d", status)
+		t.Fatalf("the wake-up webhook answered %d", status)
 	}
 }
 

@@ -119,7 +119,7 @@ func TestConnectionsOfAnyKindAreCheap(t *testing.T) {
 		('`+strangersRoom+`', '11111111-0000-4000-8000-000000000001');`+strings.Repeat(hundred, 6)); err != nil {
 		t.Fatal(err)
 	}
-	f.ring(t)
+	f.wakeUp(t)
 	f.until(t, "the messages are sent", func(map[string]*dto.MetricFamily) bool { return len(push.Events()) >= 600 })
 	routes := everyRoute(t)
 	for name, hold := range holders(t, push.Config().Key) {

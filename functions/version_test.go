@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// A deploy believes that a version serves when the bell's answer and /healthz both
+// A deploy believes that a version serves when the wake-up's answer and /healthz both
 // say so, whatever else they answer.
 func TestEveryAnswerTellsTheVersion(t *testing.T) {
 	cfg, err := loadConfig(complete())

@@ -1,12 +1,12 @@
-// Package recent is a bounded map that forgets by age, for answers that stay true for
-// a moment. It stands on layer 0: standard library only.
+// Package recent is a bounded map whose entries expire, for answers that stay valid for
+// a short time.
 package recent
 
 import "time"
 
-// Map keeps entries in two generations and drops the older one whole, so that forgetting
-// costs nothing. An entry is found for at least one period after it was put, unless
-// Clear was called, and never after two. It is not safe for concurrent use.
+// Map keeps entries in two generations and drops the older one as a whole, so expiry
+// costs nothing per entry. An entry is found for one period after Put, unless Clear was
+// called, and never after two. It is not safe for concurrent use.
 type Map[K comparable, V any] struct {
 	period time.Duration
 	limit  int // entries in each generation
@@ -44,8 +44,8 @@ func (m *Map[K, V]) Put(k K, v V, now time.Time) bool {
 // Clear forgets everything.
 func (m *Map[K, V]) Clear() { m.began, m.present, m.past = time.Time{}, nil, nil }
 
-// turn begins a new generation when the present one is a period old. A clock that was
-// set back makes both generations forgotten: their ages are not known any more.
+// turn begins a new generation when the present one is a period old. If the clock was
+// set back both are dropped, since their ages are unknown.
 func (m *Map[K, V]) turn(now time.Time) {
 	switch {
 	case m.present != nil && Within(m.began, now, m.period):

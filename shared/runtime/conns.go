@@ -10,18 +10,18 @@ import (
 	"time"
 )
 
-// conns is a listener that bounds its connections and knows which of them are at work.
+// conns is a listener with a limit on connections, which knows what each has shown.
 //
-// A connection is a stranger's until a request on it has shown a credential ([Working]).
-// At the limit a new connection takes the place of an old one: strangers may have half
-// of all places, and lose the oldest; beyond that the connection goes whose last
-// credential is the longest ago. So neither who opens connections and says nothing, nor
-// who says it slowly, keeps anybody out. Each keeps its place for a moment, though, in
-// which a request that comes at once is served: while all places are that young, the
-// next connections wait in the kernel's queue, as a crowd that comes back together does.
+// A connection is a stranger's until one of its requests has shown a credential
+// ([Working]). At the limit a new connection replaces an old one: the oldest stranger's if
+// strangers have more than half of all places, else the one whose last credential is the
+// oldest. So silent or slow connections keep nobody out. Each connection keeps its place
+// for placeFor at least, long enough to serve a request that arrives at once; while all are
+// younger, new connections wait in the kernel's queue. That is how many clients that
+// reconnect together are all served.
 //
-// Where callers connect themselves, and no proxy does for all of them, an address with
-// more than a quarter of all places loses its own first, and waits for nobody.
+// Unless connections come from proxies, an address with more than a quarter of all places
+// loses its own connections first, and does not wait.
 type conns struct {
 	net.Listener
 	limit   int
@@ -33,7 +33,7 @@ type conns struct {
 	known     *list.List         // of *conn, the longest without a credential first
 	from      map[netip.Addr]int // connections by address
 	working   int
-	freed     chan struct{} // a place was given up
+	freed     chan struct{} // signalled when a connection closes
 }
 
 // placeFor is how long a connection keeps its place at least.
@@ -77,7 +77,7 @@ func (cs *conns) Accept() (net.Conn, error) {
 	}
 }
 
-// seat waits for a place; false if there is none for this address.
+// seat waits for a place; false if this address gets none.
 func (cs *conns) seat(c *conn) bool {
 	for {
 		wait, refused := cs.place(c)
@@ -91,8 +91,8 @@ func (cs *conns) seat(c *conn) bool {
 	}
 }
 
-// place gives c a place, or says how long until one can be had, or that there is none for
-// this address.
+// place gives c a place, or returns how long to wait for one, or that its address gets
+// none.
 func (cs *conns) place(c *conn) (wait time.Duration, refused bool) {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
@@ -117,9 +117,8 @@ func (cs *conns) place(c *conn) (wait time.Duration, refused bool) {
 	return 0, false
 }
 
-// crowded finds a connection of an address that has more than its share, the newcomer's
-// own if that is one: the oldest stranger, or the longest without a credential. It is
-// called with mu held.
+// crowded finds a connection to close of an address that has more than its share, the
+// newcomer's own address if it is one. It is called with mu held.
 func (cs *conns) crowded(newcomer netip.Addr) (victim *conn, crowded bool) {
 	if cs.proxied {
 		return nil, false
@@ -137,8 +136,8 @@ func (cs *conns) crowded(newcomer netip.Addr) (victim *conn, crowded bool) {
 	return nil, false
 }
 
-// victim is the connection that has to go. It is called with mu held, and at least one
-// connection there.
+// victim is the connection to close for a new one. It is called with mu held and at least
+// one connection present.
 func (cs *conns) victim() *conn {
 	from := cs.known
 	if cs.strangers.Len() > cs.limit/2 || from.Len() == 0 {
@@ -163,7 +162,7 @@ func (c *conn) remove() {
 	}
 }
 
-// Close closes the connection and gives up its place.
+// Close closes the connection and frees its place.
 func (c *conn) Close() error {
 	c.all.mu.Lock()
 	c.remove()
@@ -179,10 +178,10 @@ func (cs *conns) context(ctx context.Context, nc net.Conn) context.Context {
 	return context.WithValue(ctx, connKey{}, nc)
 }
 
-// Working says that the request of this context has shown a credential, and so is work:
-// from now until it is answered it keeps the process from leaving as idle, and its
-// connection from being closed on the way out. Whatever else strangers ask does neither.
-// Outside of a server of this package, as on Lambda, it does nothing.
+// Working marks the request of this context as work, because it has shown a credential:
+// until it is answered the process does not exit as idle, and a shutdown waits for it.
+// Other requests do neither. Without a server of this package, as on Lambda, it does
+// nothing.
 func Working(ctx context.Context) {
 	if c, ok := ctx.Value(connKey{}).(*conn); ok {
 		c.begin()
@@ -219,7 +218,7 @@ func (c *conn) end() {
 	}
 }
 
-// track ends the work of each request of next that has become some.
+// track ends the work of each request when it has been answered.
 func (cs *conns) track(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if c, ok := r.Context().Value(connKey{}).(*conn); ok {
@@ -229,14 +228,14 @@ func (cs *conns) track(next http.Handler) http.Handler {
 	})
 }
 
-// atWork is how many requests that have shown a credential are being served.
+// atWork is the number of requests marked as work that are being served.
 func (cs *conns) atWork() int {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
 	return cs.working
 }
 
-// closeOthers closes every connection that is not at work.
+// closeOthers closes every connection without such a request.
 func (cs *conns) closeOthers() {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()

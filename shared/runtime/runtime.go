@@ -35,7 +35,7 @@ type Config struct {
 	Lambda          bool // run as a Lambda function: the value of Freezes
 	LambdaStreaming bool // the Function URL's InvokeMode is RESPONSE_STREAM
 
-	Proxied     bool         // connections come from a proxy in front, not from callers
+	Proxied     bool         // connections come from a proxy, not from clients
 	Addr        string       // host:port or :port to listen on
 	MetricsAddr string       // the same for Metrics; empty serves none
 	Metrics     http.Handler // served on every path of MetricsAddr
@@ -77,7 +77,7 @@ const defaultDrain = 4 * time.Second
 // drains the Worker, and returns nil: exit with status 0, which on Fly means
 // "stopped until the next request". An error means that a listener could not be
 // had, that work was left undone within DrainTimeout, or ErrForced. Requests that have
-// shown no credential are no work: however slow they are, they are no error.
+// shown no credential (see Working) are cut off without an error.
 //
 // On Lambda it returns only if it cannot begin. There the platform ends the
 // process; if the runtime API fails, aws-lambda-go exits with status 1 and

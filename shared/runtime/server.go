@@ -12,8 +12,7 @@ import (
 	"time"
 )
 
-// Limits of the HTTP server. Every phase of a connection has an end, so that no
-// caller can hold one for nothing.
+// Limits of the HTTP server. Every phase of a connection has a timeout.
 const (
 	readHeaderTimeout = 5 * time.Second
 	readTimeout       = 15 * time.Second
@@ -23,14 +22,14 @@ const (
 	idleTimeout    = 3 * time.Minute
 	maxHeaderBytes = 20 << 10 // token.maxLength, and what browsers and proxies add
 
-	// maxConns bounds the connections at a time. One with nothing to do costs some
-	// 20 kB; Fly's proxy needs no more than its hard_limit (fly.toml).
+	// maxConns bounds the open connections. An idle one takes about 20 kB, one with a
+	// head half sent up to 50 kB. Fly's proxy needs no more than hard_limit (fly.toml).
 	maxConns = 600
-	// maxScrapers bounds those of the metrics port.
+	// maxScrapers bounds the connections of the metrics port.
 	maxScrapers = 20
 )
 
-// strangersGrace is how long on the way out a request may take to show a credential.
+// strangersGrace is how long a shutdown waits for requests that have shown no credential.
 const strangersGrace = 300 * time.Millisecond
 
 // serve is Run for a server; signals is a parameter so that tests can send them.
@@ -167,9 +166,8 @@ func (s *server) drain(signals <-chan os.Signal) error {
 	return err
 }
 
-// finishRequests accepts no more and waits for the requests at work; the others get a
-// moment to become some. Those that do not end in time have their contexts cancelled and
-// connections closed.
+// finishRequests stops accepting and waits for the requests marked as work, and for
+// strangersGrace for the others. Then contexts are cancelled and connections closed.
 func (s *server) finishRequests(ctx context.Context, limit time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
@@ -178,7 +176,7 @@ func (s *server) finishRequests(ctx context.Context, limit time.Duration) error 
 	undone := s.conns.atWork()
 	s.cancel() // closing is not enough for a handler that never read its body
 	if err != nil && undone == 0 {
-		_ = s.main.Close() // what is left has shown nothing
+		_ = s.main.Close() // only requests without a credential are left
 		return nil
 	}
 	if err != nil {

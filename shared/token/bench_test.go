@@ -9,7 +9,7 @@ import (
 
 // BenchmarkVerify is what one authorization costs before the database is asked.
 func BenchmarkVerify(b *testing.B) {
-	h := newHouse(b)
+	h := newFixture(b)
 	for _, bench := range []struct {
 		name   string
 		signer tokentest.Signer

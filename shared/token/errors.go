@@ -3,8 +3,8 @@ package token
 import "errors"
 
 // One sentinel per reason a caller can act on. Every error Verify returns
-// matches exactly one of them with errors.Is. All of them are the bearer's to
-// mend (401), except ErrKeysUnavailable, which is ours (503).
+// matches exactly one of them with errors.Is. They are the caller's fault (401),
+// except ErrKeysUnavailable, which is ours (503).
 var (
 	ErrMissing   = errors.New("token missing")
 	ErrMalformed = errors.New("token malformed")

@@ -39,9 +39,9 @@ func (c *clock) Advance(d time.Duration) {
 	c.now = c.now.Add(d)
 }
 
-// house is one project: its keys, its key set, and a verifier that accepts its
+// fixture is one project: its keys, its key set, and a verifier that accepts its
 // tokens by either system.
-type house struct {
+type fixture struct {
 	es256, rs256, eddsa, legacy tokentest.Signer
 
 	server   *tokentest.Server
@@ -52,9 +52,9 @@ type house struct {
 // rsaSigner is slow to make, and nothing changes it.
 var rsaSigner = sync.OnceValues(func() (tokentest.Signer, error) { return tokentest.RS256("rsa-1") })
 
-func newHouse(t testing.TB, options ...func(*token.Config)) *house {
+func newFixture(t testing.TB, options ...func(*token.Config)) *fixture {
 	t.Helper()
-	h := &house{
+	h := &fixture{
 		es256:  must(tokentest.ES256("ec-1"))(t),
 		rs256:  must(rsaSigner())(t),
 		eddsa:  must(tokentest.EdDSA("ed-1"))(t),
@@ -72,7 +72,7 @@ func newHouse(t testing.TB, options ...func(*token.Config)) *house {
 }
 
 // claims returns a good user's claims, changed by edits.
-func (h *house) claims(edits ...func(map[string]any)) map[string]any {
+func (h *fixture) claims(edits ...func(map[string]any)) map[string]any {
 	c := tokentest.Claims(h.server.URL, user, h.clock.Now())
 	for _, edit := range edits {
 		edit(c)

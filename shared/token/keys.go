@@ -33,8 +33,8 @@ var errInterrupted = errors.New("key set: fetch interrupted")
 // RetryAfter is when to come back after ErrKeysUnavailable.
 const RetryAfter = askAgainCold
 
-// patience is how long who has a usable key waits for a fresh set: one answer's time, in
-// which a revoked key is found out, and not an endpoint's that hangs.
+// patience is how long a lookup waits for a fresh set if it has a usable older key: long
+// enough for an answer that revokes the key, short enough if the endpoint hangs.
 const patience = 500 * time.Millisecond
 
 // keySet caches the keys of one JWKS endpoint. One fetch at a time is made, when lookup
@@ -67,7 +67,7 @@ func newKeySet(url string, clock func() time.Time, client *http.Client, log *slo
 // lookup returns the key named kid, ErrUnknownKey if the set has none such, or
 // ErrKeysUnavailable if that cannot be told.
 func (s *keySet) lookup(ctx context.Context, kid string) (key, error) {
-	var enough <-chan time.Time // from when on a usable key will do
+	var enough <-chan time.Time // fires when the older key is to be used
 	for {
 		k, usable, fetch, err := s.now(ctx, kid)
 		if fetch == nil {
@@ -88,8 +88,8 @@ func (s *keySet) lookup(ctx context.Context, kid string) (key, error) {
 	}
 }
 
-// now answers from what is at hand, or with the end of a fetch to wait for, which it has
-// begun if it was due. usable: until then k would do.
+// now answers from the cache, or returns a channel that is closed when the fetch under way
+// ends; it starts one if due. usable: k may be used if the fetch takes too long.
 func (s *keySet) now(ctx context.Context, kid string) (k key, usable bool, fetch <-chan struct{}, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -18,7 +18,7 @@ import (
 )
 
 // expect verifies a token and compares the outcome and the number of fetches.
-func (h *house) expect(t *testing.T, compact string, want error, requests int) {
+func (h *fixture) expect(t *testing.T, compact string, want error, requests int) {
 	t.Helper()
 	if _, err := h.verifier.Verify(t.Context(), compact); !errors.Is(err, want) {
 		t.Errorf("error %v, want %v", err, want)
@@ -29,7 +29,7 @@ func (h *house) expect(t *testing.T, compact string, want error, requests int) {
 }
 
 func TestKeysAreFetchedLazily(t *testing.T) {
-	h := newHouse(t)
+	h := newFixture(t)
 	h.expect(t, "no token", token.ErrMalformed, 0)
 	h.expect(t, sign(t, h.legacy, h.claims()), nil, 0)
 	h.expect(t, sign(t, h.es256, h.claims()), nil, 1)
@@ -41,7 +41,7 @@ func TestKeysAreFetchedLazily(t *testing.T) {
 }
 
 func TestKeyRotation(t *testing.T) {
-	h := newHouse(t)
+	h := newFixture(t)
 	next := must(tokentest.ES256("ec-2"))(t)
 	h.expect(t, sign(t, h.es256, h.claims()), nil, 1)
 
@@ -65,7 +65,7 @@ func TestKeyRotation(t *testing.T) {
 }
 
 func TestUnknownKeysAreAskedForOnceAMinute(t *testing.T) {
-	h := newHouse(t)
+	h := newFixture(t)
 	forged := sign(t, h.es256.WithKID("invented"), h.claims())
 	h.expect(t, forged, token.ErrUnknownKey, 1)
 	for range 59 {
@@ -79,7 +79,7 @@ func TestUnknownKeysAreAskedForOnceAMinute(t *testing.T) {
 }
 
 func TestStaleKeysServeWhileTheEndpointIsDown(t *testing.T) {
-	h := newHouse(t)
+	h := newFixture(t)
 	h.expect(t, sign(t, h.es256, h.claims()), nil, 1)
 	h.server.Fail(http.StatusBadGateway)
 
@@ -99,7 +99,7 @@ func TestStaleKeysServeWhileTheEndpointIsDown(t *testing.T) {
 }
 
 func TestColdStartWhileTheEndpointIsDown(t *testing.T) {
-	h := newHouse(t)
+	h := newFixture(t)
 	h.server.Fail(http.StatusServiceUnavailable)
 	h.expect(t, sign(t, h.es256, h.claims()), token.ErrKeysUnavailable, 1)
 	h.expect(t, sign(t, h.es256, h.claims()), token.ErrKeysUnavailable, 1)
@@ -113,7 +113,7 @@ func TestColdStartWhileTheEndpointIsDown(t *testing.T) {
 // A machine resumed from suspend may first run late, then be set right; or its
 // clock may be set back. Neither may pin old keys or block a fetch.
 func TestClockSetBack(t *testing.T) {
-	h := newHouse(t)
+	h := newFixture(t)
 	h.expect(t, sign(t, h.es256, h.claims()), nil, 1)
 	h.clock.Advance(-3 * time.Hour)
 	h.expect(t, sign(t, h.es256, h.claims()), nil, 2)
@@ -121,7 +121,7 @@ func TestClockSetBack(t *testing.T) {
 }
 
 func TestOneFetchForManyCallers(t *testing.T) {
-	h := newHouse(t)
+	h := newFixture(t)
 	release := h.server.Hold()
 	defer release()
 	compact := sign(t, h.es256, h.claims())
@@ -147,14 +147,14 @@ func TestOneFetchForManyCallers(t *testing.T) {
 	}
 }
 
-// gate is an endpoint that answers when told to.
-type gate struct {
+// endpoint is one that answers when told to.
+type endpoint struct {
 	body  []byte
 	asked chan struct{}
 	open  chan struct{}
 }
 
-func (g *gate) RoundTrip(r *http.Request) (*http.Response, error) {
+func (g *endpoint) RoundTrip(r *http.Request) (*http.Response, error) {
 	g.asked <- struct{}{}
 	select {
 	case <-g.open:
@@ -170,7 +170,7 @@ func TestCallersDuringAFetch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		signer := must(tokentest.ES256("ec-1"))(t)
 		jwk := must(signer.JWK())(t)
-		g := &gate{body: []byte(`{"keys":[` + string(jwk) + `]}`), asked: make(chan struct{}, 9), open: make(chan struct{}, 9)}
+		g := &endpoint{body: []byte(`{"keys":[` + string(jwk) + `]}`), asked: make(chan struct{}, 9), open: make(chan struct{}, 9)}
 		v := must(token.New(token.Config{SupabaseURL: project, HTTPClient: &http.Client{Transport: g}}))(t)
 		// In a bubble time.Now is the bubble's clock.
 		mint := func() string { return sign(t, signer, tokentest.Claims(project, user, time.Now())) }
@@ -265,7 +265,7 @@ func TestKeySetBodies(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			h := newHouse(t)
+			h := newFixture(t)
 			h.server.Publish([]byte(tt.body))
 			h.expect(t, sign(t, es, h.claims()), tt.want, 1)
 		})
@@ -273,7 +273,7 @@ func TestKeySetBodies(t *testing.T) {
 }
 
 func TestCheck(t *testing.T) {
-	h := newHouse(t, func(c *token.Config) { c.JWTSecret = "" })
+	h := newFixture(t, func(c *token.Config) { c.JWTSecret = "" })
 	check := func(want error) {
 		t.Helper()
 		if err := h.verifier.Check(t.Context()); !errors.Is(err, want) {

@@ -15,7 +15,7 @@ import (
 
 // A good token is known for a moment, in which its key is not asked for again.
 func TestKnownForAMoment(t *testing.T) {
-	h := newHouse(t)
+	h := newFixture(t)
 	compact := sign(t, h.es256, h.claims())
 	verify := func(after time.Duration, want error) {
 		t.Helper()
@@ -36,7 +36,7 @@ func TestKnownForAMoment(t *testing.T) {
 // What a token says of the time is looked at every time, and what was refused is
 // refused again.
 func TestKnownTokenExpires(t *testing.T) {
-	h := newHouse(t)
+	h := newFixture(t)
 	compact := sign(t, h.es256, h.claims(set("exp", start.Add(time.Second).Unix()-int64(token.DefaultLeeway/time.Second))))
 	for _, want := range []error{nil, nil, token.ErrExpired, token.ErrExpired} {
 		if _, err := h.verifier.Verify(t.Context(), compact); !errors.Is(err, want) {
@@ -52,7 +52,7 @@ func TestKnownTokenExpires(t *testing.T) {
 
 // A token that differs in one character is another.
 func TestKnownTokenIsKnownWhole(t *testing.T) {
-	h := newHouse(t)
+	h := newFixture(t)
 	compact := sign(t, h.legacy, h.claims())
 	if _, err := h.verifier.Verify(t.Context(), compact); err != nil {
 		t.Fatal(err)
@@ -77,7 +77,7 @@ func TestTheFirstHangsUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		signer := must(tokentest.ES256("ec-1"))(t)
 		jwk := must(signer.JWK())(t)
-		g := &gate{body: []byte(`{"keys":[` + string(jwk) + `]}`), asked: make(chan struct{}, 9), open: make(chan struct{}, 9)}
+		g := &endpoint{body: []byte(`{"keys":[` + string(jwk) + `]}`), asked: make(chan struct{}, 9), open: make(chan struct{}, 9)}
 		v := must(token.New(token.Config{SupabaseURL: project, HTTPClient: &http.Client{Transport: g}}))(t)
 		fetching := sign(t, signer, tokentest.Claims(project, user, time.Now()))
 		same := sign(t, signer, tokentest.Claims(project, user, time.Now()))

@@ -18,7 +18,7 @@ import (
 )
 
 func TestVerifyAcceptsEverySystem(t *testing.T) {
-	h := newHouse(t)
+	h := newFixture(t)
 	for name, signer := range map[string]tokentest.Signer{
 		"ES256": h.es256, "RS256": h.rs256, "EdDSA": h.eddsa, "HS256": h.legacy,
 		"HS256 with a kid": h.legacy.WithKID("Xb4q"), // github.com/supabase/auth/pull/2072
@@ -110,7 +110,7 @@ func TestVerifyClaims(t *testing.T) {
 		{"session absent", without("session_id"), nil},
 		{"session number", set("session_id", 1), token.ErrMalformed},
 	}
-	h := newHouse(t)
+	h := newFixture(t)
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			_, err := h.verifier.Verify(t.Context(), sign(t, h.es256, h.claims(tt.edit)))
@@ -122,7 +122,7 @@ func TestVerifyClaims(t *testing.T) {
 }
 
 func TestVerifyForm(t *testing.T) {
-	h := newHouse(t)
+	h := newFixture(t)
 	good := sign(t, h.legacy, h.claims())
 	parts := strings.Split(good, ".")
 	header, body, signature := parts[0], parts[1], parts[2]
@@ -199,7 +199,7 @@ func TestVerifyForm(t *testing.T) {
 
 // The classic: the public key is public, so anybody can use it as a secret.
 func TestVerifyRefusesPublicKeyAsSecret(t *testing.T) {
-	h := newHouse(t)
+	h := newFixture(t)
 	for name, signer := range map[string]tokentest.Signer{"ec-1": h.es256, "rsa-1": h.rs256, "ed-1": h.eddsa} {
 		der := must(x509.MarshalPKIXPublicKey(signer.Public()))(t)
 		jwk := must(signer.JWK())(t)
@@ -217,7 +217,7 @@ func TestVerifyRefusesPublicKeyAsSecret(t *testing.T) {
 
 func TestVerifyConfigured(t *testing.T) {
 	t.Run("no secret, no HS256", func(t *testing.T) {
-		h := newHouse(t, func(c *token.Config) { c.JWTSecret = "" })
+		h := newFixture(t, func(c *token.Config) { c.JWTSecret = "" })
 		for _, s := range []tokentest.Signer{h.legacy, tokentest.HS256("")} {
 			if _, err := h.verifier.Verify(t.Context(), sign(t, s, h.claims())); !errors.Is(err, token.ErrAlgorithm) {
 				t.Errorf("error %v, want %v", err, token.ErrAlgorithm)
@@ -225,7 +225,7 @@ func TestVerifyConfigured(t *testing.T) {
 		}
 	})
 	t.Run("no URL, no key set and any issuer", func(t *testing.T) {
-		h := newHouse(t, func(c *token.Config) { c.SupabaseURL = "" })
+		h := newFixture(t, func(c *token.Config) { c.SupabaseURL = "" })
 		if _, err := h.verifier.Verify(t.Context(), sign(t, h.es256, h.claims())); !errors.Is(err, token.ErrAlgorithm) {
 			t.Errorf("ES256: error %v, want %v", err, token.ErrAlgorithm)
 		}
@@ -240,7 +240,7 @@ func TestVerifyConfigured(t *testing.T) {
 		}
 	})
 	t.Run("anonymous allowed", func(t *testing.T) {
-		h := newHouse(t, func(c *token.Config) { c.AllowAnonymous = true })
+		h := newFixture(t, func(c *token.Config) { c.AllowAnonymous = true })
 		claims, err := h.verifier.Verify(t.Context(), sign(t, h.es256, h.claims(set("is_anonymous", true))))
 		if err != nil || !claims.Anonymous {
 			t.Errorf("anonymous %v, error %v", claims.Anonymous, err)

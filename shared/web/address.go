@@ -7,21 +7,20 @@ import (
 	"strings"
 )
 
-// Addresses knows where the address of a caller is written. Any caller can write any
-// header: one is believed only where a proxy of ours is known to write it. The zero value
-// believes the connection alone, which is right for a server that faces its callers, and
-// on Lambda, where the event names the caller and [http.Request.RemoteAddr] is that name.
+// Addresses says where to find the address of a client. A client can send any header, so
+// one is trusted only if a known proxy sets it. The zero value uses the connection's
+// address: right for a server without a proxy, and on Lambda, where the event's sourceIp
+// becomes [http.Request.RemoteAddr].
 type Addresses struct {
-	// Fly: this is a Fly machine, whose proxy replaces Fly-Client-IP on every request.
+	// Fly: this is a Fly machine; its proxy sets Fly-Client-IP on every request.
 	Fly bool
-	// Proxies is how many proxies stand in front, each of which adds the address it was
-	// called from to the end of X-Forwarded-For. It goes before Fly: there it counts
-	// Fly's own proxy and what stands before that.
+	// Proxies is the number of trusted proxies in front, each of which appends its
+	// client's address to X-Forwarded-For. It takes precedence over Fly: on Fly it counts
+	// Fly's proxy too.
 	Proxies int
 }
 
-// Of is the caller's address, or "" if there is none to be had. It is for logs and
-// fairness, never a credential.
+// Of is the client's address, or "" if unknown. It is for limits, never a credential.
 func (a Addresses) Of(r *http.Request) string {
 	switch {
 	case a.Proxies > 0:
@@ -36,8 +35,8 @@ func (a Addresses) Of(r *http.Request) string {
 	return peer(r)
 }
 
-// forwarded reads the n-th address from the end: the ones before it are whatever the
-// caller wrote himself. A shorter list did not come through all the proxies.
+// forwarded reads the n-th address from the end: those before it were sent by the client.
+// A shorter list did not pass through all the proxies.
 func forwarded(lines []string, n int) (string, bool) {
 	list := strings.Split(strings.Join(lines, ","), ",")
 	if len(list) < n {
@@ -64,8 +63,7 @@ func peer(r *http.Request) string {
 	return ip.Unmap().String()
 }
 
-// network is what one caller has for himself: an IPv4 address, or the /64 that an
-// IPv6 line is given.
+// network is what one client controls: an IPv4 address, or an IPv6 /64.
 func network(ip string) (netip.Prefix, bool) {
 	addr, err := netip.ParseAddr(ip)
 	if err != nil {
@@ -79,8 +77,8 @@ func network(ip string) (netip.Prefix, bool) {
 	return prefix, err == nil
 }
 
-// Network is [Addresses.Of] with an IPv6 address cut to the /64 that its line was given:
-// the name under which one caller's requests count together.
+// Network is [Addresses.Of] with IPv6 addresses reduced to their /64: the key under which
+// a client's requests are counted.
 func (a Addresses) Network(r *http.Request) string {
 	ip := a.Of(r)
 	if prefix, ok := network(ip); ok {

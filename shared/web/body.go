@@ -14,18 +14,18 @@ import (
 	"strings"
 )
 
-// Body reads the whole body of r, at most limit bytes, and keeps room for what has come,
-// not for what the caller says will come. Its errors are answers: 413 beyond the limit,
-// 400 for a body that ends early, 408 for one that does not come in time, 503 where the
-// route's budget is used up ([Bodies]).
+// Body reads the whole body of r, at most limit bytes. It allocates as the body arrives,
+// not by Content-Length. Its errors are answers: 413 beyond the limit, 400 for a body that
+// ends early, 408 for one that does not arrive in time, 503 if the route's budget is used
+// up ([Bodies]).
 func Body(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, error) {
-	if r.ContentLength > limit { // it says so itself: no need to read it
+	if r.ContentLength > limit { // no need to read it
 		w.Header().Set("Connection", "close")
 		return nil, bodyTooLarge(limit)
 	}
 	var buf bytes.Buffer
 	if r.ContentLength > 0 {
-		// Room for a usual body and for the read that finds its end, in one piece.
+		// Enough for a typical body and the read that finds its end, in one allocation.
 		buf.Grow(int(min(r.ContentLength, firstRoom)) + bytes.MinRead)
 	}
 	_, err := buf.ReadFrom(http.MaxBytesReader(w, r.Body, limit))

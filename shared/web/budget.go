@@ -8,9 +8,9 @@ import (
 	"time"
 )
 
-// Budget bounds the memory of all bodies under way together, requests' or answers'.
-// One caller may have a share of it, so that who sends or reads slowly takes room from
-// himself first. It is safe for concurrent use.
+// Budget bounds the memory of all bodies in flight, of requests or of answers. Each caller
+// is limited to a share, so that a client that sends or reads slowly runs out before
+// others do. It is safe for concurrent use.
 type Budget struct {
 	total  int64 // bytes
 	share  int64
@@ -18,7 +18,7 @@ type Budget struct {
 
 	mu   sync.Mutex
 	used int64
-	held map[string]int64 // by caller; only those who hold something
+	held map[string]int64 // by caller; callers without any are absent
 }
 
 // NewBudget returns a budget of total bytes, of which each caller may have share. caller
@@ -27,17 +27,17 @@ func NewBudget(total, share int64, caller func(*http.Request) string) *Budget {
 	return &Budget{total: total, share: share, caller: caller, held: make(map[string]int64)}
 }
 
-// errNoRoom: the bodies under way leave no room for this one.
+// errNoRoom is returned by reads of a body that does not fit its budget.
 var errNoRoom = errors.New("no room for another body")
 
-// noRoomRetry is when a caller may try again who found a budget used up.
+// noRoomRetry is the Retry-After of a budget that is used up.
 const noRoomRetry = time.Second
 
 func noRoom() *Error {
 	return Unavailable("too many large requests at once", noRoomRetry, errNoRoom)
 }
 
-// take takes n bytes for a caller, or nothing and false.
+// take charges n bytes to a caller, or nothing if they do not fit.
 func (b *Budget) take(caller string, n int64) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -58,8 +58,7 @@ func (b *Budget) giveBack(caller string, n int64) {
 	}
 }
 
-// account is what one request has taken of a budget. The zero account takes nothing and
-// refuses nothing.
+// account is what one request has been charged. Without a budget nothing is charged.
 type account struct {
 	budget *Budget
 	caller string
@@ -91,14 +90,13 @@ func (a *account) close() {
 	}
 }
 
-// accounted is a request's body that pays for each byte as it comes.
+// accounted is a request body whose bytes are charged as they arrive.
 type accounted struct {
 	io.ReadCloser
 	account *account
 }
 
-// readCost is what a byte of a body costs: it is kept in a buffer that doubles as it
-// grows, beside the one it grew from.
+// readCost is the memory that a byte of a body takes: the buffer doubles as it grows.
 const readCost = 2
 
 func (b accounted) Read(p []byte) (int, error) {

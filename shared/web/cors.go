@@ -60,8 +60,8 @@ func isPreflight(r *http.Request) bool {
 		r.Header.Get("Access-Control-Request-Method") != ""
 }
 
-// answerPreflight tells the browser what may follow. A refusal has a status and
-// a reason of its own, for whoever looks at the network panel.
+// answerPreflight tells the browser what may follow. A refusal has a status and a reason,
+// which are shown in the browser's network panel.
 func answerPreflight(w http.ResponseWriter, allowed bool) {
 	h := w.Header()
 	if !allowed {

@@ -23,8 +23,8 @@ type Error struct {
 	Err        error         // the cause, logged only; may be nil
 }
 
-// Error gives the reason and the cause, for logs. A cause that begins with the reason
-// says it all.
+// Error gives the reason and the cause, for logs. A cause that begins with the reason is
+// not prefixed with it again.
 func (e *Error) Error() string {
 	text := e.Reason
 	if e.Err != nil {
@@ -49,8 +49,8 @@ func BadRequest(field, reason string) *Error {
 	return &Error{Status: http.StatusBadRequest, Field: field, Reason: reason}
 }
 
-// Unauthorized is a 401: the caller is not known. cause is logged only, because
-// why a credential failed helps whoever guesses credentials.
+// Unauthorized is a 401: the caller is not known. cause is only logged: why a credential
+// failed would help an attacker.
 func Unauthorized(reason string, cause error) *Error {
 	return &Error{Status: http.StatusUnauthorized, Field: "Authorization", Reason: reason, Err: cause}
 }
@@ -71,9 +71,8 @@ func Unavailable(reason string, after time.Duration, cause error) *Error {
 	return &Error{Status: http.StatusServiceUnavailable, Reason: reason, RetryAfter: after, Err: cause}
 }
 
-// statusClientGone is nginx's 499. It is never sent, since nobody is left to
-// read it; logs and metrics need it so that callers who hang up are not counted
-// as our failures.
+// statusClientGone is nginx's 499. It is never sent; logs and metrics use it so that
+// clients that disconnect are not counted as our failures.
 const statusClientGone = 499
 
 // answer decides what the caller is told about err. Whatever is not an *Error is
@@ -117,6 +116,6 @@ func (e *Error) write(w http.ResponseWriter) {
 		Error string `json:"error"`
 		Field string `json:"field,omitempty"`
 	}{e.Reason, e.Field}
-	// Two strings always marshal, and a caller who has gone is not worth an error.
+	// Two strings always marshal; the client may have disconnected.
 	_ = WriteJSON(w, e.Status, body)
 }

@@ -37,8 +37,8 @@ func NewLimiter(rate, burst float64, of Addresses, clock func() time.Time) *Limi
 	return &Limiter{rate: rate, burst: burst, of: of, clock: clock, buckets: make(map[netip.Prefix]bucket)}
 }
 
-// Limit answers 429, before anything else is looked at, when the caller's address has
-// used up its share.
+// Limit answers 429 when the client's address is over its limit, before anything else is
+// checked.
 func Limit(l *Limiter) Option { return func(rt *route) { rt.limit = l } }
 
 // check is an answer of 429, or nil.
@@ -49,7 +49,7 @@ func (l *Limiter) check(r *http.Request) error {
 	return nil
 }
 
-// take takes a token for an address, or says how long until there is one again.
+// take takes a token of an address, or returns the time until there is one.
 func (l *Limiter) take(ip string) (wait time.Duration) {
 	key, known := network(ip)
 	if l.rate <= 0 || !known {
@@ -67,7 +67,7 @@ func (l *Limiter) take(ip string) (wait time.Duration) {
 	return wait
 }
 
-// ask is take without taking. fresh says that the address has taken nothing of late.
+// ask is take without taking. fresh: the address's bucket is full.
 func (l *Limiter) ask(ip string) (wait time.Duration, fresh bool) {
 	key, known := network(ip)
 	if l.rate <= 0 || !known {
@@ -89,7 +89,7 @@ func (l *Limiter) untilNext(b bucket) time.Duration {
 	return time.Duration((1 - b.tokens) / l.rate * float64(time.Second))
 }
 
-// bucket is an address's own as it is now, a full one if it had none.
+// bucket is the address's bucket as of now; a full one if there is none.
 func (l *Limiter) bucket(key netip.Prefix) bucket {
 	now := l.clock()
 	b, ok := l.buckets[key]
@@ -111,8 +111,8 @@ func fill(b bucket, now time.Time, rate, burst float64) bucket {
 	return b
 }
 
-// makeRoom drops the buckets that are full again, which tell nothing. If none is,
-// all go: with so many addresses at work, a share for each protects nobody.
+// makeRoom drops the buckets that are full again: they hold no information. If that is
+// not enough it drops all: with so many addresses active, a limit for each has no effect.
 func (l *Limiter) makeRoom(now time.Time) {
 	if len(l.buckets) < maxBuckets {
 		return

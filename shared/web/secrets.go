@@ -9,14 +9,13 @@ import (
 	"roomcast/shared/recent"
 )
 
-// Secrets checks the secret of a caller who has no account, and slows down who guesses.
+// Secrets checks shared secrets and limits guessing.
 //
-// An address may be wrong ten times, and then once in ten seconds; all addresses together
-// a thousand times, and then ten times a second. Beyond that nothing is compared: the
-// answer is 429 whatever the secret. Two kinds of callers are compared in any case, so
-// that nobody's guessing locks out who knows: those whose address has shown the right
-// secret within a day, and, however many guess elsewhere, those whose address has not
-// been wrong of late. It is safe for concurrent use.
+// An address may be wrong ten times, then once in ten seconds; all addresses together a
+// thousand times, then ten times a second. Beyond that the secret is not compared and the
+// answer is 429. Two kinds of addresses are exempt, so that guessing does not lock out the
+// real caller: one that has shown a right secret within a day, and, from the limit of all
+// addresses, one that has not been wrong recently. It is safe for concurrent use.
 type Secrets struct {
 	accepted []string
 	of       Addresses
@@ -55,8 +54,8 @@ func (s *Secrets) Bearer(r *http.Request) error {
 	return s.Check(r, candidate)
 }
 
-// Check checks a secret that r has brought in some way of its own; "" is none. Its error
-// is an answer: 401, or 429.
+// Check checks a secret that the caller has read from r; "" means that there is none. Its
+// error is an answer: 401, or 429.
 func (s *Secrets) Check(r *http.Request, candidate string) error {
 	if candidate == "" { // no guess
 		return Unauthorized("missing", nil)
@@ -77,7 +76,7 @@ func (s *Secrets) Check(r *http.Request, candidate string) error {
 	return nil
 }
 
-// mustWait says how long an address must wait before a secret of its is compared.
+// mustWait is how long an address has to wait until its secret is compared again.
 func (s *Secrets) mustWait(ip string) time.Duration {
 	key, _ := network(ip)
 	wait, fresh := s.wrong.ask(ip)

@@ -8,10 +8,10 @@ import (
 	"time"
 )
 
-// Turns lets a few requests at a time do what is dear, such as reading a page of history,
-// and makes the others wait. Whoever has the fewest under way is next, so that one caller
-// with many requests waits for himself. It is safe for concurrent use; at rest it has no
-// goroutine.
+// Turns limits how many requests at a time do something expensive, such as reading a page
+// of history. The others wait; the caller with the fewest running requests is next, so
+// that one with many requests does not delay the rest. It is safe for concurrent use and
+// has no goroutine at rest.
 type Turns struct {
 	slots  int // at a time
 	each   int // of one caller that may wait
@@ -31,31 +31,29 @@ type turn struct {
 	begin  chan struct{}
 }
 
-// Each caller may have so many requests waiting as a page has rooms to catch up with, and
-// all together as many as are answered in the time that they wait.
+// One caller may have as many requests waiting as a page has rooms to catch up with.
 const (
 	turnsEach   = 100
 	turnsWaits  = 500
 	turnsWithin = 3 * time.Second
 )
 
-// NewTurns lets slots requests at a time go on.
+// NewTurns returns Turns with so many slots.
 func NewTurns(slots int) *Turns {
 	return &Turns{slots: slots, each: turnsEach, waits: turnsWaits, within: turnsWithin, by: make(map[string]count)}
 }
 
-// InTurn lets a route's requests go on in turns, behind their credentials, until their
-// answer begins. caller names whose request one is. A route whose requests have bodies
-// wants [Whole], too.
+// InTurn makes a route's requests wait for a turn, after their credential is checked. The
+// turn ends when the answer begins. caller is the key of fairness. A route whose requests
+// have bodies needs [Whole], too.
 func InTurn(t *Turns, caller func(*http.Request) string) Option {
 	return func(rt *route) { rt.turns, rt.caller = t, caller }
 }
 
-// busyRetry is when a caller may try again whose turn did not come.
+// busyRetry is the Retry-After of a request that got no turn.
 const busyRetry = 2 * time.Second
 
-// Enter waits for a turn. Its error is an answer of 503, or the context's; without one the
-// caller must call leave when it is done.
+// Enter waits for a turn; leave ends it. The error is an answer of 503, or the context's.
 func (t *Turns) Enter(ctx context.Context, caller string) (leave func(), err error) {
 	leave = func() { t.leave(caller) }
 	t.mu.Lock()
@@ -85,7 +83,7 @@ func (t *Turns) Enter(ctx context.Context, caller string) (leave func(), err err
 	case <-ctx.Done():
 		err = ctx.Err()
 	}
-	if !t.withdraw(mine) { // the turn came just now
+	if !t.withdraw(mine) { // the turn came at the same moment
 		return leave, nil
 	}
 	return nil, err
@@ -105,8 +103,8 @@ func (t *Turns) withdraw(mine *turn) bool {
 	return true
 }
 
-// leave hands the turn on: to the caller with the fewest under way, of those to the one
-// who has waited longest.
+// leave gives the slot to the caller with the fewest running requests; among equals, to
+// the one waiting longest.
 func (t *Turns) leave(caller string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

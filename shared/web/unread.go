@@ -5,10 +5,10 @@ import (
 	"net/http"
 )
 
-// DropUnread closes the connection behind an answer that was given without reading the
-// request's body to its end. net/http would first read on, up to 256 kB and as slowly as
-// the caller likes, to use the connection again: whoever has shown nothing would hold it,
-// and wait for the refusal himself. A caller whose [Credential] was right keeps his.
+// DropUnread closes the connection after an answer that was given without reading the
+// whole request body. Otherwise net/http reads up to 256 kB of it before it sends the
+// answer, to be able to reuse the connection, at whatever speed the client sends. A
+// request that has passed its [Credential] keeps the connection.
 func DropUnread(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.ContentLength == 0 || r.Body == nil {
@@ -21,12 +21,12 @@ func DropUnread(next http.Handler) http.Handler {
 	})
 }
 
-// watched is a body that knows whether it was read to its end.
+// watched is a body that records whether it was read completely.
 type watched struct {
 	io.ReadCloser
 	left  int64 // bytes still to come; negative if that is not known
 	ended bool
-	known bool // the caller has shown a credential
+	known bool // the request has passed its Credential
 }
 
 func (b *watched) Read(p []byte) (int, error) {
@@ -36,7 +36,7 @@ func (b *watched) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// dropping announces the closing in the answer's head, which is how net/http is told.
+// dropping adds "Connection: close" to the answer, which makes net/http close.
 type dropping struct {
 	http.ResponseWriter
 	body *watched

@@ -1,5 +1,6 @@
-// Package web is the house's HTTP manners: handlers return errors, one place
-// answers and logs, bodies are bounded, secrets are compared in constant time.
+// Package web is what all HTTP handlers share: they return errors, one place answers
+// and logs, the caller's credential is checked before its body is read, bodies are
+// bounded, secrets are compared in constant time.
 //
 // A handler either writes a success and returns nil, or writes nothing and
 // returns an error. An [*Error] says what the caller may know; any other error
@@ -31,29 +32,28 @@ func Observe(fn func(route string, status int, took time.Duration)) Option {
 	return func(rt *route) { rt.observe = fn }
 }
 
-// Credential runs check before the handler, and before a byte of the body is read: who
-// shows nothing costs nothing. check returns the request that the handler is to see, or
-// an answer as its error. shown, if set, is called when the check has passed: it is
-// where the process learns that this request is work.
+// Credential runs check before the handler and before any of the body is read. check
+// returns the request to pass on, or the answer as its error. shown, if set, is called
+// when the check has passed.
 func Credential(check func(r *http.Request) (*http.Request, error), shown func(r *http.Request)) Option {
 	return func(rt *route) { rt.check, rt.shown = check, shown }
 }
 
-// Bodies bounds what the requests of this route and of all others with the same budget
-// keep of their bodies at a time, and gives each body so long to arrive. Beyond the
-// budget the answer is 503 with Retry-After.
+// Bodies bounds the memory of request bodies, across all routes with the same budget, and
+// the time that each body may take to arrive. Beyond the budget the answer is 503 with
+// Retry-After.
 func Bodies(b *Budget, within time.Duration) Option {
 	return func(rt *route) { rt.bodies, rt.within = b, within }
 }
 
-// Whole reads a body of at most limit bytes whole, before the handler's turn ([InTurn]):
-// one that comes slowly must not hold it.
+// Whole reads the body, at most limit bytes, before the request waits for its turn
+// ([InTurn]), so that a slow body does not hold one.
 func Whole(limit int64) Option {
 	return func(rt *route) { rt.whole = limit }
 }
 
-// Answers does the same for what [WriteJSON] answers: an answer is kept until its
-// caller has read it.
+// Answers bounds the memory of what [WriteJSON] sends: an answer is kept in memory until
+// the client has read it.
 func Answers(b *Budget) Option {
 	return func(rt *route) { rt.answers = b }
 }
@@ -140,8 +140,8 @@ func (rt *route) call(w *recorder, r *http.Request) (err error) {
 	return rt.serve(w, r)
 }
 
-// serve lets the request through to the handler: first its address's share, then its
-// credential, then its body.
+// serve checks the address's limit, then the credential, then admits the body, then calls
+// the handler.
 func (rt *route) serve(w *recorder, r *http.Request) error {
 	if rt.limit != nil {
 		if err := rt.limit.check(r); err != nil {
@@ -166,7 +166,7 @@ func (rt *route) serve(w *recorder, r *http.Request) error {
 		body := rt.bodies.account(r)
 		defer body.close()
 		r.Body = accounted{r.Body, &body}
-		// A writer that knows no deadlines, on Lambda, has the body already.
+		// On Lambda there is no deadline to set: the body is already in memory.
 		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(rt.within))
 	}
 	if rt.whole > 0 {
@@ -186,8 +186,7 @@ func (rt *route) serve(w *recorder, r *http.Request) error {
 	return rt.handler(w, r)
 }
 
-// finish logs and measures. The method is cut short because it is the one thing
-// in the line that the caller chooses freely.
+// finish logs and measures. The method is truncated because the caller chooses it freely.
 func (rt *route) finish(rec *recorder, r *http.Request, took time.Duration, reply *Error) {
 	status := rec.status
 	switch {
@@ -228,8 +227,8 @@ func (rt *route) finish(rec *recorder, r *http.Request, took time.Duration, repl
 	rt.log.LogAttrs(r.Context(), level, "request", attrs...)
 }
 
-// sampler lets a route's refusals into the log so many times a second: a flood of them is
-// one number, not a line each.
+// sampler limits how many refusals of one route are logged a second. The next line that is
+// logged says how many were not.
 type sampler struct {
 	mu             sync.Mutex
 	second         int64
@@ -272,8 +271,8 @@ type recorder struct {
 	leave   func()  // ends the request's turn; nil without one
 }
 
-// endTurn gives the turn to the next: a client that reads its answer slowly must not
-// hold it.
+// endTurn ends the request's turn before its answer is sent, since the client may read
+// slowly.
 func (rec *recorder) endTurn() {
 	if rec.leave != nil {
 		rec.leave()
@@ -286,15 +285,15 @@ func (rec *recorder) close() {
 	rec.account.close()
 }
 
-// Sizes of answers, in bytes: smaller ones are not counted, for the connection's own
-// buffers are as large; and how fast a caller must read the others.
+// Answers up to smallAnswer bytes are not charged: the connection's own buffers are as
+// large. A client must read larger ones at answerPace bytes a second.
 const (
 	smallAnswer  = 16 << 10
 	answerPace   = 32 << 10 // a second
 	answerMargin = 10 * time.Second
 )
 
-// reserve takes room for an answer of n bytes, before its head is written.
+// reserve charges an answer of n bytes to its budget, before the status is written.
 func (rec *recorder) reserve(n int) error {
 	if n <= smallAnswer || rec.account.budget == nil {
 		return nil
@@ -303,7 +302,7 @@ func (rec *recorder) reserve(n int) error {
 		return noRoom()
 	}
 	deadline := time.Now().Add(answerMargin + time.Duration(n)*time.Second/answerPace)
-	_ = http.NewResponseController(rec.ResponseWriter).SetWriteDeadline(deadline) // Lambda's has none, and reads at once
+	_ = http.NewResponseController(rec.ResponseWriter).SetWriteDeadline(deadline) // not supported, and not needed, on Lambda
 	return nil
 }
 

@@ -53,7 +53,7 @@ func (s *KeySet) Publish(body []byte) {
 	s.body = body
 }
 
-// Fail makes every answer have this status from now on; 200 mends it.
+// Fail makes every answer have this status from now on; 200 ends that.
 func (s *KeySet) Fail(status int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -9,23 +9,25 @@ import (
 	"roomcast/shared/web"
 )
 
-// gates are what stands between the outside and the handlers.
-type gates struct {
-	limit    *web.Limiter // of each address's requests, whatever they are
+// admission is what every request passes before its handler: limits, secrets, budgets of
+// memory, and turns at the database.
+type admission struct {
+	limit    *web.Limiter // requests of one address, of any kind
 	webhook  *web.Secrets // WEBHOOK_SECRET
 	operator *web.Secrets // PARITY_SECRET
 
-	hooks    *web.Budget // of Postgres' webhooks
-	bodies   *web.Budget // of users
-	unproven *web.Budget // of webhooks whose signature is over the body: nothing is proven before it is read
+	hooks    *web.Budget // bodies of Postgres' webhooks
+	bodies   *web.Budget // bodies of users
+	unproven *web.Budget // bodies of Pusher's webhooks: the signature covers the body, so it is read before it is verified
 	answers  *web.Budget
-	dear     *web.Turns // at the database, beside the coalescer's calls
-	caller   func(*http.Request) string
+
+	dear   *web.Turns                 // expensive reads, beside the coalescer's calls
+	caller func(*http.Request) string // whose share a request takes: the user's, else the address's
 }
 
-// Memory of all bodies under way together, in bytes. A form has at most 4 kB, a webhook
-// 1 MB, a page of history some 1 MB. One user, or who is none, one address may have a
-// quarter; Postgres, which sends 200 webhooks at once, all.
+// Memory for all bodies under way, in bytes. A form has at most 4 kB, a webhook 1 MB, a
+// page of history about 1 MB. One caller may take a quarter, except Postgres, which sends
+// up to 200 webhooks at once from one address.
 const (
 	hooksBudget    = 8 << 20
 	bodiesBudget   = 8 << 20
@@ -36,20 +38,20 @@ const (
 // manyBody bounds the body of POST /events, in bytes.
 const manyBody = 64 << 10
 
-// bodyTime is how long a body may take to arrive. What is unproven gets less.
+// How long a body may take to arrive.
 const (
 	bodyTime     = 10 * time.Second
 	unprovenTime = 5 * time.Second
 )
 
-// burstSeconds is how many seconds' share of CLIENT_RATE an address may take at once:
-// an office is one address, and all of it comes back together.
+// burstSeconds is how many seconds' worth of CLIENT_RATE an address may use at once: an
+// office is one address, and all its clients reconnect together.
 const burstSeconds = 20
 
-func newGates(c Config, lambda bool) gates {
+func newAdmission(c Config, lambda bool) admission {
 	of := c.addresses(lambda)
 	caller := func(r *http.Request) string { return cmp.Or(authorize.UserOf(r), of.Network(r)) }
-	return gates{
+	return admission{
 		limit:    web.NewLimiter(c.ClientRate, c.ClientRate*burstSeconds, of, time.Now),
 		webhook:  web.NewSecrets(plainText(c.WebhookSecret), of, time.Now),
 		operator: web.NewSecrets(plainText(c.ParitySecret), of, time.Now),
