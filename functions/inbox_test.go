@@ -21,7 +21,7 @@ func TestInbox(t *testing.T) {
 		t.Fatal(err)
 	}
 	f.message(t, database, "hello")
-	f.ring(t)
+	f.wakeUp(t)
 	err := push.Wait(t.Context(), func(all []pushertest.Accepted) bool {
 		for _, a := range all {
 			if a.Name == "room-activity" && a.Channel == "private-user-"+member && strings.Contains(a.Data, `"room":"`+room1+`"`) {
