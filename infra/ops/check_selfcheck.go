@@ -130,6 +130,27 @@ func (d *doctor) compareDatabases(ctx context.Context, f *findings, theirs selfc
 	return nil
 }
 
+// checkApp compares the Pusher app that the outbox belongs to with ours and with the
+// function's: the outbox refuses the relays of another.
+func (d *doctor) checkApp(ctx context.Context, f *findings) error {
+	var bound string
+	if err := d.conn.QueryRow(ctx, `select coalesce(pusher_app, '') from roomcast.settings`).Scan(&bound); err != nil {
+		return err
+	}
+	const remedy = "is DATABASE_URL another project's? If the app is to change: select roomcast.configure(pusher_app => '%s');"
+	switch {
+	case bound == "":
+		f.ok("no app has claimed from the outbox yet: the first that does owns it")
+	case d.self != nil && d.self.Pusher.AppID != bound:
+		f.fail(fmt.Sprintf(remedy, d.self.Pusher.AppID), "the outbox belongs to Pusher app %s and refuses the function's, %s: nothing is sent", bound, d.self.Pusher.AppID)
+	case d.PusherAppID != "" && d.PusherAppID != bound:
+		f.fail(fmt.Sprintf(remedy, d.PusherAppID), "the outbox belongs to Pusher app %s, here PUSHER_APP_ID is %s", bound, d.PusherAppID)
+	default:
+		f.ok("the outbox belongs to Pusher app %s", bound)
+	}
+	return nil
+}
+
 // checkFunctionPusher says what Pusher answers the function.
 func (d *doctor) checkFunctionPusher(_ context.Context, f *findings) error {
 	if d.self == nil {

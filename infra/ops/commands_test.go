@@ -176,6 +176,19 @@ kept         SIZE, the oldest TIME old`, "status")
 	}
 }
 
+// Rows that no relay has numbered yet are written rows all the same.
+func TestStatusCountsWhatIsNotNumbered(t *testing.T) {
+	p := newInstallation(t)
+	p.exec(`insert into messages (room_id, content) select $1, 'x' from generate_series(1, 60)`, roomA)
+	p.exec(`select roomcast.configure(pusher_app => '42')`)
+	_, out, _ := p.ops("status")
+	for _, want := range []string{"60 rows, 60 not yet numbered", "1.0 rows/s written", "belongs to Pusher app 42"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("status does not say %q:\n%s", want, out)
+		}
+	}
+}
+
 // With -watch it polls, and says how many rows were sent meanwhile.
 func TestStatusWatch(t *testing.T) {
 	p := newInstallation(t)
@@ -263,7 +276,7 @@ waiting      the room is nobody's: it rests after a failure, the next try is in 
 seq 1 (accepted) of room `+roomA+`
 written      DATE UTC: INSERT on messages, `+keys+`, SIZE
 numbered     TIME later, under epoch EPOCH
-accepted     Pusher has taken everything up to seq 1
+accepted     DATE UTC by Pusher, TIME after it was written
 kept         for another TIME, for browsers that catch up`, "why", id)
 	p.want(exitWarning, "room "+roomA+" has numbered up to seq 3, and keeps them from 1 on: older ones were sent and are past the retention", "why", roomA, "4")
 	p.want(exitFailed, `ops: SEQ must be a number from 1 on, not "x"`, "why", roomA, "x")

@@ -91,6 +91,7 @@ func checks() []check {
 		{"sweep", schema, (*doctor).checkSweep},
 		{"function", nothing, (*doctor).checkFunction},
 		{"its database", nothing, (*doctor).checkFunctionDatabase},
+		{"outbox's app", schema, (*doctor).checkApp},
 		{"its pusher", nothing, (*doctor).checkFunctionPusher},
 		{"its settings", nothing, (*doctor).checkFunctionSettings},
 		{"its relay", nothing, (*doctor).checkFunctionRelay},

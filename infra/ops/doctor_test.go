@@ -131,6 +131,7 @@ func faults() []fault {
 		}, "its database", failure, "expects schema 2, and its database has 1: 002_more.sql is missing", "ops migrate"},
 		{"the function is older than the schema", func(p *installation) { p.function.self.Database.SchemaExpected = 0 }, "its database", warning, "the function is older", "deploy"},
 		{"the function publishes to another app", func(p *installation) { p.function.self.Pusher.AppID = "999" }, "its pusher", failure, "PUSHER_APP_ID 999", "PUSHER_APP_ID"},
+		{"the outbox belongs to another app", sql(`select roomcast.configure(pusher_app => 'production')`), "outbox's app", failure, "belongs to Pusher app production and refuses the function's", "pusher_app"},
 		{"Pusher refuses the function's signature", func(p *installation) {
 			p.function.self.Pusher.Reachable, p.function.self.Pusher.Status, p.function.self.Pusher.Error = false, 401, "pusher answered 401"
 		}, "its pusher", failure, "does not take the function's requests: pusher answered 401", "PUSHER_SECRET"},

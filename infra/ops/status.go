@@ -96,6 +96,7 @@ type statusJSON struct {
 	WrittenPerSec float64          `json:"written_per_second"`
 	SentPerSec    *float64         `json:"sent_per_second,omitempty"` // with -watch, from the second on
 	OutboxBytes   int64            `json:"outbox_bytes"`
+	App           string           `json:"pusher_app,omitempty"`
 }
 
 func drawStatus(out *printer, s, before snapshot) error {
@@ -105,7 +106,7 @@ func drawStatus(out *printer, s, before snapshot) error {
 			Awake: s.Awake > 0, AwakeSeconds: max(0, s.Awake.Seconds()), Waiting: s.Waiting, Unnumbered: s.Unnumbered,
 			OldestSeconds: s.Oldest.Seconds(), WaitingRooms: s.Rooms, InFlight: s.InFlight, LeasedRooms: s.Leased,
 			Holders: s.Holders, RestingRooms: s.Resting, Parked: s.Parked, Unroutable: s.Unroutable,
-			WrittenPerSec: float64(s.PerMinute) / 60, OutboxBytes: s.Bytes,
+			WrittenPerSec: float64(s.PerMinute) / 60, OutboxBytes: s.Bytes, App: s.App,
 		}
 		if known {
 			j.SentPerSec = &sent
@@ -113,6 +114,9 @@ func drawStatus(out *printer, s, before snapshot) error {
 		return out.encode(j)
 	}
 	out.field("relay", "%s", relayText(s.Status))
+	if s.App != "" {
+		out.field("app", "belongs to Pusher app %s", s.App)
+	}
 	out.field("waiting", "%s", waitingText(out, s.Status))
 	out.field("oldest", "%s", oldestText(out, s.Status))
 	out.field("in flight", "%s", flightText(s.Status))

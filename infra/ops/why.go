@@ -121,7 +121,7 @@ func explain(out *printer, l admin.Life, room admin.RoomState, awake bool) (line
 		add("parked", "%s UTC: %s", l.ParkedAt.UTC().Format(time.DateTime), out.worry(l.Parked))
 		add("so", "browsers see the gap and fetch it over HTTP; ops redrive %s %d sends it once more", l.Room, l.Seq)
 	case isAccepted:
-		add("accepted", "Pusher has taken everything up to seq %d", room.Sent)
+		add("accepted", "%s", acceptedText(l, room))
 		if l.KeptFor > 0 {
 			add("kept", "for another %s, for browsers that catch up", span(l.KeptFor))
 		} else {
@@ -140,6 +140,19 @@ func explain(out *printer, l admin.Life, room admin.RoomState, awake bool) (line
 		}
 	}
 	return lines
+}
+
+// acceptedText says when Pusher accepted an event. A room knows the time of its last one
+// only: an earlier one was accepted by then.
+func acceptedText(l admin.Life, room admin.RoomState) string {
+	at := room.Accepted.UTC().Format("2006-01-02 15:04:05.000") + " UTC"
+	switch {
+	case room.Accepted.IsZero():
+		return fmt.Sprintf("Pusher has taken everything up to seq %d", room.Sent)
+	case l.Seq == room.Sent:
+		return fmt.Sprintf("%s by Pusher, %s after it was written", at, span(room.Accepted.Sub(l.Written)))
+	}
+	return fmt.Sprintf("by %s: Pusher has taken everything up to seq %d", at, room.Sent)
 }
 
 // explainAbsence says why there may be no trace of an event.

@@ -25,13 +25,15 @@ type RoomState struct {
 	Due        time.Duration // until it may be claimed; negative: since when it has been due
 	Unnumbered int64         // rows of it that no claim has seen yet
 	First      int64         // the first seq still kept; 0 if none is
+	Accepted   time.Time     // when Pusher accepted Sent, or it was parked; zero: nothing was sent yet
 }
 
 const roomSQL = `
 select r.room, r.epoch || (select t.incarnation from roomcast.settings t), r.head_seq, r.sent_seq, r.fence, coalesce(r.holder, ''),
        extract(epoch from r.due - clock_timestamp())::float8,
        (select count(*) from roomcast.unnumbered() u where u.room = r.room),
-       coalesce((select min(g.first_seq) from roomcast.seq_ranges g where g.room = r.room), 0)
+       coalesce((select min(g.first_seq) from roomcast.seq_ranges g where g.room = r.room), 0),
+       coalesce(r.accepted, '0001-01-01 00:00:00Z')
   from roomcast.rooms r where r.room = $1`
 
 // Room reads where a room stands, or returns [ErrUnknown].
@@ -39,7 +41,7 @@ func (o Operator) Room(ctx context.Context, room string) (RoomState, error) {
 	var s RoomState
 	var due float64
 	err := o.QueryRow(ctx, roomSQL, room).
-		Scan(&s.Room, &s.Epoch, &s.Head, &s.Sent, &s.Fence, &s.Holder, &due, &s.Unnumbered, &s.First)
+		Scan(&s.Room, &s.Epoch, &s.Head, &s.Sent, &s.Fence, &s.Holder, &due, &s.Unnumbered, &s.First, &s.Accepted)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return RoomState{}, fmt.Errorf("room: %w", ErrUnknown)
 	}

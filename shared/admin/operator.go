@@ -37,11 +37,12 @@ type Status struct {
 	Holders    map[string]int64 // rooms under lease by relay
 	Resting    int64            // rooms with rows waiting that are not to be tried yet
 	NextTry    time.Duration    // until the first of them is
-	PerMinute  int64            // rows numbered in the last minute
+	PerMinute  int64            // rows numbered in the last minute, or written in it and not numbered yet
 	Passed     int64            // rows accepted or parked, of all rooms, since each was first numbered
 	Kept       time.Duration    // age of the oldest numbered row still kept
 	Bytes      int64            // size of the outbox with its indexes
 	Unroutable int64            // changes that had no room and were not relayed
+	App        string           // the Pusher app that the outbox belongs to; empty: none has claimed yet
 }
 
 const statusSQL = `
@@ -49,11 +50,13 @@ select extract(epoch from roomcast.read_clock('roomcast.awake_until') - clock_ti
        (select count(*) from roomcast.rooms r where r.head_seq > r.sent_seq and r.holder is null and r.due > clock_timestamp()),
        coalesce(extract(epoch from (select min(r.due) from roomcast.rooms r
          where r.head_seq > r.sent_seq and r.holder is null and r.due > clock_timestamp()) - clock_timestamp()), 0)::float8,
-       (select coalesce(sum(last_seq - first_seq + 1), 0)::bigint from roomcast.seq_ranges where at > clock_timestamp() - interval '1 minute'),
+       (select coalesce(sum(last_seq - first_seq + 1), 0)::bigint from roomcast.seq_ranges where at > clock_timestamp() - interval '1 minute')
+         + (select count(*) from roomcast.unnumbered() u where u.at > clock_timestamp() - interval '1 minute'),
        (select coalesce(sum(sent_seq), 0)::bigint from roomcast.rooms),
        coalesce(extract(epoch from clock_timestamp() - (select min(at) from roomcast.seq_ranges)), 0)::float8,
        pg_total_relation_size('roomcast.outbox'),
        (select coalesce(sum(count), 0) from roomcast.unroutable)::bigint,
+       coalesce((select t.pusher_app from roomcast.settings t), ''),
        (select coalesce(jsonb_object_agg(holder, n), '{}') from (
           select holder, count(*) as n from roomcast.rooms
            where head_seq > sent_seq and holder is not null and due > clock_timestamp() group by holder) h)::text`
@@ -68,7 +71,7 @@ func (o Operator) Status(ctx context.Context) (Status, error) {
 	var awake, next, kept float64
 	var holders string
 	err = o.QueryRow(ctx, statusSQL).
-		Scan(&awake, &s.Resting, &next, &s.PerMinute, &s.Passed, &kept, &s.Bytes, &s.Unroutable, &holders)
+		Scan(&awake, &s.Resting, &next, &s.PerMinute, &s.Passed, &kept, &s.Bytes, &s.Unroutable, &s.App, &holders)
 	if err == nil {
 		err = json.Unmarshal([]byte(holders), &s.Holders)
 	}

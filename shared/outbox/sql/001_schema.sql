@@ -155,12 +155,14 @@ create table if not exists roomcast.rooms (
   due       timestamptz not null default clock_timestamp(),
   attention timestamptz,
   holder    text,
+  accepted  timestamptz,
   constraint sent_is_numbered check (sent_seq between 0 and head_seq)
 ) with (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 500);
 comment on column roomcast.rooms.room      is 'The key: a room''s id, with a leading @ doubled; or @ and the uuid of a user.';
 comment on column roomcast.rooms.epoch     is 'Changes when the numbering starts again: clients then start over. settings.incarnation is appended.';
 comment on column roomcast.rooms.head_seq  is 'The last number given.';
 comment on column roomcast.rooms.sent_seq  is 'All up to here was accepted by Pusher, or parked.';
+comment on column roomcast.rooms.accepted  is 'When sent_seq last moved on.';
 comment on column roomcast.rooms.fence     is 'Counts the claims: an ack that names an older one is refused.';
 comment on column roomcast.rooms.due       is 'When the room may be claimed: a lease and a backoff both move it ahead.';
 comment on column roomcast.rooms.attention is 'When the room is to be claimed again, if rows were left. Null under a lease: find_expired() looks for one that ended unanswered.';

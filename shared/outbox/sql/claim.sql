@@ -208,6 +208,7 @@ begin
   ), moved as (
     update roomcast.rooms r
        set sent_seq  = h.sent,
+           accepted  = case when h.sent > r.sent_seq then clock_timestamp() else r.accepted end,
            due       = h.due,
            attention = case when h.sent < h.head then h.due end,
            holder    = null
