@@ -35,8 +35,12 @@ const (
 	answersBudget  = 16 << 20
 )
 
-// manyBody bounds the body of POST /events, in bytes.
-const manyBody = 64 << 10
+// manyBody bounds the body of POST /events, smallBody that of POST /rooms/{room}/read, in
+// bytes.
+const (
+	manyBody  = 64 << 10
+	smallBody = 1 << 10
+)
 
 // How long a body may take to arrive.
 const (

@@ -61,7 +61,7 @@ func (a *app) routes() http.Handler {
 	handle("GET /me/events", a.history.Mine, limit, user, dear, answers)
 	if a.inbox != nil {
 		handle("GET /me/rooms", a.inbox.Rooms, limit, user, dear, answers)
-		handle("POST /rooms/{room}/read", a.inbox.Read, limit, user, bodies)
+		handle("POST /rooms/{room}/read", a.inbox.Read, limit, user, bodies, web.Whole(smallBody), dear)
 	}
 	handle("POST /parity", a.parity.Receive, limit, user, bodies)
 	handle("GET /parity", a.parity.Show, limit, operator, dear, answers)

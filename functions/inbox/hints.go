@@ -16,8 +16,9 @@ import (
 const (
 	// hintEvery is how often a room's members are told that something happened in it.
 	hintEvery = time.Second
-	// membersKept is how long a room's members are believed to be the same.
-	membersKept = 10 * time.Second
+	// membersKept is how long at least a room's members are remembered, and half of how
+	// long at most. Another machine may have sent the departure of one of them.
+	membersKept = 900 * time.Millisecond
 	// maxPending bounds the rooms that wait for their second; hints of more are dropped.
 	maxPending = 10_000
 	// maxMembers bounds the members that are kept, of all rooms together.
@@ -80,6 +81,11 @@ func NewHints(members Members, publisher Publisher, log *slog.Logger) *Hints {
 // Accepted notes that Pusher accepted a change, and hints at it within a second. Only
 // messages of rooms are hinted at.
 func (h *Hints) Accepted(c event.Change) {
+	if c.Kind == event.Members {
+		h.mu.Lock()
+		h.members.Delete(c.Room)
+		h.mu.Unlock()
+	}
 	if c.Position == nil || c.Kind != event.Rows || c.Name != event.Message {
 		return
 	}

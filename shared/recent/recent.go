@@ -41,6 +41,12 @@ func (m *Map[K, V]) Put(k K, v V, now time.Time) bool {
 	return true
 }
 
+// Delete forgets k.
+func (m *Map[K, V]) Delete(k K) {
+	delete(m.present, k)
+	delete(m.past, k)
+}
+
 // Clear forgets everything.
 func (m *Map[K, V]) Clear() { m.began, m.present, m.past = time.Time{}, nil, nil }
 

@@ -50,6 +50,11 @@ func TestMapIsBounded(t *testing.T) {
 	if v, _ := m.Get(2, start); v != 22 {
 		t.Errorf("replaced entry is %d", v)
 	}
+	m.Delete(2)
+	if _, ok := m.Get(2, start); ok {
+		t.Error("found after Delete")
+	}
+	m.Put(2, 22, start)
 	m.Clear()
 	if _, ok := m.Get(2, start); ok {
 		t.Error("found after Clear")
