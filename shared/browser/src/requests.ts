@@ -6,7 +6,7 @@ import { backoff, fetchJSON, jitter } from './platform.js'
 import type { Session } from './session.js'
 
 const MINUTE = 60_000
-const AGAIN = 5_000 // ms at least between two tries that a returning page asks for
+const AGAIN = 2_000 // ms at least between two tries, whatever happens
 
 /** One request, as it is to be sent when its turn comes. */
 export interface Ask {
@@ -66,10 +66,9 @@ export class Requests {
     }
   }
 
-  /** Something may have changed: the next try need not wait. */
+  /** Something may have changed, such as the network: the next try need not wait as long. */
   retry() {
-    if (!this.failures || Date.now() - this.failedAt < AGAIN) return
-    this.opensAt = Date.now()
+    this.opensAt = Math.min(this.opensAt, this.failedAt + AGAIN)
     this.schedule()
   }
 
@@ -80,14 +79,15 @@ export class Requests {
       if (!token) throw Object.assign(new Error('roomcast: nobody is signed in'), { status: 401 })
       const headers = { ...ask.init?.headers, Authorization: 'Bearer ' + token }
       const answer = await fetchJSON(url + ask.path, { ...ask.init, headers }, ask.patience)
-      session.accepted()
+      session.accepted(token)
       return answer
     }
     const token = await session.token()
     try {
       return await attempt(token)
     } catch (err: any) {
-      const newer = err.status === 401 && !this.sparing() && await session.renew(token)
+      const mayRenew = err.status === 401 && (!this.sparing() || session.wasAccepted(token))
+      const newer = mayRenew && await session.renew(token)
       if (!newer) throw err
       return attempt(newer)
     }

@@ -33,6 +33,8 @@ export interface Context {
   socket: Socket
   history: History
   health: Health
+  /** The function may be reached again. */
+  retry(): void
   left(room: RoomState): void
 }
 
@@ -179,6 +181,7 @@ export class RoomState implements Reader, Listener, Outlet {
     this.becomeLive()
     this.prune()
     this.timers.cancel('patience')
+    this.context.retry()
     this.ask(this.isPlaced() ? jitter(GAP) : 0) // everybody else is back now, too
     this.settle()
     this.context.health.update()

@@ -62,7 +62,7 @@ class Client {
     })
     const history = new History(this.requests, (page) => this.health.heard(page.poll))
     const { session, plan, socket, health } = this
-    this.context = { options, session, plan, socket, health, history, left: (room) => void this.rooms.delete(room) }
+    this.context = { options, session, plan, socket, health, history, retry: () => this.requests.retry(), left: (room) => void this.rooms.delete(room) }
     this.stopListening = onPageReturns(() => isHidden() || this.wake())
     this.handle = this.makeHandle()
     this.health.socketChanged()

@@ -16,6 +16,7 @@ export class Session {
   private renewing?: Promise<string | undefined>
   private renewals = 0 // in a row, none of which the function accepted
   private renewAt = 0
+  private taken?: string
   private subscription?: { unsubscribe(): void }
   private known: Promise<void>
 
@@ -49,9 +50,15 @@ export class Session {
     return this.renewing
   }
 
-  /** The function has taken the token. */
-  accepted() {
-    this.renewals = 0
+  /** The function has taken the token: if it refuses it later, that one has expired. */
+  accepted(token: string) {
+    if (token === this.taken) return
+    this.taken = token
+    this.renewals = this.renewAt = 0
+  }
+
+  wasAccepted(token: string | undefined) {
+    return token !== undefined && token === this.taken
   }
 
   isSignedOut() {
