@@ -59,7 +59,7 @@ func (w *worker) translate(room int, row outbox.Row, bare bool) item {
 	if row.Missing {
 		return it
 	}
-	it.left = w.Revoker != nil && endsAccess(row.Change)
+	it.left = w.Revoker != nil && row.Change.IsDeparture()
 	if row.Seq <= w.progress[room].known {
 		return it
 	}
@@ -73,14 +73,4 @@ func (w *worker) translate(room int, row outbox.Row, bare bool) item {
 		it.packed = slices.Index(kinds, event.Packed)
 	}
 	return it
-}
-
-// endsAccess reports whether a change ends somebody's access to the stream it is in. In a
-// user's own stream a departure only tells of another's.
-func endsAccess(c event.Change) bool {
-	if !c.IsDeparture() {
-		return false
-	}
-	stream, _, err := event.ParseKey(c.Room)
-	return err == nil && stream == event.RoomStream
 }

@@ -85,7 +85,7 @@ func TestOnlyARoomsDepartureStopsIt(t *testing.T) {
 		change event.Change
 		want   bool
 	}{{left, true}, {mine, false}, {like, true}, {joined, false}} {
-		if got := endsAccess(tc.change); got != tc.want {
+		if got := tc.change.IsDeparture(); got != tc.want {
 			t.Errorf("%+v ends access: %v", tc.change, got)
 		}
 	}

@@ -259,6 +259,21 @@ func TestManyDeparturesAtOnce(t *testing.T) {
 	}
 }
 
+// A bulk change of members names nobody, and nobody of them hears the room's next event.
+func TestBulkDepartureStopsTheRoom(t *testing.T) {
+	s := newStack(t)
+	d, with := s.disconnects()
+	s.exec(`insert into room_participants (room_id, user_id) select $1, ('00000000-0000-4000-8000-' || lpad(i::text, 12, '0'))::uuid from generate_series(1, 300) i`, roomA)
+	s.relay("r", with).Wake()
+	s.waitForName(event.BulkChange)
+	s.exec(`delete from room_participants where user_id <= '00000000-0000-4000-8000-000000000250'`)
+	s.insert(roomA, "behind")
+	s.waitForName(event.NewMessage)
+	if n := len(d.confirmed); n < 250 {
+		t.Errorf("%d of 250 were disconnected before the next event", n)
+	}
+}
+
 // What Pusher can never do is given up, so that it keeps nobody awake.
 func TestImpossibleDisconnectIsGivenUp(t *testing.T) {
 	s := newStack(t)

@@ -78,11 +78,12 @@ type Change struct {
 	Position *Position
 }
 
-// IsDeparture reports whether this is the end of a membership: the user of the record
-// may no longer read the room. What that user's personal stream says of it is not another.
+// IsDeparture reports whether this ends memberships: of the record's user, who may no
+// longer read the room, or of many at once that it does not name. What a user's personal
+// stream says of it is not another.
 func (c Change) IsDeparture() bool {
 	stream, _, _ := ParseKey(c.Room)
-	return c.Kind == Members && c.Op == Delete && stream != UserStream
+	return c.Kind == Members && (c.Op == Delete || c.Op == Bulk) && stream != UserStream
 }
 
 // Position places an event in its room. It is fixed before the event is first

@@ -4,20 +4,28 @@ begin;
 select pg_advisory_xact_lock(hashtextextended('roomcast.migrate', 0));
 set local lock_timeout = '3s';
 
--- queue_revocations notes that the users who left by these events are to be cut, not
--- before grace has passed, and returns them. Seqs that are no departures are passed
--- over. Saying it twice is harmless, and so is saying it under a lease that was lost.
+-- queue_revocations notes that the users who left by these events are to be disconnected,
+-- not before grace has passed, and returns them. Seqs that are no departures are passed
+-- over. A bulk change of members does not say who left: then all count whose departure
+-- capture has noted so far, up to ten thousand. Saying it twice is harmless, and so is
+-- saying it under a lease that was lost.
 create or replace function roomcast.queue_revocations(rooms text[], seqs bigint[], grace interval) returns setof text
 language sql security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off set jit = off as $$
-  with gone as (
-    select distinct roomcast.field_of(o.record, s.user_column) as user_id
+  with meant as (
+    select o.op, roomcast.field_of(o.record, s.user_column) as user_id
       from (select * from unnest(queue_revocations.rooms, queue_revocations.seqs) as u (room, seq)) t
       join roomcast.seq_ranges g on g.room = t.room and t.seq between g.first_seq and g.last_seq
       join roomcast.outbox o on o.id = g.ids[t.seq - g.first_seq + 1]
       join roomcast.attached_tables s on s.id = o.attached
-     where s.kind = 'members' and o.op = 'DELETE' and o.room !~ '^@[^@]' and roomcast.field_of(o.record, s.user_column) is not null
-  ), told as (   -- what capture noted of the same
-    delete from roomcast.departures d using gone g where d.user_id = g.user_id
+     where s.kind = 'members' and o.op in ('DELETE', 'BULK') and o.room !~ '^@[^@]'
+  ), noted as (   -- what capture noted of the same
+    delete from roomcast.departures d
+     where d.user_id in (select m.user_id from meant m)
+        or d.id = any (array(select n.id from roomcast.departures n where exists (select from meant m where m.op = 'BULK') order by n.id limit 10000))
+    returning d.user_id
+  ), gone as (
+    select m.user_id from meant m where m.op = 'DELETE' and m.user_id is not null
+    union select n.user_id from noted n
   )
   insert into roomcast.revocations as r (user_id, confirmable_at, due)
   select g.user_id, clock_timestamp() + queue_revocations.grace, clock_timestamp() + queue_revocations.grace from gone g order by g.user_id
