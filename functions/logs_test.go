@@ -82,7 +82,9 @@ func TestLogsOfADatabaseInTrouble(t *testing.T) {
 	push, database := newPusher(t), outboxtest.Chat(t)
 	f := start(t, environment(push, "DATABASE_URL="+database))
 	f.message(t, database, content)
-	if err := outboxtest.Exec(t.Context(), database, `alter function roomcast.claim(text, int, int, interval) rename to gone`); err != nil {
+	if err := outboxtest.Exec(t.Context(), database, `do $$ begin
+		execute format('alter function %s rename to renamed', (select oid::regprocedure from pg_proc where pronamespace = 'roomcast'::regnamespace and proname = 'claim'));
+	end $$`); err != nil {
 		t.Fatal(err)
 	}
 	f.wakeUp(t)
