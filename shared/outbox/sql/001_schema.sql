@@ -73,6 +73,7 @@ create table if not exists roomcast.attached_tables (
   uses        text[],
   watched     text[],
   row_wise    boolean not null default false,
+  numbers     jsonb,
   fingerprint text,
   attached_at timestamptz not null default now(),
   detached_at timestamptz,
@@ -94,6 +95,7 @@ comment on column roomcast.attached_tables.keys        is 'The ids, and the room
 comment on column roomcast.attached_tables.uses        is 'The columns that room, users and active depend on.';
 comment on column roomcast.attached_tables.watched     is 'Null: present() fills it in, with the columns of today whose change is news.';
 comment on column roomcast.attached_tables.row_wise    is 'Its rows are written under other tables'' names (partitions, inheritance): captured one by one.';
+comment on column roomcast.attached_tables.numbers     is 'The table''s columns by name, as pg_attribute numbers them: a renamed one is found again.';
 comment on column roomcast.attached_tables.fingerprint is 'Of the columns for which its trigger functions were written.';
 comment on column roomcast.attached_tables.time_column is 'The column that says when a row was written. Null: the audit finds one itself.';
 comment on column roomcast.attached_tables.repairs     is 'Whether the hourly audit enqueues again what it finds missing.';

@@ -54,13 +54,15 @@ begin
     a.shape := case when roomcast.is_array(tbl, user_column) then 'array' else 'one' end;
     a.uses := a.uses || user_column || case when active is not null then (roomcast.inspect(tbl, 'active', active)).uses end;
   end if;
-  insert into roomcast.attached_tables as t
-    (relation, name, kind, room, users, shape, row_wise, room_column, user_column, active, columns, ids, old, keys, uses)
-  values (a.relation, a.name, a.kind, a.room, a.users, a.shape, a.row_wise, a.room_column, a.user_column, a.active, a.columns, a.ids, a.old, a.keys, a.uses)
+  insert into roomcast.attached_tables as t (relation, name, kind, room, users, shape, row_wise, room_column, user_column,
+                                             active, columns, ids, old, keys, uses, numbers)
+  values (a.relation, a.name, a.kind, a.room, a.users, a.shape, a.row_wise, a.room_column, a.user_column,
+          a.active, a.columns, a.ids, a.old, a.keys, a.uses, roomcast.numbers_of(tbl))
   on conflict on constraint one_name_per_table do update
      set room = excluded.room, users = excluded.users, shape = excluded.shape, row_wise = excluded.row_wise,
          room_column = excluded.room_column, user_column = excluded.user_column, active = excluded.active,
          columns = excluded.columns, ids = excluded.ids, old = excluded.old, keys = excluded.keys, uses = excluded.uses,
+         numbers = excluded.numbers,
          attached_at = now(), detached_at = null
   returning * into a;
   perform roomcast.try_capture(roomcast.present(a));
@@ -137,8 +139,8 @@ begin
 end
 $$;
 
--- repair_captures writes the functions of those tables anew whose columns have changed
--- since, and forgets tables that are gone. It waits for no lock of the chat's.
+-- repair_captures writes the functions of those tables again whose columns have changed
+-- since, goes on with renamed columns, and forgets tables that are gone. It waits for no lock of the chat's.
 create or replace function roomcast.repair_captures() returns int
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
@@ -149,6 +151,11 @@ begin
             where t.detached_at is null and t.relation <> all (array['roomcast.revocations', 'roomcast.presence']::regclass[])
               and t.fingerprint is distinct from roomcast.fingerprint(t.relation) loop
     if exists (select from pg_class c where c.oid = a.relation) then
+      a := roomcast.renamed(a);
+      update roomcast.attached_tables t
+         set room = a.room, room_column = a.room_column, user_column = a.user_column, columns = a.columns, ids = a.ids,
+             old = a.old, keys = a.keys, uses = a.uses, numbers = a.numbers
+       where t.id = a.id;
       perform roomcast.write_capture(a);
     else
       update roomcast.attached_tables t set detached_at = now() where t.id = a.id;

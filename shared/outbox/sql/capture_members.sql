@@ -10,7 +10,7 @@ language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
   gone text[];
 begin
-  if exists (select from unnest(taken) t where t.op = 'DELETE') and (crowded is not null or pg_trigger_depth() > 1) then
+  if exists (select from unnest(taken) t where t.op = 'DELETE') then
     gone := roomcast.rooms_gone(attached, array(select distinct t.room from unnest(taken) t where t.op = 'DELETE'), crowded);
   end if;
   insert into roomcast.departures (user_id)
@@ -40,6 +40,9 @@ begin
     join pg_attribute k on k.attrelid = c.conrelid and k.attnum = c.conkey[1] and k.attname = a.room_column
     join pg_attribute f on f.attrelid = c.confrelid and f.attnum = c.confkey[1]
    where c.contype = 'f' and c.conrelid = a.relation and cardinality(c.conkey) = 1 limit 1;
+  if parent is null and crowded is null then
+    return null;
+  end if;
   execute format('select array_agg(g.room) from unnest($1) as g (room)
                    where %s not exists (select from %s = regexp_replace(g.room, ''^@@'', ''@'')::%s%s)',
                  case when parent is null then 'g.room = any ($2) and' else '' end,

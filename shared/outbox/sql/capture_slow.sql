@@ -4,6 +4,40 @@ begin;
 select pg_advisory_xact_lock(hashtextextended('roomcast.migrate', 0));
 set local lock_timeout = '3s';
 
+-- renamed is an attachment with the names that its columns have now.
+create or replace function roomcast.renamed(a roomcast.attached_tables) returns roomcast.attached_tables
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+declare
+  names constant jsonb := (
+    select jsonb_object_agg(n.key, t.attname)
+      from jsonb_each_text(a.numbers) n
+      join pg_attribute t on t.attrelid = a.relation and t.attnum = n.value::int and not t.attisdropped
+     where t.attname <> n.key and roomcast.column_type(a.relation, n.key) is null);
+begin
+  if names is null then
+    return a;
+  end if;
+  if names ? a.room_column::text then
+    a.room := format('r.%I', names ->> a.room_column::text);
+  end if;
+  a.room_column := coalesce(names ->> a.room_column::text, a.room_column);
+  a.user_column := coalesce(names ->> a.user_column::text, a.user_column);
+  a.columns := (select array_agg(coalesce(names ->> c, c) order by i) from unnest(a.columns) with ordinality as u (c, i));
+  a.ids     := (select array_agg(coalesce(names ->> c, c) order by i) from unnest(a.ids) with ordinality as u (c, i));
+  a.old     := (select array_agg(coalesce(names ->> c, c) order by i) from unnest(a.old) with ordinality as u (c, i));
+  a.keys    := (select array_agg(coalesce(names ->> c, c) order by i) from unnest(a.keys) with ordinality as u (c, i));
+  a.uses    := (select array_agg(coalesce(names ->> c, c) order by i) from unnest(a.uses) with ordinality as u (c, i));
+  a.numbers := roomcast.numbers_of(a.relation);
+  return a;
+end
+$$;
+
+create or replace function roomcast.numbers_of(relation regclass) returns jsonb
+language sql stable set search_path = pg_catalog, pg_temp as $$
+  select jsonb_object_agg(t.attname, t.attnum) from pg_attribute t
+   where t.attrelid = numbers_of.relation and t.attnum > 0 and not t.attisdropped
+$$;
+
 -- present is an attachment as its table is now: all columns if all may leave, without those
 -- that are no longer there; watched are those whose change is news. What identifies a row is
 -- not left out: without it the row cannot be told from others.
@@ -13,6 +47,7 @@ declare
   there constant text[] := array(select t.attname::text from pg_attribute t
     where t.attrelid = a.relation and t.attnum > 0 and not t.attisdropped and t.attgenerated <> 'v' order by t.attnum);
 begin
+  a := roomcast.renamed(a);
   a.columns := case when a.columns is null then there else array(select c from unnest(a.columns) c where c = any (there)) end;
   a.watched := array(select c from unnest(there) c where c = any (a.columns || a.ids || a.uses || a.old));
   a.keys    := array(select c from unnest(a.keys) c where c = any (there));

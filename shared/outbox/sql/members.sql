@@ -58,7 +58,7 @@ begin
         return true;
       end if;
   end;$look$,
-      coalesce(roomcast.member_sql(a, 'is_member.room', 'is_member.user_id'), 'false'), a.id);
+      coalesce(roomcast.member_sql(roomcast.renamed(a), 'is_member.room', 'is_member.user_id'), 'false'), a.id);
   end loop;
   execute format($make$
 create or replace function roomcast.is_member(room text, user_id uuid) returns boolean
@@ -129,7 +129,7 @@ language plpgsql stable security definer set search_path = pg_catalog, pg_temp a
 declare
   found_one boolean;
 begin
-  execute (select 'select ' || roomcast.member_sql(a, '$1', '$2')
+  execute (select 'select ' || roomcast.member_sql(roomcast.renamed(a), '$1', '$2')
              from roomcast.attached_tables a join pg_class c on c.oid = a.relation where a.id = is_member_of.attached)
     into found_one using room, user_id;
   return coalesce(found_one, false);
