@@ -170,6 +170,7 @@ create or replace function roomcast.attach_messages(
 returns void
 language plpgsql set search_path = pg_catalog, pg_temp set lock_timeout = '3s' as $$
 begin
+  perform roomcast.need_table(roomcast.table_named(table_name));
   perform roomcast.need_columns(roomcast.table_named(table_name), 'room_column', array[room_column]);
   perform roomcast.attach_as('rows', table_name, 'message', format('r.%I', room_column), null, null, null, columns, ids, null);
 end

@@ -108,8 +108,8 @@ begin
   if a.row_wise then
     execute format('create or replace trigger roomcast_%1$s_end after insert or update or delete on %2$s '
                    'for each statement execute function roomcast.capture_end(%1$L)', a.id, a.relation);
-  else
-    execute format('drop trigger if exists roomcast_%s_end on %s', a.id, a.relation);
+  elsif exists (select from pg_trigger t where t.tgrelid = a.relation and t.tgname = format('roomcast_%s_end', a.id)) then
+    execute format('drop trigger roomcast_%s_end on %s', a.id, a.relation);
   end if;
   execute format('create or replace trigger roomcast_%1$s_truncate before truncate on %2$s '
                  'for each statement execute function roomcast.capture_truncate(%1$L)', a.id, a.relation);

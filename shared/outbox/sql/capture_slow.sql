@@ -117,6 +117,36 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
     attached, relation::regclass)
 $$;
 
+-- rows_move: can a row of this attachment move between partitions, and be found there?
+create or replace function roomcast.rows_move(a roomcast.attached_tables) returns boolean
+language sql stable set search_path = pg_catalog, pg_temp as $$
+  select a.kind = 'rows' and exists (
+    select from pg_class c join pg_index i on i.indrelid = c.oid
+      join pg_attribute t on t.attrelid = c.oid and t.attnum = i.indkey[0]
+     where c.oid = a.relation and c.relkind = 'p' and i.indpred is null and t.attname = a.ids[1])
+$$;
+
+-- note_moved and was_moved pass the word from the DELETE to the INSERT that moves a row
+-- between partitions. It is taken once, and ends with the transaction.
+create or replace function roomcast.note_moved(key_hash bigint) returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+  perform set_config('roomcast.moved', concat(nullif(current_setting('roomcast.moved', true), ''), ' ', key_hash, ' '), true);
+end
+$$;
+create or replace function roomcast.was_moved(key_hash bigint) returns boolean
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+  moved constant text := current_setting('roomcast.moved', true);
+begin
+  if moved is null or strpos(moved, concat(' ', key_hash, ' ')) = 0 then
+    return false;
+  end if;
+  perform set_config('roomcast.moved', replace(moved, concat(' ', key_hash, ' '), ''), true);
+  return true;
+end
+$$;
+
 -- may_skip: roomcast.capture = 'off' counts for the schema's owner and for members of that
 -- role, not for a chat user who has found a SQL prompt. Whoever uses it is noted, or
 -- the audit would call the rows lost.

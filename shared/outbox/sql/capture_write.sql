@@ -15,18 +15,17 @@ language sql immutable set search_path = pg_catalog, pg_temp as $$
                'uuid[]', 'text[]', 'int4[]', 'int8[]']::regtype[]::oid[]
 $$;
 
--- settings_sql pins what the text of a table's types depends on. uuid, text, numbers and
--- their like depend on nothing.
-create or replace function roomcast.settings_sql(relation regclass) returns text
+-- settings_sql pins what the text of an attachment's values depends on. JSON has one form
+-- for times, in the session's zone; in a key or a room they have many.
+create or replace function roomcast.settings_sql(a roomcast.attached_tables) returns text
 language sql stable set search_path = pg_catalog, pg_temp as $$
-  select case when exists (select from pg_attribute a
-                            where a.attrelid = settings_sql.relation and a.attnum > 0 and not a.attisdropped
-                              and a.atttypid <> all (roomcast.settled_types() || 'timestamptz'::regtype::oid))
-         then ' set timezone = ''UTC'' set datestyle = ''ISO'' set intervalstyle = ''postgres'' set bytea_output = ''hex'' set extra_float_digits = 1'
-         when exists (select from pg_attribute a
-                       where a.attrelid = settings_sql.relation and a.attnum > 0 and not a.attisdropped and a.atttypid = 'timestamptz'::regtype)
-         then ' set timezone = ''UTC'' set datestyle = ''ISO'''
-         else '' end
+  select case when bool_or(t.atttypid <> all (roomcast.settled_types())
+                           and not (t.atttypid = any (array['timestamptz', 'timestamp', 'date']::regtype[]::oid[]) and t.attname <> all (a.ids || a.uses)))
+              then ' set timezone = ''UTC'' set datestyle = ''ISO'' set intervalstyle = ''postgres'' set bytea_output = ''hex'' set extra_float_digits = 1'
+              when bool_or(t.atttypid = 'timestamptz'::regtype) then ' set timezone = ''UTC'''
+              else '' end
+    from pg_attribute t
+   where t.attrelid = a.relation and t.attnum > 0 and not t.attisdropped and t.attname = any (a.columns || a.ids || a.old || a.uses)
 $$;
 
 -- function_sql wraps a body. The settings are those by which values turn into text: the
@@ -38,36 +37,31 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
   select format(E'create or replace function roomcast.capture_%s_%s() returns trigger\n'
                 'language plpgsql security definer set search_path = pg_catalog, pg_temp%s as %L',
                 a.id, suffix,
-                roomcast.settings_sql(a.relation) || case when suffix = 'update' then ' set enable_hashjoin = off' else '' end,
+                roomcast.settings_sql(a) || case when suffix = 'update' then ' set enable_hashjoin = off' else '' end,
                 format(E'#variable_conflict use_column\n<<here>>\ndeclare\n%s\nbegin\n%s\nend\n', declarations, body))
 $$;
 
 -- one_insert_sql: a single INSERT, the chat's usual statement, goes the shortest way. It
--- ends the function where all is as usual.
+-- ends the function where all is as usual, and does nothing where not.
 create or replace function roomcast.one_insert_sql(a roomcast.attached_tables) returns text
 language sql stable set search_path = pg_catalog, pg_temp as $$
   select format($body$
   begin
-    select count(*), min(c.room), min(c.key_hash), min(c.record), bool_or(c.stub or c.record is null)
-      into one.n, one.room, one.key_hash, one.record, one.stub
-      from (%2$s) as c (n, op, room, key_hash, record, old, stub, member)
-     where current_setting('roomcast.capture', true) is distinct from 'off';
-  exception when others then
-    one.n := null;
+    select e.room, hashtextextended(%2$s, %1$s), row_to_json(data)::text into strict here.room, here.key_hash, here.record
+      from new_rows r cross join lateral %3$s e cross join lateral (select %4$s) data
+     where current_setting('roomcast.capture', true) is distinct from 'off' and not (%5$s)
+       and e.room <> '' and octet_length(e.room) <= 50 and %2$s is not null;
+  exception when others then   -- not one row, or not as usual
+    record := null;
   end;
-  if one.n = 1 and one.room <> '' and octet_length(one.room) <= 50 and one.key_hash is not null and not one.stub then
-    insert into roomcast.outbox as b (attached, op, room, key_hash, record, wants_wakeup)
-    values (%1$s, 'INSERT', one.room, one.key_hash, one.record, %3$s)
-    returning b.wants_wakeup into one.stub;
-    if one.stub then
-      perform roomcast.note_wakeup_wanted();
-    end if;
+  if octet_length(record) <= 262144 then
+    insert into roomcast.outbox (attached, op, room, key_hash, record, wants_wakeup)
+    values (%1$s, 'INSERT', room, key_hash, record,
+            case when %6$s then set_config('roomcast.wakeup_wanted', pg_current_xact_id()::text, true) is not null else false end);
     return null;
   end if;
-  one := null;
-$body$, a.id,
-    roomcast.captured_sql(a, 'INSERT', null, '(select 1::bigint as "roomcast.n", s.* from (select * from new_rows limit 2) s)', null),
-    roomcast.wakeup_condition())
+$body$, a.id, roomcast.key_sql(a, 'r', 'e'), roomcast.targets_sql(a, false), roomcast.columns_sql('r', a.columns),
+    roomcast.is_big_sql(a, 'r'), roomcast.wakeup_condition())
   where a.kind = 'rows'
 $$;
 
@@ -80,6 +74,19 @@ declare
   new_rows constant text := '(select row_number() over () as "roomcast.n", s.* from new_rows s)';
 begin
   return format($body$
+  <<many>>
+  declare
+    taken   roomcast.captured[];
+    one     roomcast.captured;
+    flow    refcursor;
+    crowded text[];
+    counts  bigint[];
+    more    boolean := true;
+    start   bigint := 1;
+    size    bigint;
+    faults  int := 0;
+    begun   timestamptz;
+  begin
   if current_setting('roomcast.capture', true) is not distinct from 'off' and roomcast.may_skip(%1$s, tg_op) then
     return null;
   end if;
@@ -114,7 +121,7 @@ begin
       flow := null;
       one := null;
       faults := faults + 1;
-      taken := array(select t from unnest(here.taken) t where t.n < here.start);
+      taken := array(select t from unnest(many.taken) t where t.n < many.start);
     end;
     perform roomcast.enqueue(%1$s, %5$L, taken, crowded, tg_op = 'DELETE');
     if flow is null then
@@ -130,12 +137,13 @@ begin
   if begun is not null then
     perform roomcast.collapse(%1$s, tg_op, begun);
   end if;
-  return null;$body$,
+  return null;
+  end;$body$,
     a.id,
     case op when 'INSERT' then 'new_rows' else 'old_rows' end,
     roomcast.events_sql(a, op, old_rows, new_rows, 'full join'),
     roomcast.captured_sql(a, op, old_rows, new_rows, 'full join',
-      format('(%s."roomcast.n" >= here.start) and (here.crowded is null or e.room is null or %s = ''DELETE'' or e.room <> all (here.crowded))',
+      format('(%s."roomcast.n" >= many.start) and (many.crowded is null or e.room is null or %s = ''DELETE'' or e.room <> all (many.crowded))',
         case op when 'UPDATE' then 'w' else 'r' end, case op when 'UPDATE' then 'e.op' else quote_literal(op) end)),
     a.kind);
 end
@@ -143,31 +151,51 @@ $$;
 
 -- capture_of_row_sql: one row, for tables whose rows are written under another table's
 -- name: partitions and inherited tables. There the triggers are row triggers.
+--
+-- An UPDATE that moves a row to another partition is a DELETE and an INSERT to them. When
+-- the first of these runs the row is in its new place already: it captures the UPDATE, and
+-- notes that the INSERT is told.
 create or replace function roomcast.capture_of_row_sql(a roomcast.attached_tables, op text) returns text
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 declare
-  old_rows constant text := '(select 1::bigint as "roomcast.n", old.*)';
-  new_rows constant text := '(select 1::bigint as "roomcast.n", new.*)';
+  old_row constant text := '(select 1::bigint as "roomcast.n", old.*)';
+  new_row constant text := '(select 1::bigint as "roomcast.n", new.*)';
+  moves   constant boolean := op <> 'UPDATE' and roomcast.rows_move(a);
+  elsewhere text := format('%s p where %s', a.relation, (select string_agg(format('p.%1$I = old.%1$I', id), ' and ') from unnest(a.ids) as i (id)));
 begin
   return format($body$
   if current_setting('roomcast.capture', true) is not distinct from 'off' and roomcast.may_skip(%1$s, tg_op) then
     return null;
   end if;
   begin
+    %5$s
     taken := array(select row(c.*)::roomcast.captured from (%2$s) c);
+    %6$s
   exception when others then
     taken := null;
   end;
   if taken is null then
     perform roomcast.capture_row(%1$s, tg_op, %3$s);
   else
-    perform roomcast.enqueue(%1$s, %4$L, taken, null, tg_op = 'DELETE');
+    perform roomcast.enqueue(%1$s, %4$L, taken, null, tg_op = 'DELETE' and moved is null);
+  end if;
+  if moved is not null then
+    perform roomcast.note_moved(moved);
   end if;
   return null;$body$,
     a.id,
-    roomcast.captured_sql(a, op, old_rows, new_rows, 'join'),
+    roomcast.captured_sql(a, op, old_row, new_row, 'join'),
     case op when 'INSERT' then 'new, null' when 'DELETE' then 'null, old' else 'new, old' end,
-    a.kind);
+    a.kind,
+    case when not moves then ''
+         when op = 'INSERT' then format('if roomcast.was_moved(hashtextextended(%2$s, %1$s)) then return null; end if;', a.id, roomcast.key_sql(a, 'new', null))
+         else format($sql$if exists (select from %1$s) then
+      taken := array(select row(c.*)::roomcast.captured from (%2$s) c);
+      moved := hashtextextended(%4$s, %3$s);
+    else$sql$, elsewhere,
+           roomcast.captured_sql(a, 'UPDATE', old_row, format('(select 1::bigint as "roomcast.n", p.* from %s limit 1)', elsewhere), 'join'),
+           a.id, roomcast.key_sql(a, 'old', null)) end,
+    case when moves and op = 'DELETE' then 'end if;' else '' end);
 end
 $$;
 
@@ -180,9 +208,7 @@ begin
   a := roomcast.present(a);
   foreach op in array array['INSERT', 'UPDATE', 'DELETE'] loop
     execute roomcast.function_sql(a, lower(op),
-      '  taken roomcast.captured[];'
-      || case when a.row_wise then '' else E'\n  one roomcast.captured;\n  flow refcursor;\n  crowded text[];\n  counts bigint[];'
-           '\n  more boolean := true;\n  start bigint := 1;\n  size bigint;\n  faults int := 0;\n  begun timestamptz;' end,
+      case when a.row_wise then E'  taken roomcast.captured[];\n  moved bigint;' else E'  room text;\n  key_hash bigint;\n  record text;' end,
       case when a.row_wise then roomcast.capture_of_row_sql(a, op)
            else case op when 'INSERT' then coalesce(roomcast.one_insert_sql(a), '') else '' end
                 || roomcast.capture_of_statement_sql(a, op) end);

@@ -16,6 +16,7 @@ declare
   tbl     constant regclass := roomcast.table_named(table_name);
   leaving text[];
 begin
+  perform roomcast.need_table(tbl);
   perform roomcast.need_columns(tbl, 'room_column', array[room_column]);
   perform roomcast.need_columns(tbl, 'user_column', array[user_column]);
   perform roomcast.attach_as('members', table_name, 'member', format('r.%I', room_column), null, user_column, active,
