@@ -73,10 +73,8 @@ begin
     taken := roomcast.captured_of(a, op, new_row, old_row);
   exception when others then
     begin
-      a.columns := a.keys;
       a.old := null;
-      taken := array(select row(t.n, t.op, t.room, t.key_hash, t.record, null, t.op <> 'DELETE', t.member)::roomcast.captured
-                       from unnest(roomcast.captured_of(a, op, new_row, old_row)) t);
+      taken := roomcast.captured_of(a, op, new_row, old_row, stubs => true);
     exception when others then
       reason := sqlerrm;
     end;
@@ -90,13 +88,14 @@ begin
 end
 $$;
 
-create or replace function roomcast.captured_of(a roomcast.attached_tables, op text, new_row anyelement, old_row anyelement) returns roomcast.captured[]
+create or replace function roomcast.captured_of(a roomcast.attached_tables, op text, new_row anyelement, old_row anyelement, stubs boolean default false)
+returns roomcast.captured[]
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 declare
   taken roomcast.captured[];
 begin
   execute format('select array(select row(c.*)::roomcast.captured from (%s) c)',
-      roomcast.captured_sql(a, op, '(select 1::bigint as "roomcast.n", ($2).*)', '(select 1::bigint as "roomcast.n", ($1).*)', 'join'))
+      roomcast.captured_sql(a, op, '(select 1::bigint as "roomcast.n", ($2).*)', '(select 1::bigint as "roomcast.n", ($1).*)', 'join', stubs => captured_of.stubs))
     into taken using new_row, old_row;
   return taken;
 end

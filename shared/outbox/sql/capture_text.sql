@@ -58,7 +58,7 @@ declare
 begin
   if a.kind = 'members' then
     return format(case when a.shape = 'array'
-      then '(select %1$s as room, u.value::text as member from (select distinct m.value from unnest(r.%2$I) as m (value) where m.value is not null) u where (%3$s))'
+      then '(select %1$s as room, u.value::text as member from (select distinct m.value from unnest(r.%2$I) as m (value) where m.value is not null order by 1) u where (%3$s))'
       else '(select %1$s as room, r.%2$I::text as member where (%3$s))' end,
       roomcast.place_sql(a, format('r.%I::text', a.room_column)), a.user_column, coalesce(a.active, 'true'));
   end if;
@@ -120,8 +120,9 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
 $$;
 
 -- captured_sql: the query that yields one statement's roomcast.captured, as far as they
--- are only_if. A row of over 256 kB is a stub: what identifies it, and no more.
-create or replace function roomcast.captured_sql(a roomcast.attached_tables, op text, old_rows text, new_rows text, pairing text, only_if text default 'true')
+-- are only_if. A row of over 256 kB is a stub: what identifies it, and no more; with stubs,
+-- all are.
+create or replace function roomcast.captured_sql(a roomcast.attached_tables, op text, old_rows text, new_rows text, pairing text, only_if text default 'true', stubs boolean default false)
 returns text
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 declare
@@ -149,9 +150,9 @@ begin
     new_row,
     case op when 'UPDATE' then 'e.op' else quote_literal(op) end,
     case op when 'UPDATE' then 'e.key' else roomcast.key_sql(a, 'r', 'e') end,
-    case op when 'DELETE' then 'null::text'
-            when 'INSERT' then format('case when not (%s) then row_to_json(data)::text end', roomcast.is_big_sql(a, new_row))
-            else format('case when e.op <> ''DELETE'' and not (%s) then row_to_json(data)::text end', roomcast.is_big_sql(a, new_row)) end,
+    case when stubs or op = 'DELETE' then 'null::text'
+         when op = 'INSERT' then format('case when not (%s) then row_to_json(data)::text end', roomcast.is_big_sql(a, new_row))
+         else format('case when e.op <> ''DELETE'' and not (%s) then row_to_json(data)::text end', roomcast.is_big_sql(a, new_row)) end,
     case when has_old then 'row_to_json(former)::text' else 'null::text' end,
     roomcast.events_sql(a, op, old_rows, new_rows, pairing,
       format(' cross join lateral (select %s) ids', ids)

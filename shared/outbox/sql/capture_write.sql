@@ -47,10 +47,11 @@ create or replace function roomcast.one_insert_sql(a roomcast.attached_tables) r
 language sql stable set search_path = pg_catalog, pg_temp as $$
   select format($body$
   begin
-    select e.room, hashtextextended(%2$s, %1$s), row_to_json(data)::text into strict here.room, here.key_hash, here.record
-      from new_rows r cross join lateral %3$s e cross join lateral (select %4$s) data
-     where current_setting('roomcast.capture', true) is distinct from 'off' and not (%5$s)
-       and e.room <> '' and octet_length(e.room) <= 50 and %2$s is not null;
+    select e.room, hashtextextended(%2$s, %1$s),
+           case when current_setting('roomcast.capture', true) is distinct from 'off' and not (%5$s)
+                     and octet_length(e.room) between 1 and 50 and %2$s is not null then row_to_json(data)::text end
+      into strict here.room, here.key_hash, here.record
+      from new_rows r cross join lateral %3$s e cross join lateral (select %4$s) data;
   exception when others then   -- not one row, or not as usual
     record := null;
   end;
@@ -143,8 +144,9 @@ begin
     case op when 'INSERT' then 'new_rows' else 'old_rows' end,
     roomcast.events_sql(a, op, old_rows, new_rows, 'full join'),
     roomcast.captured_sql(a, op, old_rows, new_rows, 'full join',
-      format('(%s."roomcast.n" >= many.start) and (many.crowded is null or e.room is null or %s = ''DELETE'' or e.room <> all (many.crowded))',
-        case op when 'UPDATE' then 'w' else 'r' end, case op when 'UPDATE' then 'e.op' else quote_literal(op) end)),
+      format('%s."roomcast.n" >= many.start', case op when 'UPDATE' then 'w' else 'r' end)
+      || case when a.kind = 'members' or op = 'DELETE' then ''   -- each is needed: to be told in person, to be scrubbed
+              else ' and (many.crowded is null or e.room is null or e.room <> all (many.crowded)' || case op when 'UPDATE' then ' or e.op = ''DELETE'')' else ')' end end),
     a.kind);
 end
 $$;
