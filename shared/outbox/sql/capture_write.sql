@@ -210,7 +210,7 @@ begin
   a := roomcast.present(a);
   foreach op in array array['INSERT', 'UPDATE', 'DELETE'] loop
     execute roomcast.function_sql(a, lower(op),
-      case when a.row_wise then E'  taken roomcast.captured[];\n  moved bigint;' else E'  room text;\n  key_hash bigint;\n  record text;' end,
+      case when a.row_wise then E'  taken roomcast.captured[];\n  moved bigint;' when op = 'INSERT' and a.kind = 'rows' then E'  room text;\n  key_hash bigint;\n  record text;' else '' end,
       case when a.row_wise then roomcast.capture_of_row_sql(a, op)
            else case op when 'INSERT' then coalesce(roomcast.one_insert_sql(a), '') else '' end
                 || roomcast.capture_of_statement_sql(a, op) end);
