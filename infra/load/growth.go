@@ -57,7 +57,7 @@ func (l *lab) costAt(ctx context.Context, p *panel, rooms, kept int) error {
 			}
 			p.add(map[int]string{1: "a row drained", 4: "a row drained by 4 relays"}[relays], time.Duration(float64(time.Second)/d.rate))
 		}
-		a, err := l.askOutbox(ctx, db, box, rooms)
+		a, err := l.askOutbox(ctx, db, box, rooms, 0)
 		if err != nil {
 			return err
 		}

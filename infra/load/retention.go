@@ -29,7 +29,7 @@ func retention(ctx context.Context, l *lab, db *database) ([]result, error) {
 	if err := db.keep(ctx, box, keptAtOnce, keptRooms); err != nil {
 		return nil, err
 	}
-	before, err := l.askOutbox(ctx, db, box, keptRooms)
+	before, err := l.askOutbox(ctx, db, box, keptRooms, cleanTimes)
 	if err != nil {
 		return nil, err
 	}
@@ -38,7 +38,7 @@ func retention(ctx context.Context, l *lab, db *database) ([]result, error) {
 		return nil, err
 	}
 	l.say("  %s rows written and sent in %.0f s", count(rows), time.Since(start).Seconds())
-	after, err := l.askOutbox(ctx, db, box, keptRooms)
+	after, err := l.askOutbox(ctx, db, box, keptRooms, cleanTimes)
 	if err != nil {
 		return nil, err
 	}
@@ -62,7 +62,7 @@ func (db *database) keep(ctx context.Context, box *outbox.DB, rows, rooms int) e
 type asked struct{ claim, history, clean time.Duration }
 
 // askOutbox measures medians of many.
-func (l *lab) askOutbox(ctx context.Context, db *database, box *outbox.DB, rooms int) (asked, error) {
+func (l *lab) askOutbox(ctx context.Context, db *database, box *outbox.DB, rooms, cleans int) (asked, error) {
 	var a asked
 	for _, m := range []struct {
 		into  *time.Duration
@@ -71,7 +71,7 @@ func (l *lab) askOutbox(ctx context.Context, db *database, box *outbox.DB, rooms
 	}{
 		{&a.claim, l.pick(200, 40), func(n int) (time.Duration, error) { return claimOne(ctx, db, box, n%rooms) }},
 		{&a.history, l.pick(200, 40), func(n int) (time.Duration, error) { return readPage(ctx, box, n%rooms) }},
-		{&a.clean, cleanTimes, func(int) (time.Duration, error) { return cleanSome(ctx, db, box) }},
+		{&a.clean, cleans, func(int) (time.Duration, error) { return cleanSome(ctx, db, box) }},
 	} {
 		var took []time.Duration
 		for n := range m.times {
