@@ -166,7 +166,9 @@ func (o *observations) Claimed(rows int, took time.Duration) {
 	}
 	if rows > 0 {
 		o.rowsClaimed.Add(rows)
-		o.claim.Observe(took)
+		if took > 0 { // 0 where the database waited for the rows first
+			o.claim.Observe(took)
+		}
 	}
 }
 

@@ -13,7 +13,7 @@ func (l *loop) finish(ctx context.Context) {
 	l.call(ctx, "leave awake", l.Outbox.LeaveAwake)
 	l.ackAll(ctx)
 	l.pollAt = time.Time{}
-	l.claim(ctx)
+	l.claim(ctx, 0)
 	l.ackAll(ctx)
 	deadline := never()
 	if by := l.leaveBy.Load(); by != nil {
@@ -60,7 +60,7 @@ func (l *loop) empty(ctx context.Context) error {
 			return errors.Join(errOutOfTime, l.health.lastError())
 		}
 		l.pollAt = time.Time{}
-		l.claim(ctx)
+		l.claim(ctx, 0)
 		if l.underWay > 0 {
 			l.ackAll(ctx)
 			answered = false

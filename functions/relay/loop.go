@@ -131,38 +131,27 @@ func (l *loop) turn(ctx context.Context) {
 		return
 	}
 	l.assignSeqs(ctx)
-	if l.await(ctx) {
-		l.claim(ctx)
-	}
+	l.claim(ctx, l.patience())
 	if l.Revoker != nil {
 		l.Revoker.Poll(ctx)
 	}
 	l.clean(ctx)
 }
 
-// await reports whether to claim. While workers are busy that is always so, since their
-// results must not wait. Otherwise the database says, within its patience, whether a
-// claim would find rows.
-func (l *loop) await(ctx context.Context) bool {
+// patience is how long the database may wait for rows before it claims. While workers are
+// busy it is 0, since their results must not wait.
+func (l *loop) patience() time.Duration {
 	limits, at := l.allowance()
 	now := time.Now()
 	probing := limits.Rows < l.Claim.Rows // of a Pusher in trouble, with rows that are known to wait
 	if !l.dry || l.underWay > 0 || probing || now.Before(at) {
-		return true
+		return 0
 	}
 	patience := min(awaitMost, l.renewAt.Sub(now))
 	if l.Revoker != nil {
 		patience = min(patience, l.Revoker.NextAt().Sub(now))
 	}
-	if patience <= 0 {
-		return true
-	}
-	waits := false
-	l.call(ctx, "await", func(ctx context.Context) (err error) {
-		waits, err = l.Outbox.Await(ctx, patience, pollAfter(now.Sub(l.lastRow)))
-		return err
-	})
-	return waits
+	return max(0, patience)
 }
 
 // assignSeqs numbers new rows while Pusher may not be asked. Otherwise a claim does so;
@@ -197,8 +186,9 @@ func (l *loop) ack(ctx context.Context) {
 	})
 }
 
-// claim takes more rows if workers can use them, and assigns them.
-func (l *loop) claim(ctx context.Context) {
+// claim takes more rows if workers can use them, and assigns them. With patience the
+// database waits for some first.
+func (l *loop) claim(ctx context.Context, patience time.Duration) {
 	limits, at := l.allowance()
 	start := time.Now()
 	if start.Before(at) {
@@ -206,14 +196,22 @@ func (l *loop) claim(ctx context.Context) {
 	}
 	var rooms []outbox.Room
 	if !l.call(ctx, "claim", func(ctx context.Context) (err error) {
-		rooms, err = l.Outbox.Claim(ctx, l.Name, limits)
+		if patience > 0 {
+			rooms, err = l.Outbox.AwaitClaim(ctx, patience, pollAfter(start.Sub(l.lastRow)), l.Name, limits)
+		} else {
+			rooms, err = l.Outbox.Claim(ctx, l.Name, limits)
+		}
 		return err
 	}) {
 		return
 	}
 	rows, bytes := sizeOf(rooms)
 	now := time.Now()
-	l.Observer.Claimed(rows, now.Sub(start))
+	took := now.Sub(start)
+	if patience > 0 { // most of it waiting
+		took = 0
+	}
+	l.Observer.Claimed(rows, took)
 	if rows > 0 {
 		l.lastRow = now
 		l.rows += rows

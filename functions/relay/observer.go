@@ -13,7 +13,7 @@ import (
 type Observer interface {
 	WebhookReceived()                                             // a wake-up webhook came
 	Woke()                                                        // the loop left its sleep
-	Claimed(rows int, took time.Duration)                         // a claim was answered
+	Claimed(rows int, took time.Duration)                         // a claim was answered; took is 0 for one that waited for rows
 	Published(events int, took time.Duration, class pusher.Class) // a call to Pusher was answered; a pack is one event
 	Delivered(sinceWritten time.Duration)                         // Pusher accepted a row, alone or in a pack
 	Parked(reason string)                                         // an event was given up; reason is one of few words

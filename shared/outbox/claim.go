@@ -10,6 +10,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"roomcast/shared/event"
 )
 
@@ -65,6 +67,10 @@ func (db *DB) Claim(ctx context.Context, relay string, l Limits) ([]Room, error)
 	if err != nil {
 		return nil, fmt.Errorf("claim: %w", err)
 	}
+	return readClaim(rows)
+}
+
+func readClaim(rows pgx.Rows) ([]Room, error) {
 	defer rows.Close()
 	var r claimReader
 	for rows.Next() {

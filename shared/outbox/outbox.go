@@ -117,8 +117,10 @@ func (db *DB) MaySleep(ctx context.Context) (bool, error) {
 // patience, and reports whether it would. It looks every so often; the answer can be that
 // late. Nothing is leased: it is the next claim that says what there is.
 func (db *DB) Await(ctx context.Context, patience, every time.Duration) (bool, error) {
-	return db.Ask(ctx, "await", `select roomcast.await_rows($1::interval, $2::interval)`, patience, every)
+	return db.Ask(ctx, "await", awaitSQL, patience, every)
 }
+
+const awaitSQL = `select roomcast.await_rows($1::interval, $2::interval)`
 
 // HasWaiting reports whether any row waits to be accepted, due now or later.
 func (db *DB) HasWaiting(ctx context.Context) (bool, error) {

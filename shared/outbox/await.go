@@ -1,0 +1,36 @@
+package outbox
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// A backend that waits in await_rows notices every so often whether its relay is still
+// there: a dead one's must not claim. (Servers on Windows cannot, and refuse the setting.)
+const noticeSQL = `select set_config('client_connection_check_interval', '100ms', true)
+  where version() !~* 'mingw|visual c'`
+
+// AwaitClaim is Await, and a Claim behind it whatever it says, in one round trip: a message
+// that comes while a relay waits is in its hands a way there and back earlier. The lease
+// runs from before the call, as Claim's does.
+func (db *DB) AwaitClaim(ctx context.Context, patience, every time.Duration, relay string, l Limits) ([]Room, error) {
+	var batch pgx.Batch
+	batch.Queue(noticeSQL)
+	batch.Queue(awaitSQL, patience, every)
+	batch.Queue(claimSQL, relay, l.Rows, l.PerRoom, l.Lease)
+	results := db.pool.SendBatch(ctx, &batch)
+	defer results.Close()
+	for range 2 {
+		if _, err := results.Exec(); err != nil {
+			return nil, fmt.Errorf("await: %w", err)
+		}
+	}
+	rows, err := results.Query()
+	if err != nil {
+		return nil, fmt.Errorf("await: claim: %w", err)
+	}
+	return readClaim(rows)
+}
