@@ -125,6 +125,31 @@ func (a *asker) line(ctx context.Context) (text string, ok bool) {
 	}
 }
 
+// errDeclined: the plan was shown, and not agreed to.
+var errDeclined = errors.New("not agreed to; nothing was changed. Set MESSAGES_TABLE, MEMBERS_TABLE and their columns, or attach by hand")
+
+// agree shows the plan as the SQL that will be run, and asks for consent; -yes gives it
+// beforehand.
+func (a *asker) agree(ctx context.Context, lines []statement) error {
+	if len(lines) == 0 {
+		return nil
+	}
+	fmt.Fprintf(a.out, "\nThis would be run:\n\n%s\n", show(lines))
+	if a.yes {
+		return nil
+	}
+	fmt.Fprint(a.out, "Run it? [Y/n] ")
+	line, ok := a.line(ctx)
+	fmt.Fprintln(a.out)
+	switch answer := strings.ToLower(strings.TrimSpace(line)); {
+	case ctx.Err() != nil:
+		return errStopped
+	case answer == "y" || answer == "yes" || ok && answer == "":
+		return nil
+	}
+	return errDeclined
+}
+
 // complete is an error that names everything that nobody answered.
 func (a *asker) complete() error {
 	if len(a.missing) == 0 {

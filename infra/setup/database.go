@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -11,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"roomcast/shared/admin"
+	"roomcast/shared/outbox"
 )
 
 // database is the owner's connection, and what was found there. The methods that
@@ -18,13 +18,13 @@ import (
 type database struct {
 	conn          *pgx.Conn
 	all           []table
-	kinds         []string // of the sources that are attached
+	attachments   []string // tables that are attached, each with its name
 	url           string   // where wake-ups go
 	relayCanLogin bool
 }
 
-func open(ctx context.Context, databaseURL string) (*database, error) {
-	conn, err := connect(ctx, databaseURL)
+func open(ctx context.Context, databaseURL, ca string) (*database, error) {
+	conn, err := connect(ctx, databaseURL, ca)
 	if err != nil {
 		return nil, fmt.Errorf("OWNER_DATABASE_URL: %w", err)
 	}
@@ -38,11 +38,12 @@ func open(ctx context.Context, databaseURL string) (*database, error) {
 
 // connect opens a connection that works behind every pooler. Its errors name host
 // and user, never the password.
-func connect(ctx context.Context, databaseURL string) (*pgx.Conn, error) {
-	config, err := pgx.ParseConfig(databaseURL)
+func connect(ctx context.Context, databaseURL, ca string) (*pgx.Conn, error) {
+	parsed, err := outbox.ParseURL(databaseURL, ca)
 	if err != nil {
-		return nil, errors.New("cannot be parsed")
+		return nil, err
 	}
+	config := parsed.ConnConfig
 	config.ConnectTimeout = 10 * time.Second
 	config.DefaultQueryExecMode = pgx.QueryExecModeExec
 	config.RuntimeParams["application_name"] = "roomcast-setup"
@@ -50,59 +51,6 @@ func connect(ctx context.Context, databaseURL string) (*pgx.Conn, error) {
 }
 
 func (db *database) close() { _ = db.conn.Close(context.Background()) }
-
-// findTables lists the project's own tables: those of Supabase's schemas belong to
-// roles that the owner is not.
-const findTables = `
-	select quote_ident(n.nspname) || '.' || quote_ident(c.relname),
-	       array_agg(a.attname::text order by a.attnum)
-	  from pg_class c
-	  join pg_namespace n on n.oid = c.relnamespace
-	  join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
-	 where c.relkind in ('r', 'p') and not c.relispartition
-	   and pg_has_role(c.relowner, 'usage')
-	   and n.nspname !~ '^pg_' and n.nspname not in ('information_schema', 'roomcast', 'auth', 'storage', 'realtime', 'vault', 'net', 'cron')
-	 group by c.oid, 1 order by 1`
-
-func (db *database) survey(ctx context.Context) error {
-	rows, err := db.conn.Query(ctx, findTables)
-	if err != nil {
-		return err
-	}
-	db.all, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (t table, err error) {
-		return t, row.Scan(&t.name, &t.columns)
-	})
-	if err != nil {
-		return err
-	}
-	var installed bool
-	err = db.conn.QueryRow(ctx, `select to_regclass('roomcast.attached_tables') is not null and to_regclass('roomcast.settings') is not null,
-		coalesce((select rolcanlogin from pg_roles where rolname = 'roomcast_relay'), false)`).Scan(&installed, &db.relayCanLogin)
-	if err != nil || !installed {
-		return err
-	}
-	return db.conn.QueryRow(ctx, `select coalesce((select url from roomcast.settings), ''),
-		array(select case when kind = 'rows' then name || 's' else kind end from roomcast.attached_tables where detached_at is null)`).Scan(&db.url, &db.kinds)
-}
-
-func (db *database) tables() []table {
-	if db == nil {
-		return nil
-	}
-	return db.all
-}
-
-func (db *database) attached(kind string) bool {
-	if db == nil {
-		return false
-	}
-	for _, k := range db.kinds {
-		if k == kind {
-			return true
-		}
-	}
-	return false
-}
 
 // functionURL is the address that the database already calls.
 func (db *database) functionURL() string {
@@ -119,17 +67,14 @@ func (db *database) apply(ctx context.Context, want wanted, out io.Writer) error
 		return err
 	}
 	say("installed", "the schema roomcast")
-	if t := want.messages; t.name != "" {
-		if _, err := db.conn.Exec(ctx, `select roomcast.attach_messages($1, room_column => $2, columns => $3::text[])`, t.name, t.room, t.columns); err != nil {
-			return fmt.Errorf("attach %s: %w", t.name, err)
+	for _, s := range want.plan {
+		if s.comment {
+			continue
 		}
-		say("attached", t.name+": "+strings.Join(t.columns, ", "))
-	}
-	if t := want.members; t.name != "" {
-		if _, err := db.conn.Exec(ctx, `select roomcast.attach_members($1, room_column => $2, user_column => $3)`, t.name, t.room, t.user); err != nil {
-			return fmt.Errorf("attach %s: %w", t.name, err)
+		if _, err := db.conn.Exec(ctx, s.sql); err != nil {
+			return fmt.Errorf("%s: %w", s.did, err)
 		}
-		say("attached", t.name+": "+t.room+", "+t.user)
+		say("attached", s.did)
 	}
 	if _, err := db.conn.Exec(ctx, `select roomcast.configure(url => $1, secret => $2)`, want.functionURL+webhookPath, first(want.secrets["WEBHOOK_SECRET"])); err != nil {
 		return fmt.Errorf("configure: %w", err)

@@ -9,9 +9,8 @@ import (
 	"net/url"
 	"strings"
 
-	"github.com/jackc/pgx/v5"
-
 	"roomcast/shared/browser"
+	"roomcast/shared/outbox"
 )
 
 // wanted is everything that setup was told.
@@ -19,7 +18,8 @@ type wanted struct {
 	ownerURL, functionURL string
 	secrets               map[string]string // for the secrets file, by name
 	newLogin              bool              // DATABASE_URL has a password that the database has yet to learn
-	messages, members     table             // empty name: leave as it is
+	messages, members     choice            // empty name: leave as it is
+	plan                  []statement       // of what is to be attached
 }
 
 // errStopped: Ctrl-C, while questions were asked.
@@ -33,12 +33,12 @@ const webhookPath = "/webhooks/supabase"
 func learn(ctx context.Context, a *asker) (wanted, *database, error) {
 	want := wanted{secrets: map[string]string{}}
 	var err error
-	if want.ownerURL, err = a.ask(ctx, question{name: "OWNER_DATABASE_URL", hint: "of the owner of the chat's tables: postgres://postgres:…", secret: true, check: isDatabase}); err != nil {
+	if want.ownerURL, err = a.ask(ctx, question{name: "OWNER_DATABASE_URL", hint: "of the owner of the chat's tables: postgres://postgres:…", secret: true, check: isDatabase(a.known["DATABASE_CA"])}); err != nil {
 		return want, nil, err
 	}
 	var db *database
 	if want.ownerURL != "" {
-		if db, err = open(ctx, want.ownerURL); err != nil {
+		if db, err = open(ctx, want.ownerURL, a.known["DATABASE_CA"]); err != nil {
 			return want, nil, err
 		}
 	}
@@ -47,6 +47,10 @@ func learn(ctx context.Context, a *asker) (wanted, *database, error) {
 		err = errStopped
 	} else if err == nil {
 		err = a.complete()
+	}
+	if err == nil {
+		want.plan = plan(want, db.tables(), db.attachments)
+		err = a.agree(ctx, want.plan)
 	}
 	return want, db, err
 }
@@ -121,7 +125,7 @@ func askLogin(ctx context.Context, a *asker, db *database, want *wanted) error {
 			if v == fresh {
 				return nil
 			}
-			return isDatabase(v)
+			return isDatabase(a.known["DATABASE_CA"])(v)
 		}}
 	if db == nil || !db.relayCanLogin {
 		q.offer = fresh
@@ -135,15 +139,17 @@ func askLogin(ctx context.Context, a *asker, db *database, want *wanted) error {
 	return err
 }
 
-func isDatabase(value string) error {
-	u, err := url.Parse(value)
-	if err != nil || u.Scheme != "postgres" && u.Scheme != "postgresql" || u.User == nil {
-		return errors.New("must look like postgres://user:password@host:5432/postgres")
+func isDatabase(ca string) func(string) error {
+	return func(value string) error {
+		u, err := url.Parse(value)
+		if err != nil || u.Scheme != "postgres" && u.Scheme != "postgresql" || u.User == nil {
+			return errors.New("must look like postgres://user:password@host:5432/postgres")
+		}
+		if _, err := outbox.ParseURL(value, ca); err != nil {
+			return fmt.Errorf("cannot be used: %w", err)
+		}
+		return nil
 	}
-	if _, err := pgx.ParseConfig(value); err != nil {
-		return errors.New("cannot be read by the driver: check its port and its sslmode") // its error quotes the URL
-	}
-	return nil
 }
 
 func isAddress(value string) error {

@@ -59,7 +59,7 @@ func (db *database) letIn(ctx context.Context, want wanted, say func(did, what s
 		}
 		say("let in", relayRole+", by a new password")
 	}
-	conn, err := connect(ctx, databaseURL)
+	conn, err := connect(ctx, databaseURL, want.secrets["DATABASE_CA"])
 	if err != nil {
 		return fmt.Errorf("DATABASE_URL does not let the function in (take it out of the secrets file for a new password): %w", err)
 	}

@@ -27,7 +27,7 @@ import (
 
 const usage = `go run ./infra/setup [-secrets FILE] [-yes]
 
-Asks for what is missing, sets up the database, writes FILE, examines the result.
+Asks for what is missing, shows what it would attach as SQL, sets up the database, writes FILE, examines the result.
 Any of these may be set in the environment, and is then not asked for:
 
   OWNER_DATABASE_URL   the database as the owner of the chat's tables (not kept)
@@ -39,7 +39,11 @@ Any of these may be set in the environment, and is then not asked for:
   DATABASE_URL         the function's own login; by default roomcast_relay, new password
   ALLOWED_ORIGINS      origins of the chat's pages
   MESSAGES_TABLE, MESSAGES_ROOM_COLUMN, MESSAGES_COLUMNS
-  MEMBERS_TABLE ("none": roomcast.can_read is yours), MEMBERS_ROOM_COLUMN, MEMBERS_USER_COLUMN
+  MEMBERS_TABLE ("none": roomcast.can_read is yours), MEMBERS_ROOM_COLUMN, MEMBERS_USER_COLUMN,
+  MEMBERS_ACTIVE (which rows count, such as: left_at is null)
+
+Of other tables those are attached that Supabase Realtime listens to today (publication
+supabase_realtime); lines for the rest are shown.
 
 `
 

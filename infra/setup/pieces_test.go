@@ -24,19 +24,3 @@ func TestScram(t *testing.T) {
 		t.Errorf("got %s, %v", got, err)
 	}
 }
-
-func TestGuesses(t *testing.T) {
-	all := []table{
-		{name: "public.audit", columns: []string{"id", "at"}},
-		{name: "public.chat_members", columns: []string{"chat_id", "profile_id"}},
-		{name: "public.comments", columns: []string{"id", "thread_id", "body"}},
-		{name: "public.bans", columns: []string{"room_id", "user_id"}},
-		{name: "public.chat_messages", columns: []string{"id", "chat_id", "user_id", "text"}},
-	}
-	if got := names(likeMessages(all)); got != "public.chat_messages, public.comments" {
-		t.Errorf("messages: %s", got)
-	}
-	if got := names(likeMembers(all)); got != "public.chat_members, public.bans" {
-		t.Errorf("members: %s", got)
-	}
-}

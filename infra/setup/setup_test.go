@@ -168,7 +168,7 @@ func TestAnswers(t *testing.T) {
 		"no address", "http://127.0.0.1:1/webhooks/supabase", "7", "key", "pusher-secret", "eu",
 		"short", "", "", "dance", "", "https://chat.example",
 		"nonsense", "", "id,room_id,missing", "id,room_id,user_id,content",
-		"", "",
+		"", "", "",
 	}, "\n") + "\n")
 	if err != nil {
 		t.Fatal(err, w.out.String())
@@ -177,8 +177,8 @@ func TestAnswers(t *testing.T) {
 	if got := w.secrets()["ALLOWED_ORIGINS"]; got != "https://chat.example" {
 		t.Errorf("ALLOWED_ORIGINS=%q", got)
 	}
-	sources := one[[]string](w, `select array_agg(relation::text || ' ' || kind || ' ' || coalesce(columns::text, '') order by kind desc) from roomcast.attached_tables where detached_at is null`)
-	want := []string{"chat.messages messages {id,room_id,user_id,content}", "chat.room_participants members "}
+	sources := one[[]string](w, `select array_agg(relation::text || ' ' || name || ' ' || columns::text order by name desc) from roomcast.attached_tables where detached_at is null`)
+	want := []string{"chat.messages message {id,room_id,user_id,content}", "chat.room_participants member {room_id,user_id}"}
 	if !slices.Equal(sources, want) {
 		t.Errorf("attached %q, want %q", sources, want)
 	}
@@ -227,6 +227,22 @@ func TestStopped(t *testing.T) {
 	}
 	if _, err := os.Stat(w.path); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("the secrets file: %v", err)
+	}
+}
+
+// What is not agreed to is not done.
+func TestDeclined(t *testing.T) {
+	w := newWorld(t)
+	w.environ = append(w.environ, "WEBHOOK_SECRET="+strings.Repeat("s", 40), "PARITY_SECRET="+strings.Repeat("p", 40), "CLIENT_MODE=supabase",
+		"ALLOWED_ORIGINS=https://chat.example", "MESSAGES_TABLE=chat.messages", "MESSAGES_COLUMNS=id,room_id", "MEMBERS_TABLE=chat.room_participants", "DATABASE_URL="+fresh)
+	if err := w.run("n\n"); !errors.Is(err, errDeclined) {
+		t.Fatalf("%v\n%s", err, w.out.String())
+	}
+	if !strings.Contains(w.out.String(), "select roomcast.attach_messages('chat.messages', room_column => 'room_id',\n  columns => '{id,room_id}');") {
+		t.Errorf("the plan was not shown:\n%s", w.out.String())
+	}
+	if one[bool](w, `select to_regnamespace('roomcast') is not null`) {
+		t.Error("the database was touched")
 	}
 }
 

@@ -1,0 +1,113 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// choice is a table and how it is to be attached.
+type choice struct {
+	table
+	room    string   // column
+	user    string   // column, of members
+	users   string   // SQL over r, of messages without a room
+	active  string   // SQL over r, of members
+	columns []string // that may leave the database
+}
+
+// statement is a line of the plan: SQL that is run as it is shown, or a comment.
+type statement struct {
+	sql     string
+	did     string // what is said once it ran
+	comment bool
+}
+
+// plan is what setup would attach, as SQL.
+func plan(want wanted, all []table, attachments []string) (lines []statement) {
+	add := func(did, format string, args ...any) {
+		lines = append(lines, statement{sql: fmt.Sprintf(format, args...), did: did})
+	}
+	note := func(format string, args ...any) {
+		lines = append(lines, statement{sql: fmt.Sprintf(format, args...), comment: true})
+	}
+	if m := want.messages; m.Name != "" && m.users != "" {
+		add(m.Name+": "+strings.Join(m.columns, ", "), "select roomcast.attach(%s, name => 'message', users => %s,\n  columns => %s);",
+			quote(m.Name), quote(m.users), quoteArray(m.columns))
+	} else if m.Name != "" {
+		add(m.Name+": "+strings.Join(m.columns, ", "), "select roomcast.attach_messages(%s, room_column => %s,\n  columns => %s);",
+			quote(m.Name), quote(m.room), quoteArray(m.columns))
+	}
+	if m := want.members; m.Name != "" {
+		active := ""
+		if m.active != "" {
+			active = ", active => " + quote(m.active)
+		}
+		add(m.Name+": "+m.room+", "+m.user, "select roomcast.attach_members(%s, room_column => %s, user_column => %s%s);", quote(m.Name), quote(m.room), quote(m.user), active)
+		if _, doubt := m.activeOf(); m.active == "" && doubt != "" {
+			note("%s has a column %s: if members leave by it, add for instance active => '%s = ''active'''", m.Name, doubt, doubt)
+		}
+	}
+	if want.messages.Name == "" {
+		return lines // what is attached already is left as it is
+	}
+	for _, t := range all {
+		if t.Name != want.messages.Name && t.Name != want.members.Name && !slices.ContainsFunc(attachments, func(a string) bool { return strings.HasPrefix(a, t.Name+" ") }) {
+			lines = append(lines, other(t, want.messages, roomTables(all))...)
+		}
+	}
+	return lines
+}
+
+// other is the line for a table beside messages and members: run if Supabase Realtime
+// listens to it today, else shown for whoever wants it.
+func other(t table, messages choice, rooms []string) []statement {
+	argument, place := placeOf(t, messages, rooms)
+	if place == "" || len(t.IDs) == 0 {
+		if t.Published {
+			return []statement{{comment: true, sql: t.Name + ": Supabase Realtime listens to it, and nothing tells to which rooms or users its rows belong: select roomcast.attach(…)"}}
+		}
+		return nil
+	}
+	sql := fmt.Sprintf("select roomcast.attach(%s, name => %s, %s => %s,\n  columns => %s);",
+		quote(t.Name), quote(eventName(t)), argument, quote(place), quoteArray(t.columns()))
+	if !t.Published {
+		return []statement{{comment: true, sql: "not listened to today: " + strings.ReplaceAll(sql, "\n ", "")}}
+	}
+	return []statement{{sql: sql, did: t.Name + " as " + eventName(t)}}
+}
+
+// show is the plan as a person reads it.
+func show(lines []statement) string {
+	var out strings.Builder
+	for _, s := range lines {
+		if s.comment {
+			out.WriteString("-- ")
+		}
+		out.WriteString(s.sql + "\n")
+	}
+	return out.String()
+}
+
+func quoteIdent(name string) string {
+	if plainIdent.MatchString(name) {
+		return name
+	}
+	return pgx.Identifier{name}.Sanitize()
+}
+
+// quote writes a text as a literal. standard_conforming_strings is on since Postgres 9.1.
+func quote(text string) string { return "'" + strings.ReplaceAll(text, "'", "''") + "'" }
+
+func quoteArray(names []string) string {
+	quoted := make([]string, len(names))
+	for i, name := range names {
+		quoted[i] = name
+		if !plainIdent.MatchString(name) {
+			quoted[i] = `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(name) + `"`
+		}
+	}
+	return quote("{" + strings.Join(quoted, ",") + "}")
+}

@@ -1,0 +1,151 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// table is a table of the project, as the survey found it.
+type table struct {
+	Name      string              // as SQL writes it, with its schema
+	Columns   []column            // in their order
+	IDs       []string            // the primary key
+	Refs      map[string][]string // foreign keys of one column: the table and column it points to
+	Published bool                // Supabase Realtime listens to it
+	nulls     []string            // columns that are null in every row, though there are rows
+}
+
+type column struct {
+	Name string
+	Type string // format_type
+}
+
+func (t table) columns() []string {
+	names := make([]string, len(t.Columns))
+	for i, c := range t.Columns {
+		names[i] = c.Name
+	}
+	return names
+}
+
+func (t table) typeOf(name string) string {
+	for _, c := range t.Columns {
+		if c.Name == name {
+			return c.Type
+		}
+	}
+	return ""
+}
+
+// base is the name without its schema and quotes, in lower case.
+func (t table) base() string {
+	_, name, found := strings.Cut(t.Name, ".")
+	if !found {
+		name = t.Name
+	}
+	return strings.ToLower(strings.Trim(name, `"`))
+}
+
+// findTables lists the project's own tables: those of Supabase's schemas belong to
+// roles that the owner is not.
+const findTables = `
+	select quote_ident(n.nspname) || '.' || quote_ident(c.relname),
+	       (select jsonb_agg(jsonb_build_object('Name', a.attname, 'Type', format_type(a.atttypid, a.atttypmod)) order by a.attnum)
+	          from pg_attribute a where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped)::text,
+	       coalesce((select array_agg(a.attname::text order by array_position(i.indkey::int2[], a.attnum))
+	          from pg_index i join pg_attribute a on a.attrelid = i.indrelid and a.attnum = any (i.indkey::int2[])
+	         where i.indrelid = c.oid and i.indisprimary), '{}'),
+	       coalesce((select jsonb_object_agg(a.attname, array[quote_ident(fn.nspname) || '.' || quote_ident(f.relname), b.attname])
+	          from pg_constraint k
+	          join pg_attribute a on a.attrelid = c.oid and a.attnum = k.conkey[1]
+	          join pg_class f on f.oid = k.confrelid join pg_namespace fn on fn.oid = f.relnamespace
+	          join pg_attribute b on b.attrelid = f.oid and b.attnum = k.confkey[1]
+	         where k.conrelid = c.oid and k.contype = 'f' and cardinality(k.conkey) = 1), '{}')::text,
+	       exists (select from pg_publication_tables p where p.pubname = 'supabase_realtime' and p.schemaname = n.nspname and p.tablename = c.relname)
+	  from pg_class c
+	  join pg_namespace n on n.oid = c.relnamespace
+	 where c.relkind in ('r', 'p') and not c.relispartition
+	   and pg_has_role(c.relowner, 'usage')
+	   and n.nspname !~ '^pg_' and n.nspname not in ('information_schema', 'roomcast', 'auth', 'storage', 'realtime', 'vault', 'net', 'cron', 'supabase_functions')
+	 order by 1`
+
+func (db *database) survey(ctx context.Context) error {
+	rows, err := db.conn.Query(ctx, findTables)
+	if err != nil {
+		return err
+	}
+	db.all, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (t table, err error) {
+		var columns, refs string
+		if err := row.Scan(&t.Name, &columns, &t.IDs, &refs, &t.Published); err != nil {
+			return t, err
+		}
+		if err := json.Unmarshal([]byte(columns), &t.Columns); err != nil {
+			return t, err
+		}
+		return t, json.Unmarshal([]byte(refs), &t.Refs)
+	})
+	if err != nil {
+		return err
+	}
+	for i := range db.all {
+		if err := db.findNulls(ctx, &db.all[i]); err != nil {
+			return err
+		}
+	}
+	return db.readInstalled(ctx)
+}
+
+// findNulls finds the columns that could name a room and never do: such as a thread_id
+// that nobody fills. A large table is read for a second at most.
+func (db *database) findNulls(ctx context.Context, t *table) error {
+	for _, name := range t.columns() {
+		if !slices.Contains(roomColumns(), name) || slices.Contains(t.IDs, name) {
+			continue
+		}
+		var never bool
+		tx, err := db.conn.Begin(ctx)
+		if err != nil {
+			return err
+		}
+		_, err = tx.Exec(ctx, `set local statement_timeout = '1s'`)
+		if err == nil {
+			err = tx.QueryRow(ctx, fmt.Sprintf(`select exists (select from %s) and not exists (select from %s where %s is not null)`,
+				t.Name, t.Name, pgx.Identifier{name}.Sanitize())).Scan(&never)
+		}
+		_ = tx.Rollback(ctx)
+		if err == nil && never { // an error: too large to tell, or row level security
+			t.nulls = append(t.nulls, name)
+		}
+	}
+	return nil
+}
+
+func (db *database) readInstalled(ctx context.Context) error {
+	var installed bool
+	err := db.conn.QueryRow(ctx, `select to_regclass('roomcast.attached_tables') is not null and to_regclass('roomcast.settings') is not null,
+		coalesce((select rolcanlogin from pg_roles where rolname = 'roomcast_relay'), false)`).Scan(&installed, &db.relayCanLogin)
+	if err != nil || !installed {
+		return err
+	}
+	return db.conn.QueryRow(ctx, `select coalesce((select url from roomcast.settings), ''),
+		array(select quote_ident(n.nspname) || '.' || quote_ident(c.relname) || ' ' || case when a.kind = 'rows' then a.name else a.kind end
+		        from roomcast.attached_tables a join pg_class c on c.oid = a.relation join pg_namespace n on n.oid = c.relnamespace
+		       where a.detached_at is null)`).Scan(&db.url, &db.attachments)
+}
+
+func (db *database) tables() []table {
+	if db == nil {
+		return nil
+	}
+	return db.all
+}
+
+// attached reports whether a table is attached as message, members or any other name.
+func (db *database) attached(as string) bool {
+	return db != nil && slices.ContainsFunc(db.attachments, func(a string) bool { return strings.HasSuffix(a, " "+as) })
+}
