@@ -5,7 +5,7 @@
 // minutes after the last event and then one every 400 s, for all rooms together; hidden,
 // none. Where Pusher is away, one every 10 s, and up to one a minute if nothing comes.
 
-import { isHidden, Timers } from './platform.js'
+import { isHidden, jitter, Timers } from './platform.js'
 import type { Status } from './types.js'
 
 const AWAY = 10_000 // ms without a connection until Pusher counts as away
@@ -23,12 +23,16 @@ export interface Surroundings {
   isSupabaseLive(): boolean
   /** The function answers. */
   isAnswering(): boolean
-  /** Nothing is asked while nothing is wrong. */
-  isQuiet(): boolean
+  /** About how many ms after a burst a room is asked; 0: nothing is asked while nothing is wrong. */
+  settle: number
   poll(): void
   reconnect(): void
   openAll(): void
   tell(status: Status): void
+}
+
+interface Asked {
+  ask(ms: number): void
 }
 
 export class Health implements Status {
@@ -45,6 +49,7 @@ export class Health implements Status {
   private rests = 0
   private pause = FIRST
   private timers = new Timers()
+  private bursts = new Map<Asked, number>() // rooms with events since they were asked: when was the last
 
   constructor(private around: Surroundings) {}
 
@@ -99,7 +104,25 @@ export class Health implements Status {
     this.rest()
   }
 
-  /** Decides anew how events come. */
+  /** An event came to the room: when no more do, it is asked once whether that was all. */
+  burst(room: Asked) {
+    this.bursts.set(room, Date.now())
+    this.settle()
+  }
+
+  private settle() {
+    const { settle } = this.around
+    if (settle && this.bursts.size) this.timers.start('settle', jitter(settle), () => {
+      for (const [room, at] of this.bursts) {
+        if (Date.now() - at < settle / 2) continue // it goes on
+        this.bursts.delete(room)
+        if (!isHidden() && !this.isPolling()) room.ask(0)
+      }
+      this.settle()
+    })
+  }
+
+  /** Decides how events come. */
   update() {
     const { around } = this
     const isOut = around.needsPusher() && (this.isAway || this.advice > 0 || this.isSilent)
@@ -143,7 +166,7 @@ export class Health implements Status {
 
   /** A page that hears nothing asks now and then whether there was something. */
   private rest() {
-    if (this.around.isQuiet()) return
+    if (!this.around.settle) return
     const pause = RESTS[Math.min(this.rests, RESTS.length - 1)]
     this.timers.start('rest', pause * (0.95 + Math.random() / 10), () => {
       this.rests++

@@ -8,7 +8,7 @@ import type { History, Page, Question, Reader } from './history.js'
 import { Merge, STREAM_PATIENCE, type Outlet } from './merge.js'
 import type { Entry } from './pairing.js'
 import type { Plan } from './plan.js'
-import { backoff, isHidden, jitter, Timers } from './platform.js'
+import { backoff, jitter, Timers } from './platform.js'
 import type { Failure } from './requests.js'
 import type { Session } from './session.js'
 import { Signals } from './signals.js'
@@ -19,6 +19,7 @@ import type { ChannelKind, JoinOptions, Mode, Options, ResetReason, Room } from 
 const GAP = 120 // ms in the middle until a gap is fetched: it may only be early
 const EMPTY_PAGES = 5 // in a row, after which a hole is crossed slower
 const SLOW = 300 // ms
+const TOGETHER = 20 // ms: rooms that were let in at once ask at once
 const REFUSALS = 4 // by the function, until a room is denied: a new member may be let in a moment later
 const PROOF = 3000 // ms after which what was fetched should have been pushed
 const EXPECTED = 2500 // ms until an own write is asked for
@@ -182,8 +183,8 @@ export class RoomState implements Reader, Listener, Outlet {
     this.prune()
     this.timers.cancel('patience')
     this.context.retry()
-    this.ask(this.isPlaced() ? jitter(GAP) : 0) // everybody else is back now, too
-    this.settle()
+    this.ask(this.isPlaced() ? jitter(GAP) : TOGETHER) // everybody else is back now, too
+    this.context.health.active()
     this.context.health.update()
   }
 
@@ -334,10 +335,8 @@ export class RoomState implements Reader, Listener, Outlet {
 
   /** A lost last message leaves no gap: asks once after each burst. */
   private settle() {
-    const { settle = 20_000 } = this.context.options
-    this.timers.cancel('settle')
-    if (settle) this.timers.start('settle', jitter(settle), () => isHidden() || this.context.health.isPolling() || this.ask(0))
     this.context.health.active()
+    this.context.health.burst(this)
   }
 
   private expect(key?: unknown) {

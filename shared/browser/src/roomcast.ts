@@ -91,7 +91,7 @@ class Client {
       maySubstitute: () => this.plan.maySubstitute(),
       isSupabaseLive: () => rooms().some((room) => room.isStreamLive()),
       isAnswering: () => !this.requests.failures,
-      isQuiet: () => this.options.settle === 0,
+      settle: this.options.settle ?? 20_000,
       poll: () => rooms().forEach((room) => room.poll()),
       reconnect: () => this.socket.reconnect(),
       openAll: () => this.openAll(),
