@@ -36,10 +36,11 @@ type batches struct {
 	calls []int // rooms in each
 }
 
-func (b *batches) CanReadAll(_ context.Context, rooms, _ []string, _ [][]byte) (answers []bool, err error) {
+func (b *batches) CanReadAll(_ context.Context, rooms, _ []string, _ [][]byte) (answers []*bool, err error) {
 	b.calls = append(b.calls, len(rooms))
 	for _, room := range rooms {
-		answers = append(answers, b.rooms[room])
+		ok := b.rooms[room]
+		answers = append(answers, &ok)
 	}
 	return answers, b.err
 }

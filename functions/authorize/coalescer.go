@@ -19,11 +19,11 @@ import (
 var ErrBusy = errors.New("too many questions at once")
 
 // BatchAccess is an Access that answers many questions in one call, in their order;
-// access.Store is one. An error is about the call: the questions are then asked one by
-// one, so that one that fails does not fail the others.
+// access.Store is one. The answer to a question that fails is nil; that one is asked again
+// alone, for its error. If the call itself fails, all are asked one by one.
 type BatchAccess interface {
 	Access
-	CanReadAll(ctx context.Context, rooms, userIDs []string, claims [][]byte) ([]bool, error)
+	CanReadAll(ctx context.Context, rooms, userIDs []string, claims [][]byte) ([]*bool, error)
 }
 
 // CoalescerConfig is what a Coalescer is made of. Access is required.
@@ -264,7 +264,11 @@ func (c *Coalescer) ask(batch []*flight) {
 		}
 		if answers, err := c.batch.CanReadAll(ctx, rooms, users, claims); err == nil && len(answers) == len(batch) {
 			for i, f := range batch {
-				f.ok = answers[i]
+				if answers[i] == nil {
+					c.askOne(f) // for its error
+				} else {
+					f.ok = *answers[i]
+				}
 			}
 			return
 		}

@@ -233,12 +233,14 @@ func (b *batcher) CanRead(_ context.Context, room, _ string, _ []byte) (bool, er
 	return n%2 == 0, err
 }
 
-func (b *batcher) CanReadAll(ctx context.Context, rooms, users []string, claims [][]byte) ([]bool, error) {
+func (b *batcher) CanReadAll(ctx context.Context, rooms, users []string, claims [][]byte) ([]*bool, error) {
 	time.Sleep(time.Second)
 	b.sizes = append(b.sizes, len(rooms))
-	out := make([]bool, len(rooms))
+	out := make([]*bool, len(rooms))
 	for i, room := range rooms {
-		out[i], _ = b.CanRead(ctx, room, users[i], claims[i])
+		if ok, err := b.CanRead(ctx, room, users[i], claims[i]); err == nil {
+			out[i] = &ok
+		}
 	}
 	return out, b.err
 }
@@ -271,6 +273,25 @@ func TestGateAsksTogether(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A question that fails costs one question more, and none of the others theirs.
+func TestOneFailingQuestionFailsAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := &batcher{}
+		g := authorize.NewCoalescer(authorize.CoalescerConfig{Access: b, Slots: 1, Limit: time.Minute})
+		go func() { _, _ = g.CanRead(t.Context(), "0", "u", nil) }() // the others wait for it
+		synctest.Wait()
+		answers := g.CanReadMany(t.Context(), []string{"2", "odd", "3", "4"}, "u", nil)
+		for i, want := range []bool{true, false, false, true} {
+			if got := answers[i]; (got.OK && got.Err == nil) != want || (got.Err != nil) != (i == 1) {
+				t.Errorf("question %d: %+v", i, got)
+			}
+		}
+		if n := b.asked.Load(); n > 7 {
+			t.Errorf("%d questions for five and one again", n)
+		}
+	})
 }
 
 // A panic behind the gate fails its question and nothing else.

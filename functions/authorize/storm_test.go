@@ -78,7 +78,7 @@ func (c *counted) CanRead(ctx context.Context, room, userID string, claims []byt
 	return c.Store.CanRead(ctx, room, userID, claims)
 }
 
-func (c *counted) CanReadAll(ctx context.Context, rooms, userIDs []string, claims [][]byte) ([]bool, error) {
+func (c *counted) CanReadAll(ctx context.Context, rooms, userIDs []string, claims [][]byte) ([]*bool, error) {
 	c.asked.Add(int64(len(rooms)))
 	c.calls.Add(1)
 	return c.Store.CanReadAll(ctx, rooms, userIDs, claims)

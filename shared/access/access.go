@@ -24,16 +24,16 @@ func (s Store) CanRead(ctx context.Context, room, userID string, claims []byte) 
 	return s.Ask(ctx, "can read", `select roomcast.may_read($1, $2::uuid, $3::jsonb)`, room, userID, string(claims))
 }
 
-// CanReadAll asks several questions in one round trip and answers them in order.
-// One that fails in the team's function fails all.
-func (s Store) CanReadAll(ctx context.Context, rooms, userIDs []string, claims [][]byte) (answers []bool, err error) {
+// CanReadAll asks several questions in one round trip and answers them in order. nil is
+// the answer to one that failed in the team's function.
+func (s Store) CanReadAll(ctx context.Context, rooms, userIDs []string, claims [][]byte) (answers []*bool, err error) {
 	texts := make([]string, len(claims))
 	for i, c := range claims {
 		texts[i] = string(c)
 	}
 	rows, err := s.Query(ctx, `select roomcast.may_read_all($1::text[], $2::text[]::uuid[], $3::text[]::jsonb[])`, rooms, userIDs, texts)
 	if err == nil {
-		answers, err = pgx.CollectRows(rows, pgx.RowTo[bool])
+		answers, err = pgx.CollectRows(rows, pgx.RowTo[*bool])
 	}
 	if err != nil {
 		return nil, fmt.Errorf("can read: %w", err)
