@@ -102,3 +102,20 @@ func TestWorkflow(t *testing.T) {
 		}
 	}
 }
+
+// TestTaskfileNeedsNothing: it runs by `go run` on a machine that has no task in its PATH,
+// and leaves alone the file that its output goes to.
+func TestTaskfileNeedsNothing(t *testing.T) {
+	text := read(t, "Taskfile.yml")
+	for _, unwanted := range []string{
+		`(?m)^ *- (cmd: )?task `,     // the program; `- task: name` is one of our own
+		`/dev/stderr`, `/dev/stdout`, // opened again, a file is truncated
+	} {
+		if found := regexp.MustCompile(unwanted).FindString(text); found != "" {
+			t.Errorf("Taskfile.yml has %q", found)
+		}
+	}
+	if !strings.Contains(text, "{{.TASK_EXE}} --list") {
+		t.Error("without arguments it lists nothing")
+	}
+}
