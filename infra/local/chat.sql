@@ -48,7 +48,7 @@ comment on table public.reactions is 'Roomcast''s demo.';
 -- A policy on room_participants that reads room_participants would recurse.
 create or replace function public.is_participant(room uuid) returns boolean
     language sql stable security definer
-    set search_path = ''
+    set search_path = pg_catalog, pg_temp
     as $$
     select exists (
         select from public.room_participants

@@ -6,7 +6,7 @@ create or replace function roomcast.can_read(room text, user_id uuid, claims jso
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 begin
   return roomcast.is_member(room, user_id)
-      or exists (select from public.chat_rooms r where r.id = room::uuid and r.is_public);
+      or exists (select from public.chat_rooms r where r.id = room::uuid and r.id::text = room and r.is_public);   -- one spelling
 exception when data_exception then
   return false;   -- a room id that is no uuid is nobody's
 end

@@ -22,6 +22,9 @@ declare
   yes       boolean;
 begin
   this_room := room;
+  if this_room::text <> room then
+    return false;   -- another spelling of the id: the relay sends to no such channel
+  end if;
   -- For this question only: whoever asks next, in the same transaction, is another.
   perform set_config('request.jwt.claims', claims::text, true);
   yes := exists (select from public.messages m where m.room_id = this_room)

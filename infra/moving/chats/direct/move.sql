@@ -7,5 +7,6 @@ select roomcast.attach('public.messages', name => 'direct', columns => '{id,send
 create or replace function roomcast.can_read(room text, user_id uuid, claims jsonb) returns boolean
 language sql stable set search_path = pg_catalog, pg_temp as $$
   select can_read.room ~ '^[0-9a-f-]{36},[0-9a-f-]{36}$'
+     and split_part(can_read.room, ',', 1) <= split_part(can_read.room, ',', 2) collate "C"
      and can_read.user_id::text = any (string_to_array(can_read.room, ','))
 $$;
