@@ -58,12 +58,12 @@ type call struct {
 // commands is the index.
 func commands() []command {
 	return []command{
-		{"doctor", "", "check everything, one by one, and say what to do", setUpDoctor},
+		{"doctor", "[-event]", "check everything, one by one, and say what to do", setUpDoctor},
 		{"status", "", "how the relay stands; -watch redraws", setUpStatus},
 		{"inspect", "ROOM", "one room: lease, numbers, what waits in it", setUpInspect},
 		{"why", "ROOM SEQ | ID", "the life of one event, by its place or its row's primary key", setUpWhy},
 		{"redrive", "ROOM SEQ [LAST] | -parked [ROOM]", "send events again, under the same seq", setUpRedrive},
-		{"skip", "ROOM SEQ", "park the event at which a room is stuck", setUpSkip},
+		{"skip", "ROOM SEQ -reason WHY", "park the event at which a room is stuck", setUpSkip},
 		{"parity", "[QUERY]", "the dual run's parity report; QUERY as in GET /parity?hours=24", setUpParity},
 		{"migrate", "", "bring the schema to what this version expects", setUpMigrate},
 	}
