@@ -15,6 +15,8 @@ export interface Question {
   epoch?: string
   /** Changes with the user: an answer to another's question is of no use. */
   generation: number
+  /** How many events the room had held by then. */
+  known: number
 }
 
 export interface Page {

@@ -14,6 +14,8 @@ export interface Entry {
   pusher?: boolean
   supabase?: boolean
   fetched?: boolean
+  /** The how manieth that was held. */
+  turn?: number
   shown?: boolean
 }
 

@@ -234,8 +234,8 @@ export class RoomState implements Reader, Listener, Outlet {
 
   question(): Question | undefined {
     if (this.status === 'left' || this.status === 'denied' || this.context.session.isSignedOut()) return
-    const { next, epoch } = this.merge.sequence, { generation } = this
-    return next === undefined ? { generation } : { after: next - 1, epoch, generation }
+    const { next, epoch, count: known } = this.merge.sequence, { generation } = this
+    return { after: next === undefined ? undefined : next - 1, epoch, generation, known }
   }
 
   answered(page: Page, question: Question): number | undefined {
@@ -246,7 +246,7 @@ export class RoomState implements Reader, Listener, Outlet {
     if (question.after === undefined) this.placed(page)
     else if (page.reset) this.reset(sequence.epoch && page.epoch !== sequence.epoch ? 'epoch' : 'window', page)
     else this.fill(page)
-    sequence.prune()
+    sequence.prune(question.known)
     sequence.advance()
     this.becomeLive()
     this.merge.flush()

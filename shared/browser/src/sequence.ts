@@ -12,6 +12,8 @@ export class Sequence {
   epoch?: string
   /** Undefined until it is known where the room starts. */
   next?: number
+  /** How many entries have been held so far. */
+  count = 0
   private held = new Map<string, Entry>()
   private times = new Map<number, number>() // when what was shown under a number was written
   private newest = 0
@@ -36,7 +38,9 @@ export class Sequence {
 
   hold(entry: Entry, at: Position) {
     if (this.next !== undefined) this.epoch ||= at.epoch
-    if (this.held.size < MOST_HELD) this.held.set(place(at), entry)
+    if (this.held.size >= MOST_HELD) return
+    entry.turn = ++this.count
+    this.held.set(place(at), entry)
   }
 
   /** Something is held that cannot be shown yet. */
@@ -71,11 +75,15 @@ export class Sequence {
     this.newest = 0
   }
 
-  /** Forgets what is held and can never be next. */
-  prune() {
-    for (const [key, { data }] of this.held) {
+  /**
+   * Forgets what is held and can never be next: lower numbers, and those of other epochs
+   * that were held when the history was asked. Later ones may be of an epoch to come.
+   */
+  prune(known: number) {
+    for (const [key, { data, turn }] of this.held) {
       const { epoch, seq } = data.roomcast
-      if (this.epoch && (epoch !== this.epoch || seq < this.next!)) this.held.delete(key)
+      const isPast = epoch === this.epoch ? seq < this.next! : turn! <= known
+      if (this.epoch && isPast) this.held.delete(key)
     }
   }
 

@@ -3,24 +3,7 @@
 import assert from 'node:assert/strict'
 import { mock, test } from 'node:test'
 import { createRoomcast } from '../roomcast.js'
-
-/** As much of pusher-js as a connected, silent one. */
-function connectedPusher() {
-  const channels = new Map(), bindings = {}
-  const emitter = () => {
-    const globals = new Set()
-    return { bind() {}, unbind() {}, bind_global: (fn) => globals.add(fn), unbind_global: (fn) => globals.delete(fn), emit: (...args) => globals.forEach((fn) => fn(...args)) }
-  }
-  return {
-    config: {}, connection: { state: 'connected', socket_id: '1.1', bind: (name, fn) => bindings[name] = fn, unbind() {} },
-    signin() {}, connect() {}, disconnect() {}, channel: (name) => channels.get(name), unsubscribe: (name) => channels.delete(name),
-    subscribe(name) {
-      const channel = channels.get(name) ?? { ...emitter(), subscribed: true }
-      channels.set(name, channel)
-      return channel
-    },
-  }
-}
+import { connectedPusher } from './fakes.js'
 
 async function pass(ms) {
   for (let at = 0; at < ms; at += 1000) {
