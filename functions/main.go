@@ -141,7 +141,7 @@ func assemble(cfg Config, log *slog.Logger, freezes bool) (*app, error) {
 	a.selfcheck = &selfCheck{cfg: cfg, pusher: push, tokens: tokens, journal: newJournal(push), db: a.db, freezes: freezes, turn: make(chan struct{}, 1)}
 	a.newAuthorizer(tokens, readers, push)
 	a.history = &history.Handler{Authorizer: a.authorize, Log: log}
-	receipts := parity.Config{Reader: a.authorize}
+	receipts := parity.Config{Reader: a.authorize, Observe: a.metrics.arrived}
 	if a.db != nil {
 		a.history.Store, receipts.Store = a.front, audit.Store{DB: a.front}
 	}

@@ -7,6 +7,7 @@ import (
 	"roomcast/functions/authorize"
 	"roomcast/functions/relay"
 	"roomcast/shared/admin"
+	"roomcast/shared/audit"
 	"roomcast/shared/metrics"
 	"roomcast/shared/pusher"
 )
@@ -19,6 +20,7 @@ type observations struct {
 
 	webhooks, wakes, rowsClaimed, leasesLost           metrics.Counter
 	published, retries, parked, pauses, databaseErrors metrics.Counter
+	onScreen, onScreenLate                             metrics.Counter
 	authorizations, forwarded, revocations             metrics.Counter
 	claim, publish, commitToAccept, requests           metrics.Histogram
 	backlog                                            *backlogGauge // nil in forward-only mode
@@ -50,6 +52,8 @@ func newObservations() *observations {
 		databaseErrors: r.Counter("roomcast_database_errors_total", "Calls of the relay that the database did not answer, by call.", "call"),
 		authorizations: r.Counter("roomcast_authorizations_total", "Requests of browsers to listen or sign in, by what became of them.", "result"),
 		revocations:    r.Counter("roomcast_revocations_total", "Attempts to end the connections of a user who left a room, by what became of them.", "result"),
+		onScreen:       r.Counter("roomcast_messages_on_screen_total", "Messages that reached a page, by the receipts of a sample of pages, by how they came.", "by"),
+		onScreenLate:   r.Counter("roomcast_messages_on_screen_late_total", "Of these, messages that came more than four seconds after their commit."),
 		forwarded:      r.Counter("roomcast_webhooks_forwarded_total", "Webhooks of forward-only mode, by what became of them.", "result"),
 
 		claim:   r.Histogram("roomcast_claim_duration_seconds", "Time of the claims that found rows.", buckets()),
@@ -85,6 +89,7 @@ func (o *observations) announce() {
 		authorize.ResultUnavailable, authorize.ResultBusy, authorize.ResultError} {
 		o.authorizations.Add(0, result)
 	}
+	o.arrived(audit.Delivered{}, 0)
 	for _, call := range []string{"wake", "claim", "ack"} {
 		o.databaseErrors.Add(0, call)
 	}
@@ -149,6 +154,16 @@ func (o *observations) request(route string, status int, took time.Duration) {
 }
 
 func (o *observations) authorized(result string) { o.authorizations.Add(1, result) }
+
+// arrived counts what a page's receipt says of how messages came.
+func (o *observations) arrived(d audit.Delivered, late int64) {
+	o.onScreen.Add(int(d.Pushed), "pushed")
+	o.onScreen.Add(int(d.Gap), "gap")
+	o.onScreen.Add(int(d.Reconnect), "reconnect")
+	o.onScreen.Add(int(d.Polled), "polled")
+	o.onScreen.Add(int(d.Supabase), "supabase")
+	o.onScreenLate.Add(int(late))
+}
 
 func (o *observations) revoked(result string) { o.revocations.Add(1, result) }
 

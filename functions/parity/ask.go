@@ -18,8 +18,15 @@ const (
 type Ask struct {
 	Hours  int    // the window, up to now
 	Rooms  int    // at most so many of them
-	Limits Limits // of the gate
+	Report string // parity, delivery, or empty for what there is
+	Limits Limits // of the verdict
 }
+
+// The reports there are.
+const (
+	reportParity   = "parity"
+	reportDelivery = "delivery"
+)
 
 // DefaultAsk is a week, its 20 rooms with most trouble, and the default limits.
 func DefaultAsk() Ask { return Ask{Hours: 7 * 24, Rooms: 20, Limits: DefaultLimits()} }
@@ -41,6 +48,12 @@ func ParseAsk(query string) (Ask, error) {
 	fraction := map[string]*float64{"p95_factor": &l.P95Factor, "p95_slack_ms": &l.P95Slack, "max_share": &l.Share}
 	for name, given := range values {
 		if name == "format" {
+			continue
+		}
+		if name == "report" {
+			if ask.Report = given[0]; len(given) > 1 || ask.Report != reportParity && ask.Report != reportDelivery {
+				return ask, web.BadRequest(name, "must be parity or delivery")
+			}
 			continue
 		}
 		n, f := whole[name], fraction[name]

@@ -17,7 +17,7 @@ import (
 	"roomcast/shared/web"
 )
 
-// From two pages' receipts to the certificate, with a real database between, as the
+// From two pages' receipts to the parity report, with a real database between, as the
 // role the function has: it may do this, and no more.
 func TestFromReceiptToCertificate(t *testing.T) {
 	const room = "aaaaaaaa-0000-4000-8000-000000000001"
@@ -67,7 +67,7 @@ func TestFromReceiptToCertificate(t *testing.T) {
 	if f := r.Audit[0]; f.Problem != "missing" || f.Count == nil || *f.Count != 1 {
 		t.Errorf("audit %+v", r.Audit)
 	}
-	for _, c := range r.Gate.Checks {
+	for _, c := range r.Verdict.Checks {
 		if c.OK {
 			t.Errorf("%s is passed", c.Name)
 		}
@@ -127,11 +127,11 @@ func TestOneUserCountsOnce(t *testing.T) {
 	if r.PageHours != 2 {
 		t.Errorf("two users are %d page-hours", r.PageHours)
 	}
-	w := r.Witnesses
+	w := r.Reporters
 	if w.Users != 2 || w.MostOfOne != 2000 || w.OfAll != 2300 || len(w.First) != 2 || w.First[0].ID != forger {
 		t.Errorf("witnesses %+v", w)
 	}
-	for _, c := range r.Gate.Checks {
+	for _, c := range r.Verdict.Checks {
 		if c.Name == "Users" && c.OK {
 			t.Error("one user's word for 87 % of it is enough")
 		}

@@ -25,16 +25,19 @@ var now = time.Date(2026, 11, 22, 20, 41, 0, 0, time.UTC)
 
 // fake is a Store that notes what it is told, and tells what it is given.
 type fake struct {
-	mu       sync.Mutex
-	outcome  string
-	err      error
-	noted    []audit.Receipt
-	parity   audit.Report
-	since    time.Time
-	findings []audit.Finding
-	auditErr error
-	entered  chan struct{} // if set, NoteReceipt says that it is there, and waits
-	leave    chan struct{}
+	mu      sync.Mutex
+	outcome string
+	err     error
+	noted   []audit.Receipt
+	told    []told
+
+	deliveries audit.Deliveries
+	parity     audit.Report
+	since      time.Time
+	findings   []audit.Finding
+	auditErr   error
+	entered    chan struct{} // if set, NoteReceipt says that it is there, and waits
+	leave      chan struct{}
 }
 
 func (f *fake) NoteReceipt(_ context.Context, r audit.Receipt) (string, error) {
@@ -57,6 +60,24 @@ func (f *fake) Audit(context.Context, time.Duration) ([]audit.Finding, error) {
 	return f.findings, f.auditErr
 }
 
+func (f *fake) NoteDelivery(_ context.Context, userID, page string, n int64, d audit.Delivered) (string, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.told = append(f.told, told{userID, page, n, d})
+	return f.outcome, f.err
+}
+
+func (f *fake) Deliveries(context.Context, time.Time) (audit.Deliveries, error) {
+	return f.deliveries, f.err
+}
+
+// told is a delivery receipt that was noted.
+type told struct {
+	User, Page string
+	N          int64
+	audit.Delivered
+}
+
 // reader is a Reader that lets its user into the room "lobby" and the demo's.
 type reader struct{}
 
@@ -69,6 +90,8 @@ func (reader) Reader(r *http.Request, room string) (string, error) {
 	}
 	return user, nil
 }
+
+func (reader) Caller(r *http.Request) (string, error) { return reader{}.Reader(r, "") }
 
 // serve runs a handler over the store as the function would.
 func serve(t *testing.T, store parity.Store) string {
@@ -113,7 +136,7 @@ func clean() []audit.Finding {
 		zero("holes", ""), zero("parked", ""), zero("unroutable", "")}
 }
 
-// week is the evidence of a good week: Supabase loses what its cuts cost, Roomcast
+// week is what is known of a good week: Supabase loses what its cuts cost, Roomcast
 // nothing.
 func week() *fake {
 	f := &fake{outcome: audit.ReceiptNoted, findings: clean()}

@@ -1,25 +1,10 @@
 package parity_test
 
 import (
-	"bytes"
-	"context"
-	"encoding/base64"
-	"os"
-	"path/filepath"
 	"regexp"
 	"strings"
-	"sync"
 	"testing"
-	"time"
 	"unicode"
-
-	"github.com/chromedp/cdproto/cdp"
-	"github.com/chromedp/cdproto/emulation"
-	"github.com/chromedp/cdproto/log"
-	"github.com/chromedp/cdproto/network"
-	"github.com/chromedp/chromedp"
-
-	"roomcast/shared/browser/chromiumtest"
 )
 
 func TestPageEscapes(t *testing.T) {
@@ -64,113 +49,7 @@ func TestRoomsAreHarmlessWhereTheyAreShown(t *testing.T) {
 // Before the first receipt the page must say so, and not divide by zero.
 func TestPageOfNothing(t *testing.T) {
 	_, _, body := do(t, "GET", serve(t, &fake{})+"?format=html", "", map[string]string{"Authorization": "Bearer " + secret})
-	if strings.Contains(body, "NaN") || strings.Contains(body, "Inf") || !strings.Contains(body, "Not yet") || !strings.Contains(body, "No delays were measured yet") {
+	if strings.Contains(body, "NaN") || strings.Contains(body, "Inf") || !strings.Contains(body, "Not yet") || !strings.Contains(body, "not measured on both sides") {
 		t.Error(body[strings.Index(body, "</style>"):])
 	}
-}
-
-// TestPageInChromium opens the page as an operator does, by HTTP Basic, and looks
-// whether it is styled, fits, and breaks no policy. Its screenshots are for people.
-func TestPageInChromium(t *testing.T) {
-	ctx := browser(t)
-	var mu sync.Mutex
-	var complaints []string
-	if err := chromedp.Listen(ctx, func(event any) {
-		if e, ok := event.(*log.EventEntryAdded); ok && !strings.Contains(e.Entry.URL, "favicon") {
-			mu.Lock()
-			defer mu.Unlock()
-			complaints = append(complaints, e.Entry.Text)
-		}
-	}); err != nil {
-		t.Fatal(err)
-	}
-	good, bad := serve(t, week()), serve(t, badWeek())
-	for _, tt := range []struct {
-		name, address string
-		width         int64
-		media, scheme string
-	}{
-		{"safe", good, 1100, "screen", "light"},
-		{"safe-dark", good, 1100, "screen", "dark"},
-		{"not-yet", bad, 1100, "screen", "light"},
-		{"not-yet-dark", bad, 1100, "screen", "dark"},
-		{"phone", bad, 390, "screen", "light"},
-		{"printed", good, 720, "print", "dark"},
-		{"nothing", serve(t, &fake{findings: clean()}), 1100, "screen", "light"},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			must(t, ctx,
-				command(network.SetExtraHTTPHeaders, network.SetExtraHTTPHeadersParams{Headers: network.Headers{"Authorization": basic("operator", secret)}}),
-				command(emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
-					Media: tt.media, Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: tt.scheme}}}),
-				chromedp.EmulateViewport(tt.width, 900), chromedp.Navigate(tt.address))
-			got := get(t, ctx, chromedp.Evaluate[map[string]any](`({
-				styled: getComputedStyle(document.querySelector("main")).borderTopStyle,
-				overflow: document.documentElement.scrollWidth - innerWidth,
-				dark: getComputedStyle(document.body).color === "rgb(230, 237, 235)"})`))
-			if got["styled"] != "solid" {
-				t.Error("the sheet was not applied")
-			}
-			if over, _ := got["overflow"].(float64); over > 0 {
-				t.Errorf("wider than the screen by %v", over)
-			}
-			if got["dark"] != (tt.scheme == "dark" && tt.media == "screen") {
-				t.Errorf("dark: %v", got["dark"])
-			}
-			keep(t, ctx, tt.name)
-		})
-	}
-	mu.Lock()
-	defer mu.Unlock()
-	if len(complaints) > 0 {
-		t.Errorf("the browser complains: %q", complaints)
-	}
-}
-
-// command is a protocol command as an action.
-func command[P, R any](cmd cdp.Command[P, R], params P) chromedp.Action[chromedp.Void] {
-	return chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
-		_, err := cdp.Call(ctx, t, cmd, params)
-		return err
-	})
-}
-
-func keep(t *testing.T, ctx context.Context, name string) {
-	t.Helper()
-	image := get(t, ctx, chromedp.FullScreenshot(100))
-	if !bytes.HasPrefix(image, []byte("\x89PNG")) {
-		t.Error("no picture")
-	}
-	path := filepath.Join(t.ArtifactDir(), name+".png")
-	if err := os.WriteFile(path, image, 0o644); err != nil {
-		t.Errorf("screenshot: %v", err)
-	}
-	t.Logf("screenshot: %s", path)
-}
-
-// browser starts a Chromium for the test.
-func browser(t *testing.T) context.Context { return chromiumtest.Start(t, 1100, 900) }
-
-func must(t *testing.T, ctx context.Context, actions ...chromedp.Action[chromedp.Void]) {
-	t.Helper()
-	limited, cancel := context.WithTimeout(ctx, 30*time.Second)
-	defer cancel()
-	if err := chromedp.Do(limited, actions...); err != nil {
-		t.Fatal(err)
-	}
-}
-
-func get[T any](t *testing.T, ctx context.Context, action chromedp.Action[T]) T {
-	t.Helper()
-	limited, cancel := context.WithTimeout(ctx, 30*time.Second)
-	defer cancel()
-	value, err := chromedp.Run(limited, action)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return value
-}
-
-func basic(name, password string) string {
-	return "Basic " + base64.StdEncoding.EncodeToString([]byte(name+":"+password))
 }

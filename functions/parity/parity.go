@@ -1,14 +1,16 @@
-// Package parity tells when it is safe to leave Supabase Realtime.
+// Package parity keeps pages' receipts and reports on them: during the move, whether it is
+// safe to leave Supabase Realtime (Receipt, Report); afterwards, how messages reach pages
+// (Delivery, DeliveryReport).
 //
-// While a chat listens to both, its pages count what came by which way and post the
-// counts as receipts (receipt.go). The operator reads them as a certificate: what each
-// side lost, how late each was, and whether that is enough to cut over (gate.go).
-// Receipts are the word of members: each may count for the rooms they can read, no
-// more. Beside them stands the audit, which asks the database alone.
+// While a chat listens to both, its pages count what came by which way and post the counts
+// as receipts. The report says what each side lost, how late each was, and whether that is
+// enough to cut over (verdict.go). Receipts are the word of members: each may count for the
+// rooms they can read, no more. Beside them stands the audit, which asks the database alone.
 package parity
 
 import (
 	"context"
+	"encoding/json"
 	"net/http"
 	"time"
 
@@ -31,18 +33,26 @@ const (
 // answers: a *web.Error of 401, 403 or 503.
 type Reader interface {
 	Reader(r *http.Request, room string) (userID string, err error)
+	Caller(r *http.Request) (userID string, err error)
 }
 
 // Store keeps receipts and knows the outbox; audit.Store is one.
 type Store interface {
 	NoteReceipt(ctx context.Context, r audit.Receipt) (outcome string, err error)
-	Evidence
+	NoteDelivery(ctx context.Context, userID, page string, n int64, d audit.Delivered) (outcome string, err error)
+	DeliverySource
+	Source
 }
 
-// Evidence is what a report is made of; audit.Store has it.
-type Evidence interface {
+// Source is what a report is made of; audit.Store has it.
+type Source interface {
 	Parity(ctx context.Context, since time.Time, maxRooms int) (audit.Report, error)
 	Audit(ctx context.Context, since time.Duration) ([]audit.Finding, error)
+}
+
+// DeliverySource is what a delivery report is made of; audit.Store has it.
+type DeliverySource interface {
+	Deliveries(ctx context.Context, since time.Time) (audit.Deliveries, error)
 }
 
 var _ Store = audit.Store{}
@@ -52,6 +62,8 @@ type Config struct {
 	Reader Reader
 	Store  Store            // nil in forward-only mode, which has nothing to compare
 	Now    func() time.Time // nil is time.Now
+	// Observe, if set, is told every delivery receipt that was noted, for metrics.
+	Observe func(d audit.Delivered, late int64)
 }
 
 const (
@@ -68,11 +80,16 @@ type Handler struct {
 	now    func() time.Time
 	pace   *pace.Pace
 	turns  *web.Turns
+
+	observe func(d audit.Delivered, late int64)
 }
 
 // New returns a Handler.
 func New(cfg Config) *Handler {
-	h := &Handler{reader: cfg.Reader, store: cfg.Store, now: cfg.Now, pace: pace.New(pace.Config{Min: minEvery, Max: maxEvery, PerMinute: perMinute, PerCaller: perUser}), turns: web.NewTurns(maxAtOnce)}
+	h := &Handler{
+		reader: cfg.Reader, store: cfg.Store, now: cfg.Now, observe: cfg.Observe, turns: web.NewTurns(maxAtOnce),
+		pace: pace.New(pace.Config{Min: minEvery, Max: maxEvery, PerMinute: perMinute, PerCaller: perUser}),
+	}
 	if h.now == nil {
 		h.now = time.Now
 	}
@@ -87,13 +104,21 @@ type Answer struct {
 
 var errForwardOnly = web.NotFound("this function is in forward-only mode, which has no outbox to compare with")
 
-// Receive handles POST /parity: a page's receipt, with the user's Supabase JWT. The
-// user must be allowed to read the room. Repeats are harmless.
+// Receive handles POST /parity: a page's receipt, with the user's Supabase JWT. For one of
+// the dual run the user must be allowed to read the room. Repeats are harmless.
 func (h *Handler) Receive(w http.ResponseWriter, r *http.Request) error {
 	if h.store == nil {
 		return errForwardOnly
 	}
-	receipt, err := readReceipt(w, r)
+	body, err := readReceipt(w, r)
+	if err != nil {
+		return err
+	}
+	var kind struct{ Mode string }
+	if json.Unmarshal(body, &kind) == nil && kind.Mode == modeDelivery {
+		return h.receiveDelivery(w, r, body)
+	}
+	receipt, err := ParseReceipt(body)
 	if err != nil {
 		return err
 	}
@@ -101,6 +126,15 @@ func (h *Handler) Receive(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	return h.note(w, r, user, func(ctx context.Context, now time.Time) (string, error) {
+		return h.store.NoteReceipt(ctx, audit.Receipt{
+			UserID: user, Page: receipt.Page, Room: receipt.Room, N: receipt.N, Seen: receipt.seen(now),
+		})
+	})
+}
+
+// note has the database note a receipt, in the user's turn, and answers.
+func (h *Handler) note(w http.ResponseWriter, r *http.Request, user string, note func(context.Context, time.Time) (string, error)) error {
 	leave, err := h.turns.Enter(r.Context(), user)
 	if err != nil {
 		return err
@@ -109,16 +143,14 @@ func (h *Handler) Receive(w http.ResponseWriter, r *http.Request) error {
 	ctx, cancel := context.WithTimeout(r.Context(), noteTimeout)
 	defer cancel()
 	now := h.now()
-	outcome, err := h.store.NoteReceipt(ctx, audit.Receipt{
-		UserID: user, Page: receipt.Page, Room: receipt.Room, N: receipt.N, Seen: receipt.seen(now),
-	})
+	outcome, err := note(ctx, now)
 	switch {
 	case r.Context().Err() != nil:
 		return r.Context().Err() // the page is gone, and what it counted noted or not
 	case err != nil:
 		return web.Unavailable("receipts cannot be kept right now", busyRetry, err)
 	case outcome == audit.ReceiptEarly:
-		return &web.Error{Status: http.StatusTooManyRequests, Field: "n", Reason: "grows faster than once in five seconds", RetryAfter: minEvery}
+		return &web.Error{Status: http.StatusTooManyRequests, Field: "n", Reason: "grows too fast", RetryAfter: minEvery}
 	case outcome == audit.ReceiptMany:
 		return &web.Error{Status: http.StatusTooManyRequests, Field: "page", Reason: "this user has opened too many, or reported too much", RetryAfter: maxEvery}
 	}

@@ -74,19 +74,14 @@ const (
 	maxSkew = 2 * time.Second
 )
 
-// readReceipt reads and checks a receipt. Its errors are answers that name the field
-// at fault.
-func readReceipt(w http.ResponseWriter, r *http.Request) (Receipt, error) {
+// readReceipt reads a receipt's body.
+func readReceipt(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	// A page's fetch() of a string says text/plain by itself; the token, not the type,
 	// keeps other sites' forms out.
 	if err := web.RequireType(r, "application/json", "text/plain"); err != nil {
-		return Receipt{}, err
+		return nil, err
 	}
-	body, err := web.Body(w, r, maxReceipt)
-	if err != nil {
-		return Receipt{}, err
-	}
-	return ParseReceipt(body)
+	return web.Body(w, r, maxReceipt)
 }
 
 // ParseReceipt reads a receipt. Keys it does not know are left alone, so that a newer

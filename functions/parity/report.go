@@ -16,7 +16,7 @@ const (
 	auditTimeout = 8 * time.Second
 )
 
-// Report is the certificate. All counts are of its window; those of pages count each
+// Report is the parity report. All counts are of its window; those of pages count each
 // page's view, so one message seen by three pages counts three times.
 type Report struct {
 	At    time.Time `json:"at"`
@@ -45,17 +45,17 @@ type Report struct {
 	ByHour []Hour `json:"by_hour"` // every hour of the window, empty ones too
 	Rooms  []Room `json:"rooms"`   // those with most trouble first
 
-	Witnesses Witnesses `json:"witnesses"`
+	Reporters Reporters `json:"reporters"`
 
 	Audit    []audit.Finding `json:"audit"` // null: it did not end in time
 	Repaired int64           `json:"repaired"`
 
-	Limits Limits `json:"limits"`
-	Gate   Gate   `json:"gate"`
+	Limits  Limits  `json:"limits"`
+	Verdict Verdict `json:"verdict"`
 }
 
-// Witnesses are the users whose pages sent the receipts.
-type Witnesses struct {
+// Reporters are the users whose pages sent the receipts.
+type Reporters struct {
 	Users     int64        `json:"users"`
 	MostOfOne int64        `json:"most_of_one"` // messages compared by the pages of one of them
 	OfAll     int64        `json:"of_all"`
@@ -87,7 +87,7 @@ type Room struct {
 
 // Compile makes the report that ask wants, at now. Its errors are those of from; an
 // runAudit that takes too long is part of the report.
-func Compile(ctx context.Context, from Evidence, ask Ask, now time.Time) (*Report, error) {
+func Compile(ctx context.Context, from Source, ask Ask, now time.Time) (*Report, error) {
 	since := now.UTC().Truncate(time.Hour).Add(-time.Duration(ask.Hours-1) * time.Hour)
 	found, err := read(ctx, from, since, ask.Rooms)
 	if err != nil {
@@ -96,7 +96,7 @@ func Compile(ctx context.Context, from Evidence, ask Ask, now time.Time) (*Repor
 	r := &Report{
 		At: now.UTC(), From: since, Hours: ask.Hours, Limits: ask.Limits,
 		RoomsActive: found.RoomsActive, RoomsWatched: found.RoomsWatched, Repaired: found.Repaired,
-		Witnesses: Witnesses{found.UsersWatching, found.MostOfOne, found.OfAll, found.Users},
+		Reporters: Reporters{found.UsersWatching, found.MostOfOne, found.OfAll, found.Users},
 	}
 	r.addHours(found.Hours)
 	for _, cell := range found.Rooms {
@@ -105,21 +105,21 @@ func Compile(ctx context.Context, from Evidence, ask Ask, now time.Time) (*Repor
 	if r.Audit, err = runAudit(ctx, from, now.Sub(since)); err != nil {
 		return nil, err
 	}
-	r.Gate = judge(r)
+	r.Verdict = judge(r)
 	return r, nil
 }
 
-func read(ctx context.Context, from Evidence, since time.Time, rooms int) (audit.Report, error) {
+func read(ctx context.Context, from Source, since time.Time, rooms int) (audit.Report, error) {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
 	found, err := from.Parity(ctx, since, rooms)
 	if err != nil {
-		return audit.Report{}, fmt.Errorf("evidence: %w", err)
+		return audit.Report{}, fmt.Errorf("parity report: %w", err)
 	}
 	return found, nil
 }
 
-func runAudit(ctx context.Context, from Evidence, since time.Duration) ([]audit.Finding, error) {
+func runAudit(ctx context.Context, from Source, since time.Duration) ([]audit.Finding, error) {
 	limited, cancel := context.WithTimeout(ctx, auditTimeout)
 	defer cancel()
 	found, err := from.Audit(limited, since)
@@ -127,7 +127,7 @@ func runAudit(ctx context.Context, from Evidence, since time.Duration) ([]audit.
 	case errors.Is(err, audit.ErrTooLong) && ctx.Err() == nil:
 		return nil, nil
 	case err != nil:
-		return nil, fmt.Errorf("evidence: %w", err)
+		return nil, fmt.Errorf("parity report: %w", err)
 	}
 	return found, nil
 }

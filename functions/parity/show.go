@@ -2,6 +2,7 @@ package parity
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"net/http"
 	"strings"
@@ -10,7 +11,7 @@ import (
 	"roomcast/shared/web"
 )
 
-// Show handles GET /parity: the certificate, as a page to print, as JSON or as text, by
+// Show handles GET /parity: the parity report, as a page to print, as JSON or as text, by
 // ?format= or Accept. Repeats are harmless.
 //
 // It wants PARITY_SECRET: as a bearer token, or, since nobody can give a browser one,
@@ -31,12 +32,12 @@ func (h *Handler) Show(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	report, err := Compile(r.Context(), h.store, ask, h.now())
+	report, err := h.compile(r.Context(), ask)
 	switch {
 	case r.Context().Err() != nil:
 		return r.Context().Err()
 	case err != nil:
-		return web.Unavailable("the evidence cannot be read right now", 5*time.Second, err)
+		return web.Unavailable("the report cannot be read right now", 5*time.Second, err)
 	}
 	return send(w, report, form)
 }
@@ -60,7 +61,23 @@ func Operator(secrets *web.Secrets) func(r *http.Request) (*http.Request, error)
 	}
 }
 
-func send(w http.ResponseWriter, report *Report, form format) error {
+// compile makes the report that is asked for: where nothing says which, of the dual run
+// while it has receipts, and else of delivery.
+func (h *Handler) compile(ctx context.Context, ask Ask) (readable, error) {
+	if ask.Report != reportDelivery {
+		report, err := Compile(ctx, h.store, ask, h.now())
+		if err != nil || ask.Report == reportParity || report.Receipts > 0 {
+			return report, err
+		}
+		if d, err := CompileDelivery(ctx, h.store, ask.Hours, h.now()); err != nil || d.Receipts > 0 {
+			return d, err
+		}
+		return report, nil
+	}
+	return CompileDelivery(ctx, h.store, ask.Hours, h.now())
+}
+
+func send(w http.ResponseWriter, report readable, form format) error {
 	if form == formatJSON {
 		return web.WriteJSON(w, http.StatusOK, report)
 	}
@@ -71,11 +88,11 @@ func send(w http.ResponseWriter, report *Report, form format) error {
 		header.Set("Content-Type", "text/html; charset=utf-8")
 		// This answer alone may style itself, by this very sheet and no other.
 		header.Set("Content-Security-Policy", "default-src 'none'; style-src '"+sheetHash()+"'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
-		writePage(&body, report)
-	} else {
-		if err := report.WriteText(&body); err != nil {
+		if err := writePage(&body, report); err != nil {
 			return err
 		}
+	} else if err := report.WriteText(&body); err != nil {
+		return err
 	}
 	_, _ = w.Write(body.Bytes()) // a caller who is gone is nobody to tell
 	return nil

@@ -2,6 +2,7 @@ package parity_test
 
 import (
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"strings"
@@ -120,7 +121,7 @@ func TestReportAddsUp(t *testing.T) {
 
 // Each check fails by itself, says what is missing, and can be set.
 func TestGate(t *testing.T) {
-	if g := compile(t, week(), "").Gate; !g.Safe || len(g.Missing()) != 0 || len(g.Checks) != 7 {
+	if g := compile(t, week(), "").Verdict; !g.Safe || len(g.Missing()) != 0 || len(g.Checks) != 7 {
 		t.Fatalf("a good week: %+v", g)
 	}
 	for name, tt := range map[string]struct {
@@ -146,13 +147,13 @@ func TestGate(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			store := week()
 			tt.change(store)
-			missing := compile(t, store, "").Gate.Missing()
+			missing := compile(t, store, "").Verdict.Missing()
 			switch {
 			case tt.check == "" && len(missing) == 0:
 			case len(missing) != 1 || missing[0].Name != tt.check || missing[0].Advice == "":
 				t.Errorf("missing %+v", missing)
 			}
-			if g := compile(t, store, tt.allowed).Gate; tt.allowed != "" && !g.Safe {
+			if g := compile(t, store, tt.allowed).Verdict; tt.allowed != "" && !g.Safe {
 				t.Errorf("with %s still missing: %+v", tt.allowed, g.Missing())
 			}
 		})
@@ -185,7 +186,7 @@ func TestJSONKeepsItsNames(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, name := range []string{"at", "from", "messages", "compared", "both", "only_pusher", "only_supabase", "fetched",
-		"repeats", "flips", "pusher", "supabase", "by_hour", "rooms", "audit", "limits", "gate"} {
+		"repeats", "flips", "pusher", "supabase", "by_hour", "rooms", "audit", "limits", "verdict"} {
 		if _, ok := got[name]; !ok {
 			t.Errorf("no %q", name)
 		}
@@ -207,4 +208,8 @@ func TestTextFitsATerminal(t *testing.T) {
 	if err := compile(t, week(), "").WriteText(&out); err != nil || !strings.HasPrefix(out.String(), "SAFE TO CUT OVER") {
 		t.Errorf("%v: %s", err, out.String())
 	}
+}
+
+func basic(name, password string) string {
+	return "Basic " + base64.StdEncoding.EncodeToString([]byte(name+":"+password))
 }

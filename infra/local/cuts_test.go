@@ -140,11 +140,11 @@ func (c *cuts) reportAgrees(t *testing.T, ctx context.Context, n, naive int) {
 		r.Pusher.Count == 0 || r.Supabase.Count == 0 {
 		t.Errorf("of %d messages in %s: %+v", n, c.room, r)
 	}
-	if !r.Gate.Safe {
-		t.Errorf("not safe, by limits for so short a run: %+v", r.Gate.Missing())
+	if !r.Verdict.Safe {
+		t.Errorf("not safe, by limits for so short a run: %+v", r.Verdict.Missing())
 	}
 	// By its own limits the verdict wants more of the same, and finds nothing wrong.
-	for _, check := range c.report(t, "").Gate.Checks {
+	for _, check := range c.report(t, "").Verdict.Checks {
 		if more := slices.Contains([]string{"Time", "Messages", "Pages", "Users"}, check.Name); check.OK == more && check.Name != "Delay" {
 			t.Errorf("by default: %+v", check)
 		}

@@ -45,7 +45,7 @@ func setUpParity(*flag.FlagSet) func(context.Context, *call) (int, error) {
 
 func certify(c *call, report *parity.Report) (int, error) {
 	code := exitWarning
-	if report.Gate.Safe {
+	if report.Verdict.Safe {
 		code = exitOK
 	}
 	if c.out.json {

@@ -31,7 +31,7 @@ func TestParity(t *testing.T) {
 	note(2, audit.Seen{OnlySupabase: 2})
 	code, out, _ = p.ops("parity", limits, "-json")
 	var report parity.Report
-	if err := json.Unmarshal([]byte(out), &report); err != nil || code != exitWarning || report.Gate.Safe || report.OnlySupabase != 2 {
+	if err := json.Unmarshal([]byte(out), &report); err != nil || code != exitWarning || report.Verdict.Safe || report.OnlySupabase != 2 {
 		t.Errorf("exit %d, %v: %s", code, err, out)
 	}
 	if code, _, problems = p.ops("parity", "min_mesages=1"); code != exitFailed || !strings.Contains(problems, "min_mesages") {

@@ -370,6 +370,40 @@ create table if not exists roomcast.parity_users (
 comment on table  roomcast.parity_users          is 'What each user''s pages reported, by hour. Kept as long as roomcast.parity.';
 comment on column roomcast.parity_users.compared is 'The sum of what was seen by both, only by Pusher and only by Supabase.';
 
+-- How messages reached pages, by hour, from the receipts of a sample of them.
+create table if not exists roomcast.delivery (
+  hour      timestamptz primary key constraint delivery_hour_is_whole check (hour = date_trunc('hour', hour, 'UTC')),
+  receipts  bigint not null default 0,
+  pushed    bigint not null default 0,
+  gap       bigint not null default 0,
+  reconnect bigint not null default 0,
+  polled    bigint not null default 0,
+  supabase  bigint not null default 0,
+  missing   bigint not null default 0,
+  skewed    bigint not null default 0,
+  delays    bigint[] not null default '{}'
+) with (fillfactor = 70);
+comment on table  roomcast.delivery           is 'How messages reached pages: counts, no content, no user.';
+comment on column roomcast.delivery.gap       is 'Fetched, because a number was missing.';
+comment on column roomcast.delivery.reconnect is 'Fetched after the connection was cut.';
+comment on column roomcast.delivery.polled    is 'Fetched, because Pusher was away or refused.';
+comment on column roomcast.delivery.supabase  is 'By Supabase Realtime in its place.';
+comment on column roomcast.delivery.missing   is 'Numbers without an event.';
+comment on column roomcast.delivery.delays    is 'Histogram, commit to screen; its edges are in functions/parity/histogram.go. Trailing zeros are left out.';
+
+-- The last receipt of each page, so that a repeat counts nothing twice.
+create table if not exists roomcast.delivery_pages (
+  user_id  uuid not null,
+  page     uuid not null,
+  n        bigint not null,
+  hour     timestamptz not null,
+  messages bigint not null,
+  first_at timestamptz not null default clock_timestamp(),
+  at       timestamptz not null default clock_timestamp(),
+  primary key (user_id, page)
+) with (fillfactor = 70);
+create index if not exists delivery_pages_at on roomcast.delivery_pages (at);
+
 -- Statements that wrote with roomcast.capture = 'off', or so many rows that they became
 -- one event: what they left out of the outbox was left out on purpose, and the audit must
 -- not call it lost.

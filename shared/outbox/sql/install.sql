@@ -25,6 +25,7 @@
 \ir operator.sql
 \ir selfcheck.sql
 \ir parity.sql
+\ir delivery.sql
 \ir audit.sql
 \ir uninstall.sql
 \ir rights.sql

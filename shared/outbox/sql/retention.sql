@@ -73,7 +73,7 @@ language plpgsql security definer set search_path = pg_catalog, pg_temp set lock
 declare
   step text;
 begin
-  foreach step in array array['clean(20)', 'clean_presence()', 'clean_parity(100)', 'scrub_queued(1000)',
+  foreach step in array array['clean(20)', 'clean_presence()', 'clean_parity(100)', 'clean_delivery(100)', 'scrub_queued(1000)',
                               'fold_unroutable(1000)', 'repair_captures()', 'prune_runs(1000)'] loop
     begin
       execute 'select roomcast.' || step;

@@ -53,6 +53,8 @@ grant execute on function
   roomcast.my_rooms(uuid, jsonb),
   roomcast.note_receipt(uuid, uuid, text, bigint, jsonb),
   roomcast.parity_report(timestamptz, int),
+  roomcast.note_delivery(uuid, uuid, bigint, jsonb),
+  roomcast.delivery_report(timestamptz),
   roomcast.audit(interval),
   roomcast.describe(),
   roomcast.probe()

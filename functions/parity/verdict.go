@@ -26,8 +26,8 @@ func DefaultLimits() Limits {
 	return Limits{Hours: 24, Messages: 1000, PageHours: 24, Share: 0.5, P95Factor: 1.1, P95Slack: 25}
 }
 
-// Gate is the verdict.
-type Gate struct {
+// Verdict is the verdict.
+type Verdict struct {
 	Safe   bool    `json:"safe"` // to cut over: every check is passed
 	Checks []Check `json:"checks"`
 }
@@ -41,8 +41,8 @@ type Check struct {
 	Advice string `json:"advice,omitempty"` // what is missing, or to be done; only where it is not OK
 }
 
-// Missing lists what the gate still wants.
-func (g Gate) Missing() (out []Check) {
+// Missing lists what the verdict still wants.
+func (g Verdict) Missing() (out []Check) {
 	for _, c := range g.Checks {
 		if !c.OK {
 			out = append(out, c)
@@ -52,7 +52,7 @@ func (g Gate) Missing() (out []Check) {
 }
 
 // judge makes the verdict over everything else in the report.
-func judge(r *Report) Gate {
+func judge(r *Report) Verdict {
 	l := r.Limits
 	checks := []Check{
 		atLeast("Time", "hour with receipts", "hours with receipts", int64(r.HoursWatched), l.Hours, "Let the dual run go on."),
@@ -67,7 +67,7 @@ func judge(r *Report) Gate {
 		judgeDelay(r),
 		judgeAudit(r),
 	}
-	g := Gate{Safe: true, Checks: checks}
+	g := Verdict{Safe: true, Checks: checks}
 	for i := range g.Checks {
 		if c := &g.Checks[i]; c.OK {
 			c.Advice = ""
@@ -100,12 +100,12 @@ func atMost(n int64) string {
 // sends them.
 func judgeUsers(r *Report) Check {
 	share := 0.0
-	if r.Witnesses.OfAll > 0 {
-		share = float64(r.Witnesses.MostOfOne) / float64(r.Witnesses.OfAll)
+	if r.Reporters.OfAll > 0 {
+		share = float64(r.Reporters.MostOfOne) / float64(r.Reporters.OfAll)
 	}
 	return Check{
 		Name: "Users", OK: share <= r.Limits.Share,
-		Got:    fmt.Sprintf("%s users, one of them with %.0f %% of it", number(r.Witnesses.Users), 100*share),
+		Got:    fmt.Sprintf("%s users, one of them with %.0f %% of it", number(r.Reporters.Users), 100*share),
 		Want:   fmt.Sprintf("at most %.0f %% by one", 100*r.Limits.Share),
 		Advice: "Most of this is one user's word. Let more users listen to both.",
 	}
