@@ -37,6 +37,9 @@ func TestDelivery(t *testing.T) {
 			t.Errorf("%+v: %s", tc, got)
 		}
 	}
+	if got, err := c.store().NoteDelivery(c.Context(), user1, page(3), 1, audit.Delivered{Missing: 5000}); err != nil || got != audit.ReceiptMany {
+		t.Errorf("5,000 missing by one user's word: %s, %v", got, err)
+	}
 	d, err := c.store().Deliveries(c.Context(), time.Now().Add(-time.Hour))
 	if err != nil || d.Users != 2 {
 		t.Fatalf("%+v, %v", d, err)
