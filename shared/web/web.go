@@ -15,54 +15,11 @@ import (
 	"log/slog"
 	"net/http"
 	"runtime/debug"
-	"sync"
 	"time"
 )
 
 // HandlerFunc answers one request, or says why it could not.
 type HandlerFunc func(w http.ResponseWriter, r *http.Request) error
-
-// Option changes how [Handle] treats one route.
-type Option func(*route)
-
-// Observe calls fn once after each request with the route, the status sent (499
-// if the caller hung up first) and the time taken. fn must be safe for
-// concurrent use; it is where metrics attach.
-func Observe(fn func(route string, status int, took time.Duration)) Option {
-	return func(rt *route) { rt.observe = fn }
-}
-
-// Credential runs check before the handler and before any of the body is read. check
-// returns the request to pass on, or the answer as its error. shown, if set, is called
-// when the check has passed.
-func Credential(check func(r *http.Request) (*http.Request, error), shown func(r *http.Request)) Option {
-	return func(rt *route) { rt.check, rt.shown = check, shown }
-}
-
-// Bodies bounds the memory of request bodies, across all routes with the same budget, and
-// the time that each body may take to arrive. Beyond the budget the answer is 503 with
-// Retry-After.
-func Bodies(b *Budget, within time.Duration) Option {
-	return func(rt *route) { rt.bodies, rt.within = b, within }
-}
-
-// Whole reads the body, at most limit bytes, before the request waits for its turn
-// ([InTurn]), so that a slow body does not hold one.
-func Whole(limit int64) Option {
-	return func(rt *route) { rt.whole = limit }
-}
-
-// Answers bounds the memory of what [WriteJSON] sends: an answer is kept in memory until
-// the client has read it.
-func Answers(b *Budget) Option {
-	return func(rt *route) { rt.answers = b }
-}
-
-// Quiet logs only failures (status 500 and above). It is for health checks,
-// which would otherwise be most of the log.
-func Quiet() Option {
-	return func(rt *route) { rt.quiet = true }
-}
 
 // Handle makes an http.Handler of h. name is the route as the operator knows it
 // (a pattern such as "GET /rooms/{room}/events"): it is what is logged and
@@ -227,32 +184,6 @@ func (rt *route) finish(rec *recorder, r *http.Request, took time.Duration, repl
 	rt.log.LogAttrs(r.Context(), level, "request", attrs...)
 }
 
-// sampler limits how many refusals of one route are logged a second. The next line that is
-// logged says how many were not.
-type sampler struct {
-	mu             sync.Mutex
-	second         int64
-	logged, unsaid int
-}
-
-const maxRefusalsLogged = 20 // a second and route
-
-// allow reports whether to log, and how many were not logged since the last that was.
-func (s *sampler) allow(now time.Time) (ok bool, unsaid int) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if second := now.Unix(); second != s.second {
-		s.second, s.logged = second, 0
-	}
-	if s.logged >= maxRefusalsLogged {
-		s.unsaid++
-		return false, 0
-	}
-	s.logged++
-	unsaid, s.unsaid = s.unsaid, 0
-	return true, unsaid
-}
-
 // secure sets what every answer carries. The content is data for programs: no
 // page may frame it, no browser guess a type, no cache keep it.
 func secure(h http.Header) {
@@ -261,70 +192,3 @@ func secure(h http.Header) {
 	h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
 	h.Set("Referrer-Policy", "no-referrer")
 }
-
-// recorder remembers what went out. status is 0 until something did.
-type recorder struct {
-	http.ResponseWriter
-	status  int
-	bytes   int64
-	account account // of the answers under way
-	leave   func()  // ends the request's turn; nil without one
-}
-
-// endTurn ends the request's turn before its answer is sent, since the client may read
-// slowly.
-func (rec *recorder) endTurn() {
-	if rec.leave != nil {
-		rec.leave()
-		rec.leave = nil
-	}
-}
-
-func (rec *recorder) close() {
-	rec.endTurn()
-	rec.account.close()
-}
-
-// Answers up to smallAnswer bytes are not charged: the connection's own buffers are as
-// large. A client must read larger ones at answerPace bytes a second.
-const (
-	smallAnswer  = 16 << 10
-	answerPace   = 32 << 10 // a second
-	answerMargin = 10 * time.Second
-)
-
-// reserve charges an answer of n bytes to its budget, before the status is written.
-func (rec *recorder) reserve(n int) error {
-	if n <= smallAnswer || rec.account.budget == nil {
-		return nil
-	}
-	if rec.account.take(int64(n)) != nil {
-		return noRoom()
-	}
-	deadline := time.Now().Add(answerMargin + time.Duration(n)*time.Second/answerPace)
-	_ = http.NewResponseController(rec.ResponseWriter).SetWriteDeadline(deadline) // not supported, and not needed, on Lambda
-	return nil
-}
-
-// WriteHeader notes the first final status; informational ones may precede it.
-func (rec *recorder) WriteHeader(status int) {
-	if rec.status == 0 && status >= 200 {
-		rec.status = status
-		rec.endTurn()
-	}
-	rec.ResponseWriter.WriteHeader(status)
-}
-
-// Write counts the bytes of the body.
-func (rec *recorder) Write(p []byte) (int, error) {
-	if rec.status == 0 {
-		rec.status = http.StatusOK
-		rec.endTurn()
-	}
-	n, err := rec.ResponseWriter.Write(p)
-	rec.bytes += int64(n)
-	return n, err
-}
-
-// Unwrap lets http.ResponseController reach the flusher and the deadlines.
-func (rec *recorder) Unwrap() http.ResponseWriter { return rec.ResponseWriter }
