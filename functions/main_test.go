@@ -131,7 +131,7 @@ func TestLambda(t *testing.T) {
 			}
 			// Nothing runs after the answer: it comes when all is sent.
 			if answer := invoke("POST", "/webhooks/supabase", `{"type":"WAKEUP"}`); answer.StatusCode != http.StatusAccepted {
-				t.Errorf("the bell answered %d", answer.StatusCode)
+				t.Errorf("the webhook answered %d", answer.StatusCode)
 			}
 			if n := len(push.Events()) - before; n != 25 {
 				t.Errorf("%d of 25 events were sent before the answer", n)

@@ -112,7 +112,7 @@ func TestMetricsOfARunningFunction(t *testing.T) {
 // database does not answer.
 func TestBacklogGauges(t *testing.T) {
 	push, url := newPusher(t), outboxtest.Chat(t)
-	push.Inject(pushertest.Fault{Status: 403}) // pauses the lanes for a minute
+	push.Inject(pushertest.Fault{Status: 403}) // pauses the workers for a minute
 	f := start(t, environment(push, "DATABASE_URL="+url))
 	f.message(t, url, "waits")
 	f.wakeUp(t)

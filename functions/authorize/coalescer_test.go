@@ -38,13 +38,13 @@ func (a *asker) CanRead(ctx context.Context, _, _ string, _ []byte) (bool, error
 	}
 }
 
-func TestGateRemembersAYes(t *testing.T) {
+func TestCoalescerRemembersAYes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := &asker{ok: true}
-		g := authorize.NewCoalescer(authorize.CoalescerConfig{Access: a, Remember: time.Second})
+		c := authorize.NewCoalescer(authorize.CoalescerConfig{Access: a, Remember: time.Second})
 		ask := func(want int64, room, user, claims string) {
 			t.Helper()
-			if ok, err := g.CanRead(t.Context(), room, user, []byte(claims)); !ok || err != nil {
+			if ok, err := c.CanRead(t.Context(), room, user, []byte(claims)); !ok || err != nil {
 				t.Fatalf("%v, %v", ok, err)
 			}
 			if n := a.asked.Load(); n != want {
@@ -62,7 +62,7 @@ func TestGateRemembersAYes(t *testing.T) {
 		ask(5, "r", "u", "1")
 
 		ask(6, "r", "v", "1")
-		g.Forget("u")
+		c.Forget("u")
 		ask(7, "r", "u", "1")
 		ask(7, "r", "v", "1")
 		time.Sleep(time.Hour)
@@ -70,12 +70,12 @@ func TestGateRemembersAYes(t *testing.T) {
 	})
 }
 
-func TestGateRemembersNothingElse(t *testing.T) {
+func TestCoalescerRemembersNothingElse(t *testing.T) {
 	for name, a := range map[string]*asker{"a no": {}, "an error": {ok: true, err: errors.New("down")}} {
 		t.Run(name, func(t *testing.T) {
-			g := authorize.NewCoalescer(authorize.CoalescerConfig{Access: a, Remember: time.Second})
+			c := authorize.NewCoalescer(authorize.CoalescerConfig{Access: a, Remember: time.Second})
 			for range 2 {
-				if ok, err := g.CanRead(t.Context(), "r", "u", nil); err != a.err || a.err == nil && ok {
+				if ok, err := c.CanRead(t.Context(), "r", "u", nil); err != a.err || a.err == nil && ok {
 					t.Errorf("%v, %v", ok, err)
 				}
 			}
@@ -88,36 +88,36 @@ func TestGateRemembersNothingElse(t *testing.T) {
 
 // A user who leaves while the question is under way gets that answer, and the next
 // question is a new one.
-func TestGateForgetsWhatIsUnderWay(t *testing.T) {
+func TestCoalescerForgetsWhatIsUnderWay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := &asker{ok: true, takes: 2 * time.Second}
-		g := authorize.NewCoalescer(authorize.CoalescerConfig{Access: a, Remember: 900 * time.Millisecond})
+		c := authorize.NewCoalescer(authorize.CoalescerConfig{Access: a, Remember: 900 * time.Millisecond})
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
-			_, _ = g.CanRead(t.Context(), "r", "u", nil)
+			_, _ = c.CanRead(t.Context(), "r", "u", nil)
 		}()
 		time.Sleep(time.Second)
-		g.Forget("u")
+		c.Forget("u")
 		<-done
-		if _, err := g.CanRead(t.Context(), "r", "u", nil); err != nil || a.asked.Load() != 2 {
+		if _, err := c.CanRead(t.Context(), "r", "u", nil); err != nil || a.asked.Load() != 2 {
 			t.Errorf("asked %d times (%v), want 2", a.asked.Load(), err)
 		}
 	})
 }
 
 // Equal questions at the same time are one; the first to ask may hang up.
-func TestGateAsksOnce(t *testing.T) {
+func TestCoalescerAsksOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := &asker{ok: true, takes: time.Second}
-		g := authorize.NewCoalescer(authorize.CoalescerConfig{Access: a})
+		c := authorize.NewCoalescer(authorize.CoalescerConfig{Access: a})
 		first, hangUp := context.WithCancel(t.Context())
-		go func() { _, _ = g.CanRead(first, "r", "u", nil) }()
+		go func() { _, _ = c.CanRead(first, "r", "u", nil) }()
 		synctest.Wait()
 		var wg sync.WaitGroup
 		for range 50 {
 			wg.Go(func() {
-				if ok, err := g.CanRead(t.Context(), "r", "u", nil); !ok || err != nil {
+				if ok, err := c.CanRead(t.Context(), "r", "u", nil); !ok || err != nil {
 					t.Errorf("%v, %v", ok, err)
 				}
 			})
@@ -133,10 +133,10 @@ func TestGateAsksOnce(t *testing.T) {
 
 // The database gets so many questions at a time, and what would wait too long, or
 // behind too many, is refused.
-func TestGateShedsLoad(t *testing.T) {
+func TestCoalescerShedsLoad(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := &asker{ok: true, takes: time.Second}
-		g := authorize.NewCoalescer(authorize.CoalescerConfig{Access: a, Slots: 2, Queue: 10, Limit: 2500 * time.Millisecond})
+		c := authorize.NewCoalescer(authorize.CoalescerConfig{Access: a, Slots: 2, Queue: 10, Limit: 2500 * time.Millisecond})
 		var wg sync.WaitGroup
 		var allowed, busy atomic.Int64
 		began := time.Now()
@@ -145,7 +145,7 @@ func TestGateShedsLoad(t *testing.T) {
 				synctest.Wait() // until two are asked
 			}
 			wg.Go(func() {
-				ok, err := g.CanRead(t.Context(), fmt.Sprint(i), "u", nil)
+				ok, err := c.CanRead(t.Context(), fmt.Sprint(i), "u", nil)
 				switch {
 				case ok && err == nil:
 					allowed.Add(1)
@@ -167,7 +167,7 @@ func TestGateShedsLoad(t *testing.T) {
 		if took := time.Since(began); took != 2500*time.Millisecond {
 			t.Errorf("took %v, want the limit", took)
 		}
-		if ok, err := g.CanRead(t.Context(), "again", "u", nil); !ok || err != nil {
+		if ok, err := c.CanRead(t.Context(), "again", "u", nil); !ok || err != nil {
 			t.Errorf("after the storm: %v, %v", ok, err)
 		}
 	})
@@ -177,11 +177,11 @@ func TestGateShedsLoad(t *testing.T) {
 func TestCoalescerIsNobodysAlone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := &asker{ok: true, takes: time.Second}
-		g := authorize.NewCoalescer(authorize.CoalescerConfig{Access: a, Slots: 1, Queue: 10, Each: 4})
+		c := authorize.NewCoalescer(authorize.CoalescerConfig{Access: a, Slots: 1, Queue: 10, Each: 4})
 		var refused atomic.Int64
 		for i := range 20 {
 			go func() {
-				if _, err := g.CanRead(t.Context(), fmt.Sprint(i), "greedy", nil); errors.Is(err, authorize.ErrBusy) {
+				if _, err := c.CanRead(t.Context(), fmt.Sprint(i), "greedy", nil); errors.Is(err, authorize.ErrBusy) {
 					refused.Add(1)
 				}
 			}()
@@ -191,7 +191,7 @@ func TestCoalescerIsNobodysAlone(t *testing.T) {
 			t.Errorf("%d of 20 refused at once, want 15: 1 is asked, 4 may wait", n)
 		}
 		for i := range 4 {
-			go func() { _, _ = g.CanRead(t.Context(), fmt.Sprint(i), "another", nil) }()
+			go func() { _, _ = c.CanRead(t.Context(), fmt.Sprint(i), "another", nil) }()
 		}
 		synctest.Wait()
 		if n := refused.Load(); n != 15 {
@@ -202,16 +202,16 @@ func TestCoalescerIsNobodysAlone(t *testing.T) {
 }
 
 // Whoever waits for another's answer may hang up.
-func TestGateFollowerHangsUp(t *testing.T) {
+func TestCoalescerFollowerHangsUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g := authorize.NewCoalescer(authorize.CoalescerConfig{Access: &asker{takes: time.Second}})
+		c := authorize.NewCoalescer(authorize.CoalescerConfig{Access: &asker{takes: time.Second}})
 		var first sync.WaitGroup
 		defer first.Wait()
-		first.Go(func() { _, _ = g.CanRead(t.Context(), "r", "u", nil) })
+		first.Go(func() { _, _ = c.CanRead(t.Context(), "r", "u", nil) })
 		synctest.Wait()
 		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
 		defer cancel()
-		if _, err := g.CanRead(ctx, "r", "u", nil); !errors.Is(err, context.DeadlineExceeded) {
+		if _, err := c.CanRead(ctx, "r", "u", nil); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("error %v", err)
 		}
 	})
@@ -247,16 +247,16 @@ func (b *batcher) CanReadAll(ctx context.Context, rooms, users []string, claims 
 
 // What waits while the database is busy goes into one call, and gets its own answers;
 // what fails together is asked one by one.
-func TestGateAsksTogether(t *testing.T) {
+func TestCoalescerAsksTogether(t *testing.T) {
 	for name, failure := range map[string]error{"together": nil, "one by one": errors.New("one of them fails")} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				b := &batcher{err: failure}
-				g := authorize.NewCoalescer(authorize.CoalescerConfig{Access: b, Slots: 1, Batch: 6, Limit: time.Minute})
+				c := authorize.NewCoalescer(authorize.CoalescerConfig{Access: b, Slots: 1, Batch: 6, Limit: time.Minute})
 				var wg sync.WaitGroup
 				for i := range 10 {
 					wg.Go(func() {
-						if ok, err := g.CanRead(t.Context(), fmt.Sprint(i), "u", nil); err != nil || ok != (i%2 == 0) {
+						if ok, err := c.CanRead(t.Context(), fmt.Sprint(i), "u", nil); err != nil || ok != (i%2 == 0) {
 							t.Errorf("room %d: %v, %v", i, ok, err)
 						}
 					})
@@ -279,10 +279,10 @@ func TestGateAsksTogether(t *testing.T) {
 func TestOneFailingQuestionFailsAlone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := &batcher{}
-		g := authorize.NewCoalescer(authorize.CoalescerConfig{Access: b, Slots: 1, Limit: time.Minute})
-		go func() { _, _ = g.CanRead(t.Context(), "0", "u", nil) }() // the others wait for it
+		c := authorize.NewCoalescer(authorize.CoalescerConfig{Access: b, Slots: 1, Limit: time.Minute})
+		go func() { _, _ = c.CanRead(t.Context(), "0", "u", nil) }() // the others wait for it
 		synctest.Wait()
-		answers := g.CanReadMany(t.Context(), []string{"2", "odd", "3", "4"}, "u", nil)
+		answers := c.CanReadMany(t.Context(), []string{"2", "odd", "3", "4"}, "u", nil)
 		for i, want := range []bool{true, false, false, true} {
 			if got := answers[i]; (got.OK && got.Err == nil) != want || (got.Err != nil) != (i == 1) {
 				t.Errorf("question %d: %+v", i, got)
@@ -294,15 +294,15 @@ func TestOneFailingQuestionFailsAlone(t *testing.T) {
 	})
 }
 
-// A panic behind the gate fails its question and nothing else.
-func TestGateSurvivesAPanic(t *testing.T) {
-	g := authorize.NewCoalescer(authorize.CoalescerConfig{Access: &batcher{}})
+// A panic behind the coalescer fails its question and nothing else.
+func TestCoalescerSurvivesAPanic(t *testing.T) {
+	c := authorize.NewCoalescer(authorize.CoalescerConfig{Access: &batcher{}})
 	for range 2 {
-		if ok, err := g.CanRead(t.Context(), "panic", "u", nil); ok || err == nil {
+		if ok, err := c.CanRead(t.Context(), "panic", "u", nil); ok || err == nil {
 			t.Errorf("%v, %v", ok, err)
 		}
 	}
-	if ok, err := g.CanRead(t.Context(), "2", "u", nil); !ok || err != nil {
+	if ok, err := c.CanRead(t.Context(), "2", "u", nil); !ok || err != nil {
 		t.Errorf("afterwards: %v, %v", ok, err)
 	}
 }

@@ -110,7 +110,7 @@ func newStorm(b *testing.B) *storm {
 }
 
 // serve makes the tokens and the function's one route.
-func (s *storm) serve(b *testing.B, gate *authorize.Coalescer) {
+func (s *storm) serve(b *testing.B, coalescer *authorize.Coalescer) {
 	signer, err := tokentest.ES256("k1")
 	if err != nil {
 		b.Fatal(err)
@@ -135,7 +135,7 @@ func (s *storm) serve(b *testing.B, gate *authorize.Coalescer) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	h := authorize.New(authorize.Config{Verifier: verifier, Access: gate, Signer: push, Kinds: []event.ChannelKind{event.Private}})
+	h := authorize.New(authorize.Config{Verifier: verifier, Access: coalescer, Signer: push, Kinds: []event.ChannelKind{event.Private}})
 	server := httptest.NewServer(web.Handle(slog.New(slog.DiscardHandler), "POST /pusher/auth", h.Channel))
 	b.Cleanup(server.Close)
 	s.url = server.URL

@@ -30,7 +30,7 @@ func FuzzQuery(f *testing.F) {
 			t.Fatalf("%q is no query, and became %+v", query, q)
 		}
 		if again, err := parse(room, values.Encode()); err != nil || again != q {
-			t.Errorf("%q became %+v, and written anew %+v (%v)", query, q, again, err)
+			t.Errorf("%q became %+v, and written again %+v (%v)", query, q, again, err)
 		}
 	})
 }

@@ -129,7 +129,7 @@ func TestOneUserCountsOnce(t *testing.T) {
 	}
 	w := r.Reporters
 	if w.Users != 2 || w.MostOfOne != 2000 || w.OfAll != 2300 || len(w.First) != 2 || w.First[0].ID != forger {
-		t.Errorf("witnesses %+v", w)
+		t.Errorf("reporters %+v", w)
 	}
 	for _, c := range r.Verdict.Checks {
 		if c.Name == "Users" && c.OK {

@@ -57,7 +57,7 @@ func TestDeliveryIsNoted(t *testing.T) {
 // The report of delivery: by hour, how messages came and how late; and GET /parity becomes
 // it when the dual run is over.
 func TestDeliveryReport(t *testing.T) {
-	delays := bell(1000, 80, 1.5)
+	delays := around(1000, 80, 1.5)
 	late := append([]int64(nil), delays...)
 	late[26] = 30
 	store := &fake{findings: clean(), deliveries: audit.Deliveries{At: now, Users: 7, Hours: []audit.DeliveredHour{

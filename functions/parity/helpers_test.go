@@ -111,8 +111,8 @@ func operator(secrets ...string) web.Option {
 	return web.Credential(parity.Operator(web.NewSecrets(secrets, web.Addresses{}, time.Now)), nil)
 }
 
-// bell is a histogram of n delays around a middle in milliseconds, with a tail.
-func bell(n, middle, spread float64) []int64 {
+// around is a histogram of n delays around a middle in milliseconds, with a tail.
+func around(n, middle, spread float64) []int64 {
 	out := make([]int64, parity.Buckets)
 	at := 2 * math.Log2(middle)
 	for i := range out {
@@ -146,7 +146,7 @@ func week() *fake {
 		day := math.Max(0.04, math.Sin((float64(hour.Hour())-6)/24*2*math.Pi)) * (1 + 0.3*math.Sin(float64(i)))
 		seen := int64(620 * day)
 		c := audit.Cell{Hour: hour, Receipts: 1 + seen/9, Pages: 2 + seen/60, Committed: seen / 5, Seen: audit.Seen{
-			Both: seen, PusherDelays: bell(float64(seen), 34, 1.6), SupabaseDelays: bell(float64(seen), 190, 2.1),
+			Both: seen, PusherDelays: around(float64(seen), 34, 1.6), SupabaseDelays: around(float64(seen), 190, 2.1),
 			Flips: seen / 400, PusherRepeats: seen / 300, Fetched: seen / 250,
 		}}
 		if i%19 == 7 {
@@ -158,7 +158,7 @@ func week() *fake {
 		n := int64(9000 / (i + 1))
 		f.parity.Rooms = append(f.parity.Rooms, audit.Cell{Room: room, Hour: now, Receipts: n / 9, Committed: n / 5, Seen: audit.Seen{
 			Both: n, OnlyPusher: int64(max(0, 90-30*i)), Flips: n / 500, PusherRepeats: n / 700,
-			PusherDelays: bell(float64(n), 34, 1.6), SupabaseDelays: bell(float64(n), 190, 2.1)}})
+			PusherDelays: around(float64(n), 34, 1.6), SupabaseDelays: around(float64(n), 190, 2.1)}})
 	}
 	return f
 }

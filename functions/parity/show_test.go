@@ -115,7 +115,7 @@ func TestReportAddsUp(t *testing.T) {
 	// An hour without anything is there, and empty.
 	store.parity.Hours = store.parity.Hours[160:]
 	if r := compile(t, store, "hours=24"); len(r.ByHour) != 24 || r.ByHour[3].Compared != 0 || r.HoursWatched != 8 {
-		t.Errorf("a short evidence: %d hours, %d watched", len(r.ByHour), r.HoursWatched)
+		t.Errorf("a short time: %d hours, %d watched", len(r.ByHour), r.HoursWatched)
 	}
 }
 
@@ -136,7 +136,7 @@ func TestGate(t *testing.T) {
 		"few pages":      {func(f *fake) { each(f, func(c *audit.Cell) { c.Pages = 0 }) }, "Pages", "min_page_hours=0"},
 		"one's word":     {func(f *fake) { f.parity.MostOfOne, f.parity.OfAll = 51, 100 }, "Users", "max_share=0.6"},
 		"one lost":       {func(f *fake) { f.parity.Hours[3].OnlySupabase = 1 }, "Losses", "max_lost=1"},
-		"slower":         {func(f *fake) { each(f, func(c *audit.Cell) { c.PusherDelays = bell(500, 900, 1.6) }) }, "Delay", "p95_factor=6"},
+		"slower":         {func(f *fake) { each(f, func(c *audit.Cell) { c.PusherDelays = around(500, 900, 1.6) }) }, "Delay", "p95_factor=6"},
 		"not timed":      {func(f *fake) { each(f, func(c *audit.Cell) { c.SupabaseDelays = nil }) }, "Delay", ""},
 		"missing":        {func(f *fake) { f.findings[0] = count("missing", "public.messages", 2) }, "Audit", "max_missing=2"},
 		"waiting":        {func(f *fake) { f.findings[2] = count("waiting", "", 1) }, "Audit", "max_missing=1"},

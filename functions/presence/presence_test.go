@@ -35,7 +35,7 @@ type desk struct {
 	said  []access.Presence
 	at    time.Time
 	err   error
-	rings int
+	woken int
 }
 
 func newDesk(t testing.TB) *desk {
@@ -45,7 +45,7 @@ func newDesk(t testing.TB) *desk {
 		t.Fatal(err)
 	}
 	d := &desk{}
-	h := &presence.Handler{Verifier: client, Store: d, Announce: true, Wake: func() { d.rings++ }, Clock: func() time.Time { return now }}
+	h := &presence.Handler{Verifier: client, Store: d, Announce: true, Wake: func() { d.woken++ }, Clock: func() time.Time { return now }}
 	d.route = web.Handle(slog.New(slog.DiscardHandler), "POST /webhooks/pusher", h.Presence)
 	return d
 }
@@ -114,8 +114,8 @@ func TestDigest(t *testing.T) {
 			if diff := cmp.Diff(tc.want, d.said); diff != "" {
 				t.Errorf("said (-want +got):\n%s", diff)
 			}
-			if tc.want != nil && (!d.at.Equal(now) || d.rings != 1) {
-				t.Errorf("at %v, rang %d times", d.at, d.rings)
+			if tc.want != nil && (!d.at.Equal(now) || d.woken != 1) {
+				t.Errorf("at %v, woke it %d times", d.at, d.woken)
 			}
 		})
 	}
@@ -161,8 +161,8 @@ func TestRefusals(t *testing.T) {
 		d := newDesk(t)
 		d.err = errors.New("password=hunter2")
 		w := d.post(good)
-		if w.Code != 503 || w.Header().Get("Retry-After") == "" || strings.Contains(w.Body.String(), "hunter2") || d.rings != 0 {
-			t.Errorf("answered %d %s, rang %d times", w.Code, w.Body, d.rings)
+		if w.Code != 503 || w.Header().Get("Retry-After") == "" || strings.Contains(w.Body.String(), "hunter2") || d.woken != 0 {
+			t.Errorf("answered %d %s, woke it %d times", w.Code, w.Body, d.woken)
 		}
 	})
 }

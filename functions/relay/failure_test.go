@@ -41,25 +41,25 @@ func TestTryAgain(t *testing.T) {
 }
 
 // A room that Pusher fails on does not hold up the others, and comes after them.
-func TestOneSickRoom(t *testing.T) {
+func TestOneFailingRoom(t *testing.T) {
 	s := newStack(t)
-	sick := s.pusher.Inject(pushertest.Fault{Channel: "private-room-" + roomA, Status: 500})
+	failing := s.pusher.Inject(pushertest.Fault{Channel: "private-room-" + roomA, Status: 500})
 	for i := range 60 {
 		s.insert([]string{roomA, roomB, roomC}[i%3], fmt.Sprint(i))
 	}
 	s.relay("r").Wake()
 	for _, a := range s.waitFor(40) {
 		if a.Channel == "private-room-"+roomA {
-			t.Fatal("the sick room got through")
+			t.Fatal("the failing room got through")
 		}
 	}
-	sick.Remove()
+	failing.Remove()
 	wantInOrder(t, s.waitFor(60))
 }
 
-// A batch that Pusher refuses is taken apart until only the guilty event is left;
+// A batch that Pusher refuses is taken apart until only the rejected event is left;
 // that one is parked and keeps its seq.
-func TestOnlyTheGuiltyEventIsParked(t *testing.T) {
+func TestOnlyTheRejectedEventIsParked(t *testing.T) {
 	for _, status := range []int{400, 413} {
 		t.Run(fmt.Sprint(status), func(t *testing.T) {
 			s := newStack(t)

@@ -89,8 +89,8 @@ func (s *stack) relay(name string, change ...func(*Config)) *Relay {
 	return r
 }
 
-// bells starts the stand-in for pg_net and a server that answers its bells with r.
-func (s *stack) bells(r *Relay) *pgnet.Sender {
+// webhooks starts the stand-in for pg_net and a server that answers its wake-up webhooks with r.
+func (s *stack) webhooks(r *Relay) *pgnet.Sender {
 	s.Helper()
 	webhook := &Webhook{Wake: r.Wake}
 	secrets := web.NewSecrets([]string{outboxtest.WebhookSecret}, web.Addresses{}, time.Now)

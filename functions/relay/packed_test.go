@@ -127,7 +127,7 @@ func TestPackedBesideEveryKind(t *testing.T) {
 	if got := of(raw, "private-packed-room-"+roomB); len(got) != 1 || got[0].Name != event.NewMessage {
 		t.Errorf("a row alone is %v", says(got))
 	}
-	s.until("all is settled", func() bool { return seen.delivered.Load() == 62 })
+	s.until("all is delivered", func() bool { return seen.delivered.Load() == 62 })
 	if n := seen.published.Load(); n != int64(len(s.pusher.Events())) {
 		t.Errorf("counted %d events, pusher %d", n, len(s.pusher.Events()))
 	}

@@ -21,7 +21,7 @@ func TestTwoRelaysDeliverEverything(t *testing.T) {
 	r1, r2 := s.relay("one"), s.relay("two")
 
 	var wg sync.WaitGroup
-	var rang atomic.Bool
+	var woken atomic.Bool
 	for w := range writers {
 		wg.Go(func() {
 			for i := w; i < messages; i += writers {
@@ -30,7 +30,7 @@ func TestTwoRelaysDeliverEverything(t *testing.T) {
 					t.Error(err)
 					return
 				}
-				if !rang.Swap(true) { // one bell for each relay, as two machines would get over time
+				if !woken.Swap(true) { // one webhook for each relay, as two machines would get over time
 					r1.Wake()
 					r2.Wake()
 				}
@@ -74,7 +74,7 @@ func TestEventIsTheRowAndItsPosition(t *testing.T) {
 	}
 }
 
-// A relay that starts looks once: no bell is needed for what was left behind.
+// A relay that starts checks once: no webhook is needed for what was left behind.
 func TestStartingRelayLooksOnce(t *testing.T) {
 	s := newStack(t)
 	s.insert(roomA, "left behind")
@@ -82,12 +82,12 @@ func TestStartingRelayLooksOnce(t *testing.T) {
 	s.waitFor(1)
 }
 
-// Asleep, a commit rings; awake, none does; a burst from many writers rings at
+// Asleep, a commit sends a webhook; awake, none does; a burst from many writers sends one at
 // most five times.
 func TestBurstRingsFewBells(t *testing.T) {
 	s := newStack(t)
 	r := s.relay("r")
-	sender := s.bells(r)
+	sender := s.webhooks(r)
 	var wg sync.WaitGroup
 	for w := range 8 {
 		wg.Go(func() {
@@ -102,11 +102,11 @@ func TestBurstRingsFewBells(t *testing.T) {
 	wg.Wait()
 	wantInOrder(t, s.waitFor(1000))
 	if n := sender.Requests(); n < 1 || n > 5 {
-		t.Errorf("the burst rang %d bells, want 1 to 5", n)
+		t.Errorf("the burst sent %d webhooks, want 1 to 5", n)
 	}
 }
 
-// Whatever is wrong with the bell, the user's INSERT succeeds, and the row is
+// Whatever is wrong with the webhook, the user's INSERT succeeds, and the row is
 // delivered once anybody looks.
 func TestInsertSurvivesABrokenBell(t *testing.T) {
 	for name, breakIt := range map[string]string{
@@ -131,7 +131,7 @@ func TestInsertSurvivesABrokenBell(t *testing.T) {
 func TestOneBellForOneTransaction(t *testing.T) {
 	s := newStack(t)
 	s.exec(`select roomcast.configure(url => 'https://app.fly.dev/webhooks/supabase', secret => $1)`, outboxtest.WebhookSecret)
-	bells := func() int { return query[int](s, `select count(*) from net.http_request_queue`) }
+	queued := func() int { return query[int](s, `select count(*) from net.http_request_queue`) }
 	conn := acquire(s)
 	tx, err := conn.Begin(t.Context())
 	if err != nil {
@@ -145,24 +145,24 @@ func TestOneBellForOneTransaction(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if n := bells(); n != 0 {
-		t.Errorf("%d bells before the commit", n)
+	if n := queued(); n != 0 {
+		t.Errorf("%d webhooks before the commit", n)
 	}
 	if err := tx.Commit(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if n := bells(); n != 1 {
-		t.Errorf("%d bells after the commit, want 1", n)
+	if n := queued(); n != 1 {
+		t.Errorf("%d webhooks after the commit, want 1", n)
 	}
 	s.insert(roomA, "while one is under way")
-	if n := bells(); n != 1 {
-		t.Errorf("%d bells though one was still queued", n)
+	if n := queued(); n != 1 {
+		t.Errorf("%d webhooks though one was still queued", n)
 	}
 	s.exec(`delete from net.http_request_queue`)
 	s.exec(`select roomcast.stay_awake('1 minute')`)
 	s.insert(roomA, "while the relay is awake")
-	if n := bells(); n != 0 {
-		t.Errorf("%d bells while the relay was awake", n)
+	if n := queued(); n != 0 {
+		t.Errorf("%d webhooks while the relay was awake", n)
 	}
 }
 
@@ -170,17 +170,17 @@ func TestSweepRingsForWhatWaits(t *testing.T) {
 	s := newStack(t)
 	s.exec(`select roomcast.configure(url => 'https://app.fly.dev/webhooks/supabase', secret => $1)`, outboxtest.WebhookSecret)
 	if query[bool](s, `select roomcast.sweep()`) {
-		t.Error("the sweep rang though nothing waits")
+		t.Error("the sweep sent a webhook though nothing waits")
 	}
-	s.insert(roomA, "its bell will be lost")
+	s.insert(roomA, "its webhook will be lost")
 	s.exec(`delete from net.http_request_queue`)
 	if !query[bool](s, `select roomcast.sweep()`) {
-		t.Error("the sweep did not ring for a waiting row")
+		t.Error("the sweep sent no webhook for a waiting row")
 	}
 }
 
 // The loop goes to sleep, and an open transaction that wrote while the relay was
-// awake, and so rang no bell, keeps it from doing so.
+// awake, and so sent no webhook, keeps it from doing so.
 func TestRestsOnlyWhenNobodyIsWriting(t *testing.T) {
 	s := newStack(t)
 	quick := func(c *Config) { c.AwakeLease, c.Linger = 200*time.Millisecond, 50*time.Millisecond }
@@ -203,7 +203,7 @@ func TestRestsOnlyWhenNobodyIsWriting(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !r.Busy() {
-		t.Error("asleep while a transaction that rang no bell was open")
+		t.Error("asleep while a transaction that sent no webhook was open")
 	}
 	if err := tx.Commit(t.Context()); err != nil {
 		t.Fatal(err)
@@ -227,7 +227,7 @@ func waitAsleep(t *testing.T, r *Relay) {
 	}
 }
 
-// Drain hands everything over: what was committed is sent, and writers ring again.
+// Drain hands everything over: what was committed is sent, and writers send webhooks again.
 func TestDrain(t *testing.T) {
 	s := newStack(t)
 	r := s.relay("r")
@@ -268,7 +268,7 @@ func TestEmpty(t *testing.T) {
 		t.Errorf("sent %d events, want 600", n)
 	}
 	if !query[bool](s, `select u > now() - interval '1 minute' and u < clock_timestamp() from roomcast.read_clock('roomcast.awake_until') u`) {
-		t.Error("the bell was not answered: who writes now would rely on it")
+		t.Error("the webhook was not answered: who writes now would rely on it")
 	}
 	s.pusher.Inject(pushertest.Fault{Status: 500})
 	s.insert(roomA, "not now")

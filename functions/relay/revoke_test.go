@@ -229,7 +229,15 @@ func TestDisconnectsOfOneUserAreBounded(t *testing.T) {
 	for i := range 8 {
 		s.join(roomA, user1)
 		s.exec(`delete from room_participants`)
-		s.waitFor(2 * (i + 1)) // each in a claim of its own
+		s.wait("both in the room", func(all []pushertest.Accepted) bool { // each pair in claims of its own
+			seqs := map[int64]bool{}
+			for _, a := range all {
+				if a.Channel == "private-room-"+roomA {
+					seqs[parse(s.T, a).Roomcast.Seq] = true
+				}
+			}
+			return len(seqs) == 2*(i+1)
+		})
 	}
 	s.insert(roomA, "the end")
 	s.waitForName(event.Held)

@@ -107,7 +107,7 @@ type User struct {
 	OnlySupabase int64  `json:"only_supabase"`
 }
 
-// Parity reads the evidence since the hour of since, with at most maxRooms rooms.
+// Parity reads what is known since the hour of since, with at most maxRooms rooms.
 func (s Store) Parity(ctx context.Context, since time.Time, maxRooms int) (Report, error) {
 	var text []byte
 	err := s.QueryRow(ctx, `select roomcast.parity_report(date_trunc('hour', $1::timestamptz, 'UTC'), $2::int)`,

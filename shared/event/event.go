@@ -90,7 +90,7 @@ func (c Change) IsDeparture() bool {
 // sent and the same in every repeat.
 type Position struct {
 	Seq   int64  `json:"seq"`   // from 1, without gaps
-	Epoch string `json:"epoch"` // changes when the numbering starts anew
+	Epoch string `json:"epoch"` // changes when the numbering starts again
 	At    string `json:"at"`    // when the row was written, database clock, RFC 3339
 }
 
