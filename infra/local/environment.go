@@ -103,6 +103,8 @@ func (e *environment) function() []string {
 			env = append(env, name+"="+value)
 		} else if name == "LOG_LEVEL" {
 			env = append(env, "LOG_LEVEL=warn")
+		} else if name == "ROOM_CHANNELS" {
+			env = append(env, "ROOM_CHANNELS=private,presence") // the page shows who is online
 		}
 	}
 	return env

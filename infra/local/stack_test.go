@@ -37,6 +37,7 @@ func TestStack(t *testing.T) {
 	t.Run("reactions", func(t *testing.T) { reactions(t, env) })
 	t.Run("authorization", func(t *testing.T) { authorization(t, env) })
 	t.Run("a row appears on both members' panes", func(t *testing.T) { rowAppears(t, env) })
+	t.Run("signals, reactions, unread, keys and narrow screens", func(t *testing.T) { livelyPage(t, env) })
 	t.Run("the move", func(t *testing.T) { theMove(t, env) })
 	t.Run("killed and frozen under load", func(t *testing.T) { brokenUnderLoad(t, env) })
 	t.Run("a stranger is refused", func(t *testing.T) { strangerRefused(t, env) })

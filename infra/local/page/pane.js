@@ -31,6 +31,9 @@ export class Pane {
     this.pusher = this.connect();
     this.network.attach(this.pusher);
     this.roomcast = this.listen(app, async () => token);
+    this.roomcast.on("status", () => this.showState(this.pusher.connection.state));
+    // The person's own stream: somebody added them to a room.
+    this.roomcast.me().on("user-joined", (/** @type {{room_id: string}} */ { room_id }) => this.rooms.get(room_id)?.invited());
   }
 
   draw(/** @type {number} */ tone) {
@@ -38,10 +41,13 @@ export class Pane {
     this.membership = el("button", { type: "button", hidden: true, onclick: () => this.toggle() });
     this.cutter = el("button", { type: "button", className: "cut", textContent: "Cut the network",
       onclick: () => this.network.isDown ? this.network.restore() : this.network.cut(cutFor) });
-    this.tabs = el("nav", { className: "rooms", role: "tablist", "aria-label": "Rooms" });
+    this.tabs = el("div", { className: "rooms", role: "tablist", "aria-label": "Rooms",
+      onkeydown: (/** @type {KeyboardEvent} */ e) => this.turn(e) });
+    this.typing = el("p", { className: "typing", "aria-live": "polite" });
     this.about = el("div", { className: "about" });
-    this.log = el("ol", { className: "log", "aria-live": "polite" });
-    this.input = el("input", { name: "content", autocomplete: "off", maxLength: 4000, "aria-label": "Message" });
+    this.log = el("ol", { className: "log", "aria-live": "polite", tabIndex: 0, "aria-label": "Messages" });
+    this.input = el("input", { name: "content", autocomplete: "off", maxLength: 4000, "aria-label": "Message",
+      oninput: () => this.type() });
     this.form = el("form", { className: "send", hidden: true, onsubmit: (/** @type {Event} */ e) => this.submit(e) },
       this.input, el("button", { type: "submit", textContent: "Send" }));
     this.element = el("section",
@@ -50,7 +56,7 @@ export class Pane {
         el("span", { className: "avatar", textContent: this.name.slice(0, 1) }),
         el("div", {}, el("strong", { textContent: this.name }), this.state),
         this.membership, this.cutter),
-      this.tabs, this.about, this.log, this.form);
+      this.tabs, this.about, this.log, this.typing, this.form);
   }
 
   /** The real pusher-js. Roomcast's client becomes its authorizer. */
@@ -86,7 +92,8 @@ export class Pane {
 
   /** @param {string} state of pusher-js */
   showState(state) {
-    this.state.textContent = this.network.isDown ? "network cut" : words[state] ?? state;
+    const by = { polling: "Pusher is away: asking every few seconds", supabase: "by Supabase" }[/** @type {string} */ (this.roomcast?.status)];
+    this.state.textContent = this.network.isDown ? "network cut" : state === "connected" && by || words[state] || state;
     this.state.dataset.state = state;
   }
 
@@ -114,11 +121,9 @@ export class Pane {
   show() {
     const room = this.current();
     if (!room) return;
-    this.tabs.replaceChildren(...[...this.rooms.values()].map((r) =>
-      el("button", { type: "button", role: "tab", "aria-selected": String(r === room), onclick: () => this.choose(r) },
-        r.name, r.unread ? el("b", { textContent: String(r.unread) }) : null)));
-    const people = [...room.people].map((id) => room.nameOf(id)).join(", ");
-    this.about.replaceChildren(el("span", { textContent: room.topic }), el("span", { className: "people", textContent: people }));
+    replace(this.tabs, [...this.rooms.values()].map((r) => this.tab(r, r === room)));
+    this.about.replaceChildren(el("span", { textContent: room.topic }), this.people(room));
+    this.typing.textContent = [...room.typing.keys()].map((id) => `${room.nameOf(id)} is typing…`).join(" ");
     this.membership.textContent = room.joined ? "Leave room" : "Join room";
     this.membership.hidden = room.status !== "open";
     this.form.hidden = room.status !== "open";
@@ -128,6 +133,42 @@ export class Pane {
     this.shown = room;
     replace(this.log, room.elements());
     if (atEnd || moved) this.log.scrollTop = this.log.scrollHeight;
+  }
+
+  /** A room's tab, the same element each time: a new one would lose the focus. @param {Room} r @param {boolean} open */
+  tab(r, open) {
+    const tab = r.tab ??= el("button", { type: "button", role: "tab", onclick: () => this.choose(r) });
+    tab.setAttribute("aria-selected", String(open));
+    tab.tabIndex = open ? 0 : -1;
+    tab.replaceChildren(r.name, ...r.unread ? [el("b", { textContent: String(r.unread), "aria-label": `, ${r.unread} unread` })] : []);
+    return tab;
+  }
+
+  /** Arrow keys go from tab to tab. @param {KeyboardEvent} e */
+  turn(e) {
+    const rooms = [...this.rooms.values()], at = rooms.findIndex((r) => r.id === this.open);
+    const to = { ArrowRight: at + 1, ArrowLeft: at - 1, Home: 0, End: rooms.length - 1 }[e.key];
+    if (to === undefined) return;
+    e.preventDefault();
+    const room = rooms[(to + rooms.length) % rooms.length];
+    this.choose(room);
+    room.tab?.focus();
+  }
+
+  /** Who is in the room, with a dot for who is online; members may add others. @param {Room} room */
+  people(room) {
+    const names = [...room.people].map((id) => el("span", { className: room.online.has(id) ? "person online" : "person",
+      title: room.online.has(id) ? "online" : "", textContent: room.nameOf(id) }));
+    const others = room.joined ? Object.keys(room.names).filter((id) => !room.people.has(id)) : [];
+    const invite = others.map((id) => el("button", { type: "button", className: "invite", textContent: `Add ${room.nameOf(id)}`,
+      onclick: () => this.api.send("POST", `/api/rooms/${room.id}/invite`, { content: id }).catch((/** @type {Error} */ err) => room.note(err.message)) }));
+    return el("span", { className: "people" }, ...names, ...invite);
+  }
+
+  /** Tells the others, at most every two seconds. */
+  type() {
+    const now = Date.now();
+    if (now - (this.typed ?? 0) > 2000 && this.current()?.listening?.send("typing", { user: this.me })) this.typed = now;
   }
 
   /** @param {Room} room */

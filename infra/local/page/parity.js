@@ -27,7 +27,8 @@ export function watch(strip) {
     put("fetched", String(report.fetched));
     put("flips", String(report.flips));
     for (const [side, only] of [["pusher", report.only_pusher], ["supabase", report.only_supabase]]) {
-      const brought = report.both + only;
+      // What was only fetched is what a cut or Pusher has missed: it is on the screen, and not by this way.
+      const brought = report.both + only - (side === "pusher" ? report.fetched : 0);
       const p50 = report[side].p50_ms;
       put(side, report.compared ? `${brought} of ${report.compared}` : "–");
       put(`${side}-p50`, p50 ? `p50 ${Math.round(p50)} ms` : "");

@@ -5,10 +5,12 @@
 import { Deliveries } from "./deliveries.js";
 import { el, icon } from "./dom.js";
 
+const emoji = "\u2693"; // an anchor, which everybody may give
 const lock = "M7 11V8a5 5 0 0 1 10 0v3M6 11h12v9H6zM12 15v2";
 const door = "M5 20V5h9v15M3 20h18M11 12v1M17 9l3 3-3 3M20 12h-5";
 
 /** @typedef {{seq: number, epoch: string, at: string, stub?: boolean}} Stamp */
+/** @typedef {{id: string, message_id: string, user_id: string, emoji: string}} Reaction */
 /** @typedef {{id: string, room_id: string, user_id: string, content: string, created_at: string, roomcast?: Stamp}} Message */
 
 export class Room {
@@ -22,23 +24,32 @@ export class Room {
     /** closed: not entered; asking; open; refused; left @type {string} */
     this.status = "closed";
     this.reason = "";
+    this.tab = /** @type {HTMLElement | undefined} */ (undefined); // see Pane.tab
     this.unread = 0;
     this.people = /** @type {Set<string>} */ (new Set());
     this.names = /** @type {Record<string, string>} */ ({});
     this.entries = /** @type {Map<string, HTMLElement>} */ (new Map());
     this.rows = /** @type {Map<string, Message>} */ (new Map());
+    /** By the reaction's id. */
+    this.reactions = /** @type {Map<string, Reaction>} */ (new Map());
+    this.online = /** @type {Set<string>} */ (new Set());
+    this.typing = /** @type {Map<string, number>} */ (new Map()); // who, and the timer that ends it
     this.deliveries = new Deliveries((id) => this.redraw(id));
   }
 
   /** Listens first and loads once it is live, so that nothing falls between the two. */
   enter() {
     this.status = "asking";
-    const room = this.listening = this.pane.roomcast.join(this.id);
+    const room = this.listening = this.pane.roomcast.join(this.id, { presence: true });
     const on = (/** @type {string} */ name, /** @type {(data: any) => void} */ show) =>
       room.on(name, (/** @type {any} */ data) => { show(data); this.pane.show(); });
     on("new-message", (m) => this.message(m));
     on("message-updated", (m) => this.message(m));
     on("message-deleted", (m) => this.deleted(m.id));
+    on("new-reaction", (r) => this.react(r));
+    on("reaction-deleted", (r) => this.unreact(r.id));
+    on("members", (members) => { this.online = new Set(members.map((/** @type {{id: string}} */ m) => m.id)); });
+    on("client-typing", ({ user }) => this.types(user));
     on("user-joined", (m) => this.moved(m, true));
     on("user-left", (m) => this.moved(m, false));
     on("reset", () => { this.entries.clear(); this.load(); });
@@ -57,6 +68,7 @@ export class Room {
     const state = await this.pane.api.get(`/api/rooms/${this.id}`);
     this.names = state.names;
     this.people = new Set(state.people);
+    this.reactions = new Map((state.reactions ?? []).map((/** @type {Reaction} */ r) => [r.id, r]));
     const fresh = this.entries;
     this.entries = new Map();
     for (const m of state.messages) this.entries.set(m.id, fresh.get(m.id) ?? this.bubble(m));
@@ -93,6 +105,57 @@ export class Room {
     e.classList.add("deleted");
     e.querySelector("p")?.replaceChildren("deleted");
     e.querySelector(".acts")?.remove();
+    e.querySelector(".reactions")?.replaceChildren();
+  }
+
+  /** @param {Reaction} r */
+  react(r) {
+    this.reactions.set(r.id, r);
+    this.redrawReactions(r.message_id);
+  }
+
+  /** A deletion carries the id only. @param {string} id */
+  unreact(id) {
+    const message = this.reactions.get(id)?.message_id;
+    this.reactions.delete(id);
+    if (message) this.redrawReactions(message);
+  }
+
+  /** @param {string} message */
+  redrawReactions(message) {
+    this.entries.get(message)?.querySelector(".reactions")?.replaceWith(this.reactionsOf(message));
+  }
+
+  /** Each emoji once, with how many; pressed if one is the person's own. @param {string} message */
+  reactionsOf(message) {
+    const given = [...this.reactions.values()].filter((r) => r.message_id === message);
+    const path = `/api/rooms/${this.id}/messages/${message}/reactions`;
+    const chips = [...new Set([...given.map((r) => r.emoji), emoji])].map((face) => {
+      const all = given.filter((r) => r.emoji === face);
+      const own = all.find((r) => r.user_id === this.pane.me);
+      const toggle = () => (own ? this.pane.api.send("DELETE", `${path}/${own.id}`) : this.pane.api.send("POST", path, { content: face }))
+        .catch((/** @type {Error} */ e) => this.note(e.message));
+      const names = all.map((r) => this.nameOf(r.user_id)).join(", ");
+      return el("button", { type: "button", className: all.length ? "" : "add", "aria-pressed": String(Boolean(own)), "aria-label": `${face} ${names || "nobody yet"}`,
+        title: names, textContent: all.length ? `${face} ${all.length}` : face, onclick: toggle });
+    });
+    return el("div", { className: "reactions" }, ...chips);
+  }
+
+  /** Somebody is typing; nothing is heard when they stop. @param {string} user */
+  types(user) {
+    if (!this.names[user] || user === this.pane.me) return;
+    clearTimeout(this.typing.get(user));
+    this.typing.set(user, setTimeout(() => { this.typing.delete(user); this.pane.show(); }, 3000));
+  }
+
+  /** Somebody else has added this person. */
+  invited() {
+    this.note("You were added to this room");
+    if (this.joined) return;
+    this.exit();
+    this.enter();
+    this.pane.show();
   }
 
   /** @param {{user_id: string, roomcast?: Stamp}} m @param {boolean} joined */
@@ -142,6 +205,7 @@ export class Room {
     const path = `/api/rooms/${this.id}/messages/${m.id}`;
     const bubble = el("li", { className: `message${own ? " own" : ""}${fresh ? " fresh" : ""}`, "data-id": m.id },
       el("p", { textContent: m.content ?? "…" }),
+      this.reactionsOf(m.id),
       this.meta(m),
       own ? this.acts(m, path) : null);
     bubble.addEventListener("animationend", () => bubble.classList.remove("fresh"));
