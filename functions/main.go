@@ -105,8 +105,9 @@ type app struct {
 	metrics *observations
 	freezes bool // nothing runs between two requests
 
-	db        *outbox.DB // the relay's; nil in forward-only mode
-	front     *outbox.DB // the browsers', so that a storm of them leaves the relay its connections
+	db        *outbox.DB     // the relay's; nil in forward-only mode
+	claims    *access.Claims // whether the database looks at users' claims
+	front     *outbox.DB     // the browsers', so that a storm of them leaves the relay its connections
 	coalescer *authorize.Coalescer
 	relay     *relay.Relay // nil in forward-only mode
 	webhook   web.HandlerFunc
@@ -174,7 +175,8 @@ func (a *app) openAccess() (authorize.Access, error) {
 		return nil, fmt.Errorf("DATABASE_URL: %w", err)
 	}
 	a.db, a.front = db, front
-	return access.Store{DB: front}, nil
+	a.claims = &access.Claims{}
+	return access.Store{DB: front, Claims: a.claims}, nil
 }
 
 // newAuthorizer wraps the access check in the request coalescer. Without a database
@@ -190,7 +192,7 @@ func (a *app) newAuthorizer(tokens *token.Verifier, readers authorize.Access, pu
 		Observe: a.metrics.authorized,
 	}
 	if a.front != nil {
-		cfg.Info = a.coalescer.Info(access.Store{DB: a.front})
+		cfg.Info = a.coalescer.Info(access.Store{DB: a.front, Claims: a.claims})
 	}
 	a.authorize = authorize.New(cfg)
 }
@@ -231,7 +233,7 @@ func (a *app) openInbox(push *pusher.Client) func(event.Change) {
 	if !a.cfg.Inbox {
 		return nil
 	}
-	a.inbox = &inbox.Handler{Authorizer: a.authorize, Store: access.Store{DB: a.front}}
+	a.inbox = &inbox.Handler{Authorizer: a.authorize, Store: access.Store{DB: a.front, Claims: a.claims}}
 	a.hints = inbox.NewHints(access.Store{DB: a.db}, push, a.log)
 	return a.hints.Accepted
 }

@@ -15,13 +15,20 @@ import (
 )
 
 // Store is the access of a relay's role. It is safe for concurrent use.
-type Store struct{ *outbox.DB }
+type Store struct {
+	*outbox.DB
+	Claims *Claims // nil: claims are sent with every question
+}
 
 // CanRead asks the database whether a user may read a room: roomcast.can_read,
 // which the team may have replaced. claims is the token's whole claims object.
 // Room and user are taken as they come; what no table can hold is nobody's.
-func (s Store) CanRead(ctx context.Context, room, userID string, claims []byte) (bool, error) {
-	return s.Ask(ctx, "can read", `select roomcast.may_read($1, $2::uuid, $3::jsonb)`, room, userID, string(claims))
+func (s Store) CanRead(ctx context.Context, room, userID string, claims []byte) (ok bool, err error) {
+	err = s.Claims.ask(string(claims), func(given any) error {
+		ok, err = s.Ask(ctx, "can read", `select roomcast.may_read($1, $2::uuid, $3::jsonb)`, room, userID, given)
+		return err
+	})
+	return ok, err
 }
 
 // CanReadAll asks several questions in one round trip and answers them in order. nil is
@@ -31,10 +38,13 @@ func (s Store) CanReadAll(ctx context.Context, rooms, userIDs []string, claims [
 	for i, c := range claims {
 		texts[i] = string(c)
 	}
-	rows, err := s.Query(ctx, `select roomcast.may_read_all($1::text[], $2::text[]::uuid[], $3::text[]::jsonb[])`, rooms, userIDs, texts)
-	if err == nil {
-		answers, err = pgx.CollectRows(rows, pgx.RowTo[*bool])
-	}
+	err = s.Claims.ask(texts, func(given any) error {
+		rows, err := s.Query(ctx, `select roomcast.may_read_all($1::text[], $2::text[]::uuid[], $3::text[]::jsonb[])`, rooms, userIDs, given)
+		if err == nil {
+			answers, err = pgx.CollectRows(rows, pgx.RowTo[*bool])
+		}
+		return err
+	})
 	if err != nil {
 		return nil, fmt.Errorf("can read: %w", err)
 	}
@@ -45,7 +55,9 @@ func (s Store) CanReadAll(ctx context.Context, rooms, userIDs []string, claims [
 // a user. known is false where there is no such function.
 func (s Store) MemberInfo(ctx context.Context, room, userID string, claims []byte) (info map[string]any, known bool, err error) {
 	var text *string
-	err = s.QueryRow(ctx, `select roomcast.info_of($1, $2::uuid, $3::jsonb)::text`, room, userID, string(claims)).Scan(&text)
+	err = s.Claims.ask(string(claims), func(given any) error {
+		return s.QueryRow(ctx, `select roomcast.info_of($1, $2::uuid, $3::jsonb)::text`, room, userID, given).Scan(&text)
+	})
 	if err != nil {
 		return nil, false, fmt.Errorf("member info: %w", err)
 	}

@@ -20,17 +20,19 @@ type InboxRoom struct {
 
 // Inbox lists the rooms that a user is a member of and may read, the latest first, up to
 // five hundred.
-func (s Store) Inbox(ctx context.Context, userID string, claims []byte) ([]InboxRoom, error) {
-	rows, err := s.Query(ctx, `select room, epoch, head, read, unread, coalesce(last_at, '0001-01-01 00:00:00Z')
-	  from roomcast.my_rooms($1::uuid, $2::jsonb)`, userID, string(claims))
-	var rooms []InboxRoom
-	if err == nil {
-		rooms, err = pgx.CollectRows(rows, pgx.RowToStructByPos[InboxRoom])
-	}
+func (s Store) Inbox(ctx context.Context, userID string, claims []byte) (found []InboxRoom, err error) {
+	err = s.Claims.ask(string(claims), func(given any) error {
+		rows, err := s.Query(ctx, `select room, epoch, head, read, unread, coalesce(last_at, '0001-01-01 00:00:00Z')
+		  from roomcast.my_rooms($1::uuid, $2::jsonb)`, userID, given)
+		if err == nil {
+			found, err = pgx.CollectRows(rows, pgx.RowToStructByPos[InboxRoom])
+		}
+		return err
+	})
 	if err != nil {
 		return nil, fmt.Errorf("inbox: %w", err)
 	}
-	return rooms, nil
+	return found, nil
 }
 
 // MarkRead notes that a user has read the room with this id up to a seq. It never goes

@@ -24,11 +24,35 @@ begin
 end
 $$;
 
+-- uses_claims: can a function of the team's look at its third argument, the token's claims?
+-- Where none can they stay out of the database, and so out of its log: a server with
+-- log_statement = 'all' writes every parameter of every call.
+create or replace function roomcast.uses_claims(fn text) returns boolean
+language sql stable set search_path = pg_catalog, pg_temp as $$
+  select coalesce((select l.lanname not in ('sql', 'plpgsql') or p.prosqlbody is not null
+                       or p.proargnames[3] is distinct from 'claims' or p.prosrc ~* 'claims|\$3'
+                     from pg_proc p join pg_language l on l.oid = p.prolang where p.oid = to_regprocedure(fn)), false)
+$$;
+
+-- need_claims raises where a function can look at claims that were left out: the relay
+-- then asks again with them.
+create or replace function roomcast.need_claims(fn text) returns void
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+begin
+  if roomcast.uses_claims(fn) then
+    raise exception '% looks at the claims', fn using errcode = 'RC001';
+  end if;
+end
+$$;
+
 -- may_read is how the relay asks can_read, whoever wrote that: as its owner, and
 -- with null meaning no.
 create or replace function roomcast.may_read(room text, user_id uuid, claims jsonb) returns boolean
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
 begin
+  if may_read.claims is null then
+    perform roomcast.need_claims('roomcast.can_read(text,uuid,jsonb)');
+  end if;
   return coalesce(roomcast.can_read(may_read.room, may_read.user_id, may_read.claims), false);
 end
 $$;
@@ -39,6 +63,9 @@ $$;
 create or replace function roomcast.may_read_all(rooms text[], users uuid[], claims jsonb[]) returns setof boolean
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
 begin
+  if may_read_all.claims is null then
+    perform roomcast.need_claims('roomcast.can_read(text,uuid,jsonb)');
+  end if;
   for i in 1 .. coalesce(cardinality(rooms), 0) loop
     begin
       return next coalesce(roomcast.can_read(rooms[i], users[i], claims[i]), false);
@@ -59,6 +86,9 @@ declare
 begin
   if to_regprocedure('roomcast.member_info(text,uuid,jsonb)') is null then
     return null;
+  end if;
+  if info_of.claims is null then
+    perform roomcast.need_claims('roomcast.member_info(text,uuid,jsonb)');
   end if;
   execute 'select roomcast.member_info($1, $2, $3)' into info using room, user_id, claims;
   return coalesce(info, '{}');
