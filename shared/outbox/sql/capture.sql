@@ -124,8 +124,9 @@ end
 $$;
 
 -- collapse makes one bulk event of a crowded room's rows that this transaction has written
--- since then one by one: where capture could not count them beforehand.
-create or replace function roomcast.collapse(attached int, op text, since timestamptz) returns void
+-- since then one by one: where capture could not count them beforehand. Those of the rooms
+-- in told go without: they have theirs.
+create or replace function roomcast.collapse(attached int, op text, since timestamptz, told text[] default null) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
   crowded text[];
@@ -134,10 +135,14 @@ begin
   select array_agg(c.room), array_agg(c.count) into crowded, counts
     from (select o.room, count(*) as count from roomcast.outbox o
            where o.xid = pg_current_xact_id_if_assigned() and o.attached = collapse.attached and o.at >= since and o.op <> 'BULK'
+             and (told is null or o.room <> all (told))
            group by o.room having count(*) > (select bulk from roomcast.settings)) c;
-  if crowded is not null then
+  if crowded is not null or told is not null then
     delete from roomcast.outbox o
-     where o.xid = pg_current_xact_id() and o.attached = collapse.attached and o.at >= since and o.op <> 'BULK' and o.room = any (crowded);
+     where o.xid = pg_current_xact_id() and o.attached = collapse.attached and o.at >= since and o.op <> 'BULK'
+       and o.room = any (crowded || told);
+  end if;
+  if crowded is not null then
     perform roomcast.enqueue_bulk(attached, op, crowded, counts);
   end if;
 end

@@ -172,6 +172,7 @@ declare
   rooms text[];
   sizes bigint[];
   users text[];
+  reason text;
   rows  constant text := format('(select 1::bigint as "roomcast.n", s.* from %s s)', tg_relid::regclass);
 begin
   select * into a from roomcast.attached_tables x where x.id = tg_argv[0]::int;
@@ -179,15 +180,18 @@ begin
     return null;
   end if;
   begin
+    a := roomcast.present(a);
     execute format('select array_agg(c.room), array_agg(c.count) from (select e.room, count(*) as count from %s and e.room is not null group by e.room limit 1000) c',
                    roomcast.events_sql(a, 'DELETE', rows, null, null)) into rooms, sizes;
     if a.kind = 'members' then
       execute format('select array_agg(distinct e.member) from %s', roomcast.events_sql(a, 'DELETE', rows, null, null)) into users;
     end if;
   exception when others then
-    rooms := null;
+    reason := sqlerrm;
   end;
-  if rooms is not null then
+  if reason is not null then
+    perform roomcast.note_unroutable(a.id, tg_op, reason);
+  elsif rooms is not null then
     perform roomcast.enqueue_bulk(a.id, tg_op, rooms, sizes);
   end if;
   insert into roomcast.departures (user_id) select u from unnest(users) u where u is not null;

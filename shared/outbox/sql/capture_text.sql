@@ -6,27 +6,52 @@ begin;
 select pg_advisory_xact_lock(hashtextextended('roomcast.migrate', 0));
 set local lock_timeout = '3s';
 
+-- settled_types: whose text is the same under every setting.
+create or replace function roomcast.settled_types() returns oid[]
+language sql immutable set search_path = pg_catalog, pg_temp as $$
+  select array['uuid', 'text', 'varchar', 'bpchar', 'name', 'bool', 'int2', 'int4', 'int8', 'numeric', 'json', 'jsonb',
+               'uuid[]', 'text[]', 'int4[]', 'int8[]']::regtype[]::oid[]
+$$;
+
+-- column_sql is a column where its value turns into text. One whose type needs no settings
+-- is held to that type, at no cost: once it has another, the query does not parse, and
+-- capture_row does what is right under all settings.
+create or replace function roomcast.column_sql(a roomcast.attached_tables, alias text, column_name text) returns text
+language sql stable set search_path = pg_catalog, pg_temp as $$
+  select coalesce((select format('coalesce(%s.%I, null::%s)', alias, column_name, t.atttypid::regtype)
+                     from pg_attribute t
+                    where t.attrelid = a.relation and t.attname = column_name and not t.attisdropped
+                      and t.atttypid = any (roomcast.settled_types())),
+                  format('%s.%I', alias, column_name))
+$$;
+
 -- columns_sql: the named columns of a row; member takes the place of the user column
 -- where that is an array of users.
-create or replace function roomcast.columns_sql(alias text, columns text[], user_array name default null, member text default null)
-returns text
-language sql immutable set search_path = pg_catalog, pg_temp as $$
-  select coalesce(string_agg(
-           case when column_name = user_array then format('%s as %I', member, column_name)
-                else format('%s.%I', alias, column_name) end, ', ' order by position), '')
+create or replace function roomcast.columns_sql(a roomcast.attached_tables, alias text, columns text[], member text default null) returns text
+language sql stable set search_path = pg_catalog, pg_temp as $$
+  select coalesce(string_agg(format('%s as %I',
+           case when member is not null and a.kind = 'members' and a.shape = 'array' and column_name = a.user_column then member
+                else roomcast.column_sql(a, alias, column_name) end, column_name), ', ' order by position), '')
     from unnest(columns_sql.columns) with ordinality as c (column_name, position)
+$$;
+
+-- bare_columns_sql: the named columns of a row, to be compared.
+create or replace function roomcast.bare_columns_sql(alias text, columns text[]) returns text
+language sql immutable set search_path = pg_catalog, pg_temp as $$
+  select coalesce(string_agg(format('%s.%I', alias, column_name), ', ' order by position), '')
+    from unnest(bare_columns_sql.columns) with ordinality as c (column_name, position)
 $$;
 
 -- key_sql: the text by which a row is known, null if a part of it is. All that computes a
 -- row's key_hash does so with this. Members are known by room and user.
 create or replace function roomcast.key_sql(a roomcast.attached_tables, alias text, target text) returns text
-language sql immutable set search_path = pg_catalog, pg_temp as $$
+language sql stable set search_path = pg_catalog, pg_temp as $$
   select case when a.kind = 'members'
     then format('octet_length(%1$s.room) || '':'' || (%1$s.room collate "C") || (%1$s.member collate "C")', target)
     else (select string_agg(case when position < cardinality(a.ids)
-                   then format('octet_length(%1$s.%2$I::text) || '':'' || (%1$s.%2$I::text collate "C")', alias, id)
-                   else format('(%1$s.%2$I::text collate "C")', alias, id) end, ' || ' order by position)
-            from unnest(a.ids) with ordinality as i (id, position)) end
+                   then format('octet_length(%1$s::text) || '':'' || (%1$s::text collate "C")', id)
+                   else format('(%1$s::text collate "C")', id) end, ' || ' order by position)
+            from (select roomcast.column_sql(a, alias, i.id), i.position from unnest(a.ids) with ordinality as i (id, position)) as i (id, position)) end
 $$;
 
 -- key_of is what key_sql yields for a row of which the ids are known: for operators.
@@ -48,7 +73,7 @@ $$;
 -- targets_sql: a LATERAL that yields the places to which row r goes. With fallback, a row
 -- that leads nowhere goes to where it was sent last: the look-up's parent went first.
 create or replace function roomcast.targets_sql(a roomcast.attached_tables, fallback boolean) returns text
-language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 declare
   place   constant text := roomcast.place_sql(a, 'q.value');
   nowhere text := case when a.users is not null then 'array[]::text[]'   -- nobody to tell
@@ -59,11 +84,11 @@ begin
   if a.kind = 'members' then
     return format(case when a.shape = 'array'
       then '(select %1$s as room, u.value::text as member from (select distinct m.value from unnest(r.%2$I) as m (value) where m.value is not null order by 1) u where (%3$s))'
-      else '(select %1$s as room, r.%2$I::text as member where (%3$s))' end,
-      roomcast.place_sql(a, format('r.%I::text', a.room_column)), a.user_column, coalesce(a.active, 'true'));
+      else '(select %1$s as room, %4$s::text as member where (%3$s))' end,
+      roomcast.place_sql(a, roomcast.column_sql(a, 'r', a.room_column) || '::text'), a.user_column, coalesce(a.active, 'true'), roomcast.column_sql(a, 'r', a.user_column));
   end if;
   if a.room_column is not null then
-    return format('(select %s as room, null::text as member)', roomcast.place_sql(a, format('r.%I::text', a.room_column)));
+    return format('(select %s as room, null::text as member)', roomcast.place_sql(a, roomcast.column_sql(a, 'r', a.room_column) || '::text'));
   end if;
   if a.shape = 'one' and not fallback then
     return format(E'(select %s as room, null::text as member from (select (%s\n)::text as value offset 0) q)', place, coalesce(a.room, a.users));
@@ -83,7 +108,7 @@ $$;
 -- diff_sql: a LATERAL that yields what an UPDATE means in each place: gone from there, new
 -- there, or changed there.
 create or replace function roomcast.diff_sql(a roomcast.attached_tables) returns text
-language sql immutable set search_path = pg_catalog, pg_temp as $$
+language sql stable set search_path = pg_catalog, pg_temp as $$
   select format($sql$(select case when a.here is null then 'INSERT' when b.here is null then 'DELETE' else 'UPDATE' end as op,
       coalesce(b.room, a.room) as room, coalesce(b.member, a.member) as member, coalesce(b.key, a.key) as key
      from (select true as here, t.room, t.member, %1$s as key from (select o.*) r cross join lateral %2$s t where t.room is not null) a
@@ -105,8 +130,8 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
       cross join lateral (select %s) was cross join lateral (select %s) is_now
       cross join lateral %s e %s
       where was *<> is_now and (e.op <> ''UPDATE'' or (select x from (select %s) x) *<> (select x from (select %s) x))', old_rows, pairing, new_rows,
-      roomcast.columns_sql('o', a.watched), roomcast.columns_sql('w', a.watched), roomcast.diff_sql(a), more,
-      roomcast.columns_sql('o', told.columns), roomcast.columns_sql('w', told.columns)) end
+      roomcast.bare_columns_sql('o', a.watched), roomcast.bare_columns_sql('w', a.watched), roomcast.diff_sql(a), more,
+      roomcast.bare_columns_sql('o', told.columns), roomcast.bare_columns_sql('w', told.columns)) end
     from (select array(select c from unnest(a.columns) c where not (a.kind = 'members' and a.shape = 'array' and c = a.user_column)) as columns) told
 $$;
 
@@ -129,12 +154,12 @@ declare
   new_row constant text := case op when 'UPDATE' then 'w' else 'r' end;
   old_row constant text := case op when 'UPDATE' then 'o' else 'r' end;
   has_old constant boolean := a.old is not null and op <> 'INSERT';
-  users   constant name := case when a.kind = 'members' and a.shape = 'array' then a.user_column end;
-  ids     text := roomcast.columns_sql(new_row, a.keys, users, 'e.member');
+  ids     text := roomcast.columns_sql(a, new_row, a.keys, 'e.member');
 begin
   if op = 'UPDATE' then
-    ids := (select string_agg(case when key = users then format('e.member as %I', key)
-                                   else format('case when e.op = ''DELETE'' then o.%1$I else w.%1$I end as %1$I', key) end, ', ' order by i)
+    ids := (select string_agg(case when a.kind = 'members' and a.shape = 'array' and key = a.user_column then format('e.member as %I', key)
+                                   else format('case when e.op = ''DELETE'' then %s else %s end as %I',
+                                               roomcast.column_sql(a, 'o', key), roomcast.column_sql(a, 'w', key), key) end, ', ' order by i)
               from unnest(a.keys) with ordinality as k (key, i));
   end if;
   return format($sql$
@@ -156,8 +181,8 @@ begin
     case when has_old then 'row_to_json(former)::text' else 'null::text' end,
     roomcast.events_sql(a, op, old_rows, new_rows, pairing,
       format(' cross join lateral (select %s) ids', ids)
-      || case op when 'DELETE' then '' else format(' cross join lateral (select %s) data', roomcast.columns_sql(new_row, a.columns, users, 'e.member')) end
-      || case when has_old then format(' cross join lateral (select %s) former', roomcast.columns_sql(old_row, a.old)) else '' end),
+      || case op when 'DELETE' then '' else format(' cross join lateral (select %s) data', roomcast.columns_sql(a, new_row, a.columns, 'e.member')) end
+      || case when has_old then format(' cross join lateral (select %s) former', roomcast.columns_sql(a, old_row, a.old)) else '' end),
     only_if);
 end
 $$;

@@ -8,13 +8,6 @@ begin;
 select pg_advisory_xact_lock(hashtextextended('roomcast.migrate', 0));
 set local lock_timeout = '3s';
 
--- settled_types: whose text is the same under every setting.
-create or replace function roomcast.settled_types() returns oid[]
-language sql immutable set search_path = pg_catalog, pg_temp as $$
-  select array['uuid', 'text', 'varchar', 'bpchar', 'name', 'bool', 'int2', 'int4', 'int8', 'numeric', 'json', 'jsonb',
-               'uuid[]', 'text[]', 'int4[]', 'int8[]']::regtype[]::oid[]
-$$;
-
 -- settings_sql pins what the text of an attachment's values depends on. JSON has one form
 -- for times, in the session's zone; in a key or a room they have many.
 create or replace function roomcast.settings_sql(a roomcast.attached_tables) returns text
@@ -61,7 +54,7 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
             case when %6$s then set_config('roomcast.wakeup_wanted', pg_current_xact_id()::text, true) is not null else false end);
     return null;
   end if;
-$body$, a.id, roomcast.key_sql(a, 'r', 'e'), roomcast.targets_sql(a, false), roomcast.columns_sql('r', a.columns),
+$body$, a.id, roomcast.key_sql(a, 'r', 'e'), roomcast.targets_sql(a, false), roomcast.columns_sql(a, 'r', a.columns),
     roomcast.is_big_sql(a, 'r'), roomcast.wakeup_condition())
   where a.kind = 'rows'
 $$;
@@ -132,11 +125,11 @@ begin
       more := faults < 50 and size = 100;
     end if;
   end loop;
+  if begun is not null then
+    perform roomcast.collapse(%1$s, tg_op, begun, crowded);
+  end if;
   if crowded is not null then
     perform roomcast.enqueue_bulk(%1$s, tg_op, crowded, counts);
-  end if;
-  if begun is not null then
-    perform roomcast.collapse(%1$s, tg_op, begun);
   end if;
   return null;
   end;$body$,
