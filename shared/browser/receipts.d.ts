@@ -11,6 +11,8 @@ export interface SendOptions {
     every?: number;
     /** Seconds after which a side has missed an event that the other one brought. Default 30. */
     grace?: number;
+    /** The share of pages that tell how messages come after the move. Default 0.01; 0: none. */
+    sample?: number;
 }
 /** Returns what to give to createRoomcast as onSeen. */
 export declare function sendReceipts(options: SendOptions): (sighting: Sighting) => void;

@@ -128,6 +128,8 @@ export interface Sighting {
         readonly at?: string;
     };
     how?: 'fetched' | 'again';
+    /** Why it was fetched: a number was missing, the connection was cut, or Pusher is away or refuses. */
+    why?: 'gap' | 'reconnect' | 'polled';
 }
 /** How events come to this page just now. */
 export interface Status {

@@ -103,8 +103,8 @@ export class Ledger {
     this.counts[as]++
     if (way.pusher === 'fetched') this.counts.fetched++
     for (const side of ['pusher', 'supabase'] as const) {
-      const bucket = Math.ceil(2 * Math.log2(way[side] as number))
-      if (bucket >= 0) this.counts[`${side}Delays`][Math.min(BUCKETS - 1, bucket)]++ // else it is NaN: not brought, or not timed
+      const at = bucket(way[side])
+      if (at !== undefined) this.counts[`${side}Delays`][at]++
     }
     this.pass(event)
   }
@@ -116,11 +116,18 @@ export class Ledger {
   }
 }
 
+/** A delay's place in a histogram; undefined if it is none: not brought, or not timed. */
+export function bucket(ms: unknown) {
+  const place = Math.ceil(2 * Math.log2(ms as number))
+  return place >= 0 ? Math.min(BUCKETS - 1, place) : undefined
+}
+
+export const histogram = (): number[] => Array(BUCKETS).fill(0)
+
 /** In ms, by this machine's clock; text where it cannot be told. */
-const delay = (commit?: string) => Math.max(1, Date.now() - Date.parse(commit ?? '')) || 'untimed'
+export const delay = (commit?: string) => Math.max(1, Date.now() - Date.parse(commit ?? '')) || 'untimed'
 
 function zero() {
-  const histogram = (): number[] => Array(BUCKETS).fill(0)
   return {
     both: 0, pusher: 0, supabase: 0, fetched: 0, pusherRepeats: 0, supabaseRepeats: 0, flips: 0,
     pusherDelays: histogram(), supabaseDelays: histogram(),

@@ -1,6 +1,5 @@
-// The dual run's evidence: counts what rooms see by which way, and sends the counts to
-// POST /parity, which keeps them for the parity report (GET /parity). A module of its own,
-// since it goes when the move is done:
+// Receipts: counts what rooms see by which way, and sends the counts to POST /parity,
+// which keeps them for the report (GET /parity). A module of its own:
 //
 //   import { createRoomcast } from 'roomcast'
 //   import { sendReceipts } from 'roomcast/receipts'
@@ -8,14 +7,17 @@
 //   const url = 'https://app.fly.dev'
 //   const rooms = createRoomcast({ pusher, supabase, url, onSeen: sendReceipts({ url, supabase }) })
 //
-// It counts new messages: edits, deletions and members are not for both sides to bring in
+// While the page listens to both Supabase and Pusher they say what each side brought; in
+// every other mode, in a sample of the pages, how messages come: pushed, fetched, and how
+// late. It counts new messages: edits, deletions and members are not for both sides to bring in
 // every case. It sends numbers only, about once a minute and room, less often when the
 // function is asked by many, and nothing where nothing happened. What cannot be sent is
 // kept, added up, and tried again; it is lost when the page is closed. A message counts half
 // a minute after it came by the first side, and from the first one on that came by both.
 // functions/parity/receipt.go says what a receipt means.
 
-import { Ledger, type Counts } from './ledger.js'
+import { DeliveryLedger } from './delivery.js'
+import { Ledger } from './ledger.js'
 import { fetchJSON } from './platform.js'
 import { Session } from './session.js'
 import type { Options, Sighting } from './types.js'
@@ -35,33 +37,51 @@ export interface SendOptions {
   every?: number
   /** Seconds after which a side has missed an event that the other one brought. Default 30. */
   grace?: number
+  /** The share of pages that tell how messages come after the move. Default 0.01; 0: none. */
+  sample?: number
 }
 
 /** Returns what to give to createRoomcast as onSeen. */
 export function sendReceipts(options: SendOptions): (sighting: Sighting) => void {
-  const rooms = new Map<string, Reporter>()
+  const rooms = new Map<string, Reporter<Ledger>>()
+  const isSampled = Math.random() < (options.sample ?? 0.01)
+  let delivery: Reporter<DeliveryLedger> | undefined
   let session: Session | undefined // at the first sighting: nothing is asked where nothing happens
   return (sighting) => {
-    let room = rooms.get(sighting.room)
-    if (sighting.mode !== 'both') return room?.ledger.forget()
+    const room = rooms.get(sighting.room)
+    if (sighting.mode !== 'both') room?.ledger.forget()
+    if (sighting.mode !== 'both' && !isSampled) return
     session ??= new Session(options as Options, () => {})
-    if (!room) rooms.set(sighting.room, room = new Reporter(sighting.room, options, session))
-    room.ledger.see(sighting)
-    void room.run()
+    if (sighting.mode !== 'both') {
+      delivery ??= new Reporter(new DeliveryLedger(), { mode: 'delivery' }, options, session)
+      return delivery.see(sighting)
+    }
+    if (!room) rooms.set(sighting.room, new Reporter(new Ledger(), { room: sighting.room, mode: 'both' }, options, session))
+    rooms.get(sighting.room)!.see(sighting)
   }
 }
 
-/** Sends one room's counts for as long as there are any. */
-class Reporter {
-  readonly ledger = new Ledger()
+interface Book {
+  see(sighting: Sighting): void
+  take(grace: number): object | undefined
+  isWaiting(): boolean
+}
+
+/** Sends one ledger's counts for as long as there are any. */
+class Reporter<L extends Book> {
   private page = randomID()
   private sent = 0
   private pace?: number // in seconds, as the function asked
   private running = false
 
-  constructor(private room: string, private options: SendOptions, private session: Session) {}
+  constructor(readonly ledger: L, private about: object, private options: SendOptions, private session: Session) {}
 
-  async run() {
+  see(sighting: Sighting) {
+    this.ledger.see(sighting)
+    if (this.ledger.isWaiting()) void this.run()
+  }
+
+  private async run() {
     if (this.running) return
     this.running = true
     const { every = MINUTE, grace = GRACE } = this.options
@@ -77,7 +97,7 @@ class Reporter {
 
   // Sends one receipt until an answer says that it was taken or refused. When no answer
   // comes nobody knows: the same number makes the next try harmless.
-  private async deliver(counts: Counts, n: number): Promise<any> {
+  private async deliver(counts: object, n: number): Promise<any> {
     for (let wait = 4; ; wait = Math.min(LONGEST, wait * 2)) {
       try {
         return await this.post(counts, n)
@@ -88,7 +108,7 @@ class Reporter {
     }
   }
 
-  private async post(counts: Counts, n: number) {
+  private async post(counts: object, n: number) {
     const token = await this.session.token()
     try {
       return await this.attempt(counts, n, token)
@@ -99,8 +119,8 @@ class Reporter {
     }
   }
 
-  private attempt(counts: Counts, n: number, token?: string) {
-    const receipt = { room: this.room, mode: 'both', ...counts, page: this.page, n, until: Date.now() }
+  private attempt(counts: object, n: number, token?: string) {
+    const receipt = { ...this.about, ...counts, page: this.page, n, until: Date.now() }
     return fetchJSON(this.options.url + '/parity', {
       method: 'POST',
       headers: { 'Content-Type': 'application/json', Authorization: 'Bearer ' + token },

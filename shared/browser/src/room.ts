@@ -22,6 +22,7 @@ const SLOW = 300 // ms
 const TOGETHER = 20 // ms: rooms that were let in at once ask at once
 const REFUSALS = 4 // by the function, until a room is denied: a new member may be let in a moment later
 const PROOF = 3000 // ms after which what was fetched should have been pushed
+const BACK = 10_000 // ms after a source is back in which what is fetched was missed meanwhile
 const EXPECTED = 2500 // ms until an own write is asked for
 // Forward-only mode's events have no roomcast key, and are known by name.
 const UNNUMBERED = /^(new-.+|.+-(updated|deleted)|user-(joined|updated|left|online|offline)|room-activity)$/
@@ -53,6 +54,7 @@ export class RoomState implements Reader, Listener, Outlet {
   private streams = { last: 0 }
   private generation = 0 // changes with the user
   private resetting?: ResetReason // to be told when it is known where the room goes on
+  private liveAt = 0 // when a source last let the room in
   private refusals = 0
   private stuck = 0 // tries to fill a gap, in a row
   private empty = 0 // pages, in a row
@@ -179,6 +181,7 @@ export class RoomState implements Reader, Listener, Outlet {
 
   /** A source has let the room in, or is back: whatever came before is asked for. */
   private sourceLive() {
+    this.liveAt = Date.now()
     this.becomeLive()
     this.prune()
     this.timers.cancel('patience')
@@ -314,7 +317,13 @@ export class RoomState implements Reader, Listener, Outlet {
   }
 
   saw(side: 'pusher' | 'supabase', event: any, how?: 'fetched' | 'again') {
-    this.context.options.onSeen?.({ room: this.id, mode: this.mode!, side, event, how })
+    const why = how === 'fetched' ? this.why() : undefined
+    this.context.options.onSeen?.({ room: this.id, mode: this.mode!, side, event, how, why })
+  }
+
+  private why() {
+    if (this.context.health.status !== 'live') return 'polled'
+    return Date.now() - this.liveAt < BACK ? 'reconnect' : 'gap'
   }
 
   ask(ms: number) {

@@ -117,6 +117,8 @@ export interface Sighting {
   side: 'pusher' | 'supabase'
   event: { readonly name: string; readonly seq?: number; readonly commit?: string; readonly data?: Row; readonly at?: string }
   how?: 'fetched' | 'again'
+  /** Why it was fetched: a number was missing, the connection was cut, or Pusher is away or refuses. */
+  why?: 'gap' | 'reconnect' | 'polled'
 }
 
 /** How events come to this page just now. */

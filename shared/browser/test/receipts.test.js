@@ -28,7 +28,7 @@ async function pass(seconds) {
 
 /** A room's page: what came, by which side. */
 function page(more) {
-  const see = sendReceipts({ url: 'https://f', token: async (renew) => renew ? 'newer' : 'token', ...more })
+  const see = sendReceipts({ url: 'https://f', sample: 0, token: async (renew) => renew ? 'newer' : 'token', ...more })
   let seq = 0
   const event = (name = 'new-message') => ({ name, seq: ++seq, data: { roomcast: { at: new Date().toISOString() } } })
   const by = (side, of, more) => see({ room: 'r', mode: 'both', side, event: of, ...more })
@@ -181,4 +181,36 @@ test('under load the oldest go untold, and the page keeps no more than it must',
   for (let i = 0; i < 5000; i++) by('pusher', event())
   await pass(60)
   assert.deepEqual(posts.map((p) => p.pusher), [2000])
+})
+
+test('after the move a sample of pages tells how messages come', async () => {
+  const see = sendReceipts({ url: 'https://f', token: async () => 'token', sample: 0.01 })
+  let seq = 0
+  const message = (more) => see({ room: 'r' + seq % 2, mode: 'pusher', side: 'pusher',
+    event: { name: 'new-message', seq: ++seq, data: { roomcast: { at: new Date(Date.now() - 25).toISOString() } } }, ...more })
+  message(); message()
+  message({ how: 'fetched', why: 'gap' }); message({ how: 'fetched', why: 'reconnect' }); message({ how: 'fetched', why: 'polled' })
+  message({ how: 'again' })
+  message({ side: 'supabase', mode: 'supabase' })
+  see({ room: 'r', mode: 'pusher', side: 'pusher', event: { name: 'user-joined', seq: 99, data: {} } })
+  await pass(60)
+  const [{ page: id, until, delays, ...rest }] = posts
+  assert.deepEqual(rest, { address: 'https://f/parity', bearer: 'Bearer token', mode: 'delivery', n: 1,
+    pushed: 2, gap: 1, reconnect: 1, polled: 1, supabase: 1, missing: 0 })
+  assert.deepEqual([delays[10], sum(delays), posts.length], [6, 6, 1])
+  await pass(600)
+  assert.equal(posts.length, 1) // nothing happened
+  message()
+  await pass(60)
+  assert.deepEqual([posts[1].n, posts[1].page, posts[1].pushed], [2, id, 1])
+})
+
+test('a page that is not in the sample sends nothing after the move', async () => {
+  mock.restoreAll()
+  mock.method(Math, 'random', () => 0.5)
+  mock.method(globalThis, 'fetch', async () => { posts.push('sent'); return answer() })
+  const see = sendReceipts({ url: 'https://f', token: async () => 'token' })
+  see({ room: 'r', mode: 'pusher', side: 'pusher', event: { name: 'new-message', seq: 1, data: {} } })
+  await pass(600)
+  assert.equal(posts.length, 0)
 })
