@@ -41,6 +41,7 @@ type installation struct {
 	conn      *pgx.Conn
 	pusher    *pushertest.Server
 	keys      *tokentest.KeySet
+	signer    tokentest.Signer
 	function  *fakeFunction
 	sender    *pgnet.Sender
 	patience  time.Duration
@@ -64,6 +65,7 @@ func newInstallation(t *testing.T) *installation {
 	p.emulate()
 
 	signer, err := tokentest.ES256("key-1")
+	p.signer = signer
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -62,6 +62,7 @@ func commands() []command {
 		{"status", "", "how the relay stands; -watch redraws", setUpStatus},
 		{"inspect", "ROOM", "one room: lease, numbers, what waits in it", setUpInspect},
 		{"why", "ROOM SEQ | ID", "the life of one event, by its place or its row's primary key", setUpWhy},
+		{"tail", "ROOM", "a room's events as a member receives them (USER_TOKEN)", setUpTail},
 		{"redrive", "ROOM SEQ [LAST] | -parked [ROOM]", "send events again, under the same seq", setUpRedrive},
 		{"skip", "ROOM SEQ -reason WHY", "park the event at which a room is stuck", setUpSkip},
 		{"parity", "[QUERY]", "the dual run's parity report; QUERY as in GET /parity?hours=24", setUpParity},

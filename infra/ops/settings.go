@@ -37,6 +37,7 @@ type settings struct {
 	PusherTLS           bool   `env:"PUSHER_TLS" envDefault:"true"`
 	PusherEncryptionKey string `env:"PUSHER_ENCRYPTION_KEY"`
 
+	UserToken   string `env:"USER_TOKEN"` // of a member, for tail
 	SupabaseURL string `env:"SUPABASE_URL"`
 	JWTSecret   string `env:"SUPABASE_JWT_SECRET"`
 
