@@ -24,10 +24,10 @@ type Event struct {
 
 // Meta is the reserved key of an event's data.
 type Meta struct {
-	Seq   int64  `json:"seq"`
-	Epoch string `json:"epoch"`
-	At    string `json:"at"` // UTC in one format: texts compare as times
-	Stub  bool   `json:"stub"`
+	Seq   int64     `json:"seq"`
+	Epoch string    `json:"epoch"`
+	At    time.Time `json:"at"` // trailing zeros of a second's fraction are written or not
+	Stub  bool      `json:"stub"`
 }
 
 // read fills Meta; false for an event that is not Roomcast's, or has no number.
@@ -79,8 +79,8 @@ type Room struct {
 	epoch  string
 	next   int64 // 0: not known yet
 	held   map[int64]Event
-	shown  map[int64]string // times of the last numbers shown
-	askAt  time.Time        // zero: nothing to ask for
+	shown  map[int64]time.Time // times of the last numbers shown
+	askAt  time.Time           // zero: nothing to ask for
 	denied bool
 }
 
@@ -89,7 +89,7 @@ func (r *Room) From(seq int64, epoch string) { r.next, r.epoch = seq+1, epoch }
 
 // Run shows events until ctx ends or access is denied.
 func (r *Room) Run(ctx context.Context) {
-	r.held, r.shown = map[int64]Event{}, map[int64]string{}
+	r.held, r.shown = map[int64]Event{}, map[int64]time.Time{}
 	for ctx.Err() == nil && !r.denied {
 		var due <-chan time.Time
 		if !r.askAt.IsZero() {
@@ -115,10 +115,10 @@ func (r *Room) take(ctx context.Context, e Event) {
 	case !e.read():
 	case r.next == 0:
 		r.hold(e)
-	case e.Meta.Epoch != r.epoch:
+	case r.isStrange(e):
 		r.askWithin(gapWait)
 	case e.Meta.Seq < r.next:
-		if was, known := r.shown[e.Meta.Seq]; known && e.Meta.At > was { // given again after a restore
+		if was, known := r.shown[e.Meta.Seq]; known && e.Meta.At.After(was) { // given again after a restore
 			r.held = map[int64]Event{}
 			r.hold(e)
 			r.locate(ctx, "repeat")
@@ -127,6 +127,15 @@ func (r *Room) take(ctx context.Context, e Event) {
 		r.hold(e)
 		r.showHeld(ctx)
 	}
+}
+
+// isStrange reports whether an event is of another epoch. A room that never had an event
+// takes the epoch of its first.
+func (r *Room) isStrange(e Event) bool {
+	if r.epoch == "" {
+		r.epoch = e.Meta.Epoch
+	}
+	return e.Meta.Epoch != r.epoch
 }
 
 func (r *Room) hold(e Event) {
@@ -197,17 +206,22 @@ func (r *Room) locate(ctx context.Context, reason string) {
 	}
 	if reason != "" {
 		r.Show(Event{Name: "reset", Reason: reason})
-		r.shown = map[int64]string{}
+		r.shown = map[int64]time.Time{}
 	}
 	r.epoch, r.next = page.Epoch, page.Head+1
+	strange := false
 	for seq, e := range r.held {
-		if e.Meta.Epoch != r.epoch {
+		if r.isStrange(e) {
+			strange = true
 			delete(r.held, seq)
 		} else {
 			r.next = min(r.next, seq)
 		}
 	}
 	r.showHeld(ctx)
+	if strange { // it cannot be placed: the history knows
+		r.askWithin(gapWait)
+	}
 }
 
 // catchUp fetches what follows the last number shown.
@@ -236,7 +250,7 @@ func (r *Room) restart(page Page) {
 		reason = "epoch"
 	}
 	r.Show(Event{Name: "reset", Reason: reason})
-	r.epoch, r.next, r.shown = page.Epoch, page.Head+1, map[int64]string{}
+	r.epoch, r.next, r.shown = page.Epoch, page.Head+1, map[int64]time.Time{}
 	r.forgetHeld()
 }
 
