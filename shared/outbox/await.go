@@ -2,6 +2,7 @@ package outbox
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -16,12 +17,23 @@ const noticeSQL = `select set_config('client_connection_check_interval', '100ms'
 // AwaitClaim is Await, and a Claim behind it whatever it says, in one round trip: a message
 // that comes while a relay waits is in its hands a way there and back earlier. The lease
 // runs from before the call, as Claim's does.
-func (db *DB) AwaitClaim(ctx context.Context, patience, every time.Duration, relay string, l Limits) ([]Room, error) {
+func (db *DB) AwaitClaim(ctx context.Context, patience, every time.Duration, relay string, l Limits) (rooms []Room, err error) {
 	var batch pgx.Batch
 	batch.Queue(noticeSQL)
 	batch.Queue(awaitSQL, patience, every)
-	batch.Queue(claimSQL, relay, l.Rows, l.PerRoom, l.Lease)
-	results := db.pool.SendBatch(ctx, &batch)
+	batch.Queue(claimSQL, db.claimArgs(relay, l)...)
+	err = db.seeing(func() error {
+		rooms, err = db.awaitClaim(ctx, &batch)
+		return err
+	})
+	return rooms, err
+}
+
+func (db *DB) awaitClaim(ctx context.Context, batch *pgx.Batch) ([]Room, error) {
+	results, err := db.send(ctx, batch)
+	if err != nil {
+		return nil, fmt.Errorf("await: %w", err)
+	}
 	defer results.Close()
 	for range 2 {
 		if _, err := results.Exec(); err != nil {
@@ -32,5 +44,9 @@ func (db *DB) AwaitClaim(ctx context.Context, patience, every time.Duration, rel
 	if err != nil {
 		return nil, fmt.Errorf("await: claim: %w", err)
 	}
-	return readClaim(rows)
+	rooms, err := readClaim(rows)
+	if err = errors.Join(err, results.Close()); err != nil { // the commit's, too
+		return nil, fmt.Errorf("await: claim: %w", err)
+	}
+	return rooms, nil
 }

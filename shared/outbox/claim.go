@@ -39,7 +39,7 @@ type Row struct {
 }
 
 const claimSQL = `select room, epoch, fence, clock, seq, at, kind, name, op, keys, record, old, stub
-  from roomcast.claim($1, $2::int, $3::int, $4::interval)`
+  from roomcast.claim($1, $2::int, $3::int, $4::interval, nullif($5, ''))`
 
 // The columns of a claim.
 const (
@@ -62,12 +62,22 @@ const (
 // the relay's name and returns their next rows. It is one round trip; when
 // nothing waits it writes nothing. The lease runs from before the call: measure
 // it from the moment the call was made.
-func (db *DB) Claim(ctx context.Context, relay string, l Limits) ([]Room, error) {
-	rows, err := db.pool.Query(ctx, claimSQL, relay, l.Rows, l.PerRoom, l.Lease)
-	if err != nil {
-		return nil, fmt.Errorf("claim: %w", err)
-	}
-	return readClaim(rows)
+func (db *DB) Claim(ctx context.Context, relay string, l Limits) (rooms []Room, err error) {
+	err = db.seeing(func() error {
+		rows, err := db.Query(ctx, claimSQL, db.claimArgs(relay, l)...)
+		if err == nil {
+			rooms, err = readClaim(rows)
+		}
+		if err != nil {
+			return fmt.Errorf("claim: %w", err)
+		}
+		return nil
+	})
+	return rooms, err
+}
+
+func (db *DB) claimArgs(relay string, l Limits) []any {
+	return []any{relay, l.Rows, l.PerRoom, l.Lease, db.app}
 }
 
 func readClaim(rows pgx.Rows) ([]Room, error) {
@@ -75,13 +85,10 @@ func readClaim(rows pgx.Rows) ([]Room, error) {
 	var r claimReader
 	for rows.Next() {
 		if err := r.add(rows.RawValues()); err != nil {
-			return nil, fmt.Errorf("claim: %w", err)
+			return nil, err
 		}
 	}
-	if err := rows.Err(); err != nil {
-		return nil, fmt.Errorf("claim: %w", err)
-	}
-	return r.rooms, nil
+	return r.rooms, rows.Err()
 }
 
 // claimReader builds rooms from rows of text. The first row of a room names it,
@@ -233,7 +240,7 @@ func (db *DB) Ack(ctx context.Context, acks []Ack) (refused []string, err error)
 	for i, a := range acks {
 		rooms[i], fences[i], seqs[i], waits[i] = a.Room, a.Fence, a.Seq, a.Wait.Seconds()
 	}
-	rows, err := db.pool.Query(ctx, ackSQL, rooms, fences, seqs, waits)
+	rows, err := db.Query(ctx, ackSQL, rooms, fences, seqs, waits)
 	if err != nil {
 		return nil, fmt.Errorf("ack: %w", err)
 	}

@@ -51,7 +51,10 @@ func (db *DB) historiesTogether(ctx context.Context, queries []HistoryQuery) (pa
 	for _, q := range queries {
 		batch.Queue(historySQL, q.Room, q.After, q.Max, q.UserID, q.Epoch)
 	}
-	results := db.pool.SendBatch(ctx, batch)
+	results, err := db.send(ctx, batch)
+	if err != nil {
+		return nil, 0, fmt.Errorf("histories: %w", err)
+	}
 	defer results.Close()
 	for _, q := range queries {
 		page := History{First: 1, Reset: q.After > 0} // of a room nobody has numbered anything in

@@ -41,7 +41,7 @@ const historySQL = `select epoch, head, sent, first, reset, seq, at, kind, name,
 // q.Max, fewer when they would pass a megabyte in all, at least one where there is
 // one. An unknown room is an empty page.
 func (db *DB) History(ctx context.Context, q HistoryQuery) (History, error) {
-	rows, err := db.pool.Query(ctx, historySQL, q.Room, q.After, q.Max, q.UserID, q.Epoch)
+	rows, err := db.Query(ctx, historySQL, q.Room, q.After, q.Max, q.UserID, q.Epoch)
 	if err != nil {
 		return History{}, fmt.Errorf("history: %w", err)
 	}

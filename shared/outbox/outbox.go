@@ -19,6 +19,7 @@ import (
 	"embed"
 	"fmt"
 	"io/fs"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -28,15 +29,21 @@ import (
 // DB is a relay's access to the outbox. It is safe for concurrent use.
 type DB struct {
 	pool *pgxpool.Pool
+	app  string
+	pin  atomic.Bool // transactions are begun as [pinned]
 }
 
 // Option changes how [Open] connects.
 type Option func(*options)
 
-type options struct{ ca string }
+type options struct{ ca, app string }
 
 // WithCA has the server verified in full, by this certificate authority (PEM).
 func WithCA(pem string) Option { return func(o *options) { o.ca = pem } }
+
+// WithApp names the Pusher app that claims. The first one to claim has the outbox; another
+// is refused with [ErrOtherApp].
+func WithApp(id string) Option { return func(o *options) { o.app = id } }
 
 // Open reads a database URL and returns a DB that connects when first used. The
 // error names what is wrong with the URL and never repeats its password.
@@ -53,15 +60,20 @@ func Open(databaseURL string, maxConns int32, opts ...Option) (*DB, error) {
 	config.MaxConns = maxConns
 	config.MaxConnIdleTime = time.Minute
 	config.ConnConfig.ConnectTimeout = 5 * time.Second
+	// What poolers let through. A database's own DateStyle would be read wrongly.
 	config.ConnConfig.RuntimeParams["application_name"] = "roomcast"
+	config.ConnConfig.RuntimeParams["datestyle"] = "ISO"
+	config.ConnConfig.RuntimeParams["timezone"] = "UTC"
 	// Extended protocol without named statements: the only mode that is both fast
 	// enough and right behind every pooler (FACTS.md, Supavisor).
 	config.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeExec
-	pool, err := pgxpool.NewWithConfig(context.Background(), config)
-	if err != nil {
+	config.ShouldPing = func(context.Context, pgxpool.ShouldPingParams) bool { return false } // acquire does
+	db := &DB{app: o.app}
+	config.AfterConnect = db.settle
+	if db.pool, err = pgxpool.NewWithConfig(context.Background(), config); err != nil {
 		return nil, fmt.Errorf("database pool: %w", err)
 	}
-	return &DB{pool: pool}, nil
+	return db, nil
 }
 
 //go:embed sql/*.sql
@@ -81,12 +93,21 @@ func (db *DB) Host() (string, uint16) {
 }
 
 // Ping reports whether the database answers.
-func (db *DB) Ping(ctx context.Context) error { return db.pool.Ping(ctx) }
+func (db *DB) Ping(ctx context.Context) error {
+	conn, err := db.acquire(ctx)
+	if err != nil {
+		return err
+	}
+	defer release(conn)
+	return conn.Ping(ctx)
+}
 
 // StartAwake is a relay's first call after start or sleep. It takes the awake lease for
-// this long, during which writers ring no bell, and notices a restored database.
+// this long, during which writers request no wake-up, and notices a restored database.
 func (db *DB) StartAwake(ctx context.Context, lease time.Duration) error {
-	return db.Exec(ctx, "start awake", `select roomcast.start_awake($1::interval)`, lease)
+	return db.seeing(func() error {
+		return db.Exec(ctx, "start awake", `select roomcast.start_awake($1::interval, nullif($2, ''))`, lease, db.app)
+	})
 }
 
 // StayAwake moves the awake lease ahead of the database's clock.
@@ -97,12 +118,12 @@ func (db *DB) StayAwake(ctx context.Context, lease time.Duration) error {
 // AssignSeqs numbers the rows that have no seq yet, as a claim does before it reads. A
 // relay that may not publish calls it, so that pages can fetch what they are not sent.
 func (db *DB) AssignSeqs(ctx context.Context) error {
-	return db.Exec(ctx, "assign seqs", `select roomcast.assign_seqs()`)
+	return db.seeing(func() error { return db.Exec(ctx, "assign seqs", `select roomcast.assign_seqs()`) })
 }
 
 // LeaveAwake ends the awake lease now, for a relay that must stop at once:
-// writers ring again. It ends it for every relay; one that still polls takes it
-// back within a moment, at the price of a needless bell.
+// writers request wake-ups again. It ends it for every relay; one that still polls takes it
+// back within a moment, at the price of a needless wake-up.
 func (db *DB) LeaveAwake(ctx context.Context) error {
 	return db.Exec(ctx, "leave awake", `select roomcast.leave_awake()`)
 }
@@ -114,10 +135,14 @@ func (db *DB) MaySleep(ctx context.Context) (bool, error) {
 }
 
 // Await waits, in the database, until a claim would find something, for as long as
-// patience, and reports whether it would. It looks every so often; the answer can be that
+// patience, and reports whether it would. It checks every so often; the answer can be that
 // late. Nothing is leased: it is the next claim that says what there is.
-func (db *DB) Await(ctx context.Context, patience, every time.Duration) (bool, error) {
-	return db.Ask(ctx, "await", awaitSQL, patience, every)
+func (db *DB) Await(ctx context.Context, patience, every time.Duration) (found bool, err error) {
+	err = db.seeing(func() error {
+		found, err = db.Ask(ctx, "await", awaitSQL, patience, every)
+		return err
+	})
+	return found, err
 }
 
 const awaitSQL = `select roomcast.await_rows($1::interval, $2::interval)`
@@ -132,35 +157,8 @@ func (db *DB) HasWaiting(ctx context.Context) (bool, error) {
 // database without pg_cron has nobody else for it.
 func (db *DB) Clean(ctx context.Context, maxRanges int) (int64, error) {
 	var n int64
-	if err := db.pool.QueryRow(ctx, `with c as materialized (select roomcast.clean($1) as n), u as materialized (select roomcast.upkeep() from c) select n from c, u`, maxRanges).Scan(&n); err != nil {
+	if err := db.QueryRow(ctx, `with c as materialized (select roomcast.clean($1) as n), u as materialized (select roomcast.upkeep() from c) select n from c, u`, maxRanges).Scan(&n); err != nil {
 		return 0, fmt.Errorf("clean: %w", err)
 	}
 	return n, nil
-}
-
-// Query is pgx's, for the packages that ask the same database other questions.
-func (db *DB) Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error) {
-	return db.pool.Query(ctx, sql, args...)
-}
-
-// QueryRow is pgx's.
-func (db *DB) QueryRow(ctx context.Context, sql string, args ...any) pgx.Row {
-	return db.pool.QueryRow(ctx, sql, args...)
-}
-
-// Exec runs one statement; what names it in the error.
-func (db *DB) Exec(ctx context.Context, what, sql string, args ...any) error {
-	if _, err := db.pool.Exec(ctx, sql, args...); err != nil {
-		return fmt.Errorf("%s: %w", what, err)
-	}
-	return nil
-}
-
-// Ask runs a query for one boolean; what names it in the error.
-func (db *DB) Ask(ctx context.Context, what, sql string, args ...any) (bool, error) {
-	var yes bool
-	if err := db.pool.QueryRow(ctx, sql, args...).Scan(&yes); err != nil {
-		return false, fmt.Errorf("%s: %w", what, err)
-	}
-	return yes, nil
 }

@@ -25,7 +25,7 @@ $$;
 
 select roomcast.close_to_all();
 grant execute on function
-  roomcast.start_awake(interval),
+  roomcast.start_awake(interval, text),
   roomcast.stay_awake(interval),
   roomcast.may_sleep(),
   roomcast.leave_awake(),

@@ -152,9 +152,11 @@ $$;
 
 -- start_awake is a relay's first word after start or sleep: it takes the awake lease, and
 -- notices a restored database.
-create or replace function roomcast.start_awake(lease interval) returns void
+create or replace function roomcast.start_awake(lease interval, app text default null) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
+  perform roomcast.check_isolation();
+  perform roomcast.check_app(start_awake.app);
   perform roomcast.stay_awake(start_awake.lease);
   perform roomcast.notice_restore();
 end
