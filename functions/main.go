@@ -166,7 +166,7 @@ func (a *app) openAccess() (authorize.Access, error) {
 			Tables: a.cfg.MembersTables, RoomColumn: a.cfg.RoomColumn, UserColumn: a.cfg.UserColumn,
 		})
 	}
-	db, err := outbox.Open(string(a.cfg.DatabaseURL), relayConns, outbox.WithCA(a.cfg.DatabaseCA))
+	db, err := outbox.Open(string(a.cfg.DatabaseURL), relayConns, outbox.WithCA(a.cfg.DatabaseCA), outbox.WithApp(a.cfg.PusherAppID))
 	if err != nil {
 		return nil, fmt.Errorf("DATABASE_URL: %w", err)
 	}
