@@ -67,7 +67,7 @@ func TestWakeupsShareNoLock(t *testing.T) {
 	if n := c.Wakeups(); n != 1 {
 		t.Errorf("%d wake-ups of the second writer", n)
 	}
-	c.Exec(`truncate net.http_request_queue`)
+	c.Exec(`delete from net.http_request_queue`)
 	if !one[bool](c, `select roomcast.sweep()`) {
 		t.Error("the sweep requested no wake-up")
 	}
@@ -86,7 +86,7 @@ func TestClockThatStepsBack(t *testing.T) {
 		if n := c.Wakeups(); n != 1 {
 			t.Errorf("%s is ahead: %d wake-ups", clock, n)
 		}
-		c.Exec(`truncate net.http_request_queue`)
+		c.Exec(`delete from net.http_request_queue`)
 		c.Exec(`select roomcast.set_clock('roomcast.wakeup_requested', 'epoch')`)
 	}
 	c.Exec(`select roomcast.set_clock('roomcast.awake_until', now() + interval '10 minutes')`)

@@ -212,8 +212,7 @@ begin
                         and l.database = (select d.oid from pg_database d where d.datname = current_database())
                         and (l.pid is not null or exists (
                           select from pg_prepared_xacts p
-                           where l.virtualtransaction = '-1/' || p.transaction
-                             and p.prepared > clock_timestamp() - interval '1 minute')))
+                           where p.database = current_database() and p.prepared > clock_timestamp() - interval '1 minute')))
      and not roomcast.has_waiting();
 end
 $$;
