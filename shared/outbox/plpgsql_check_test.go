@@ -19,6 +19,7 @@ import (
 const neighbours = `
 	create schema vault;
 	create table vault.decrypted_secrets (id uuid, name text, decrypted_secret text);
+	create table vault.secrets (id uuid, name text);
 	create function vault.create_secret(text, text, text default '') returns uuid language sql as 'select gen_random_uuid()';
 	create function vault.update_secret(uuid, text default null, text default null) returns void language sql as '';
 	create function roomcast.member_info(room text, user_id uuid, claims jsonb) returns jsonb language sql as $$ select '{}'::jsonb $$;
