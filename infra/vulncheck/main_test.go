@@ -16,8 +16,8 @@ func TestCheck(t *testing.T) {
 	}{
 		{"nothing found", "exit 0", "no known vulnerabilities", nil},
 		{"found", "echo GO-2099-0001; exit 3", "GO-2099-0001", errFound},
-		{"no database", "echo loading; echo 'fetching vulnerabilities: no such host' >&2; exit 1", "NOT CHECKED for vulnerabilities: exit status 1: fetching", nil},
-		{"usage", "exit 2", "NOT CHECKED", nil},
+		{"no database", "echo loading; echo 'fetching vulnerabilities: no such host' >&2; exit 1", "NOT CHECKED for vulnerabilities: exit status 1: fetching", errNotChecked},
+		{"usage", "exit 2", "NOT CHECKED", errNotChecked},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			var out bytes.Buffer
@@ -30,7 +30,7 @@ func TestCheck(t *testing.T) {
 		})
 	}
 	var out bytes.Buffer
-	if err := check(exec.Command("/does/not/exist"), &out); err != nil || !strings.HasPrefix(out.String(), "NOT CHECKED") {
+	if err := check(exec.Command("/does/not/exist"), &out); !errors.Is(err, errNotChecked) || !strings.HasPrefix(out.String(), "NOT CHECKED") {
 		t.Errorf("without the checker: %v, %q", err, out.String())
 	}
 }
