@@ -46,6 +46,7 @@ func (l *lab) makeTemplate(ctx context.Context) error {
 			return outboxtest.Exec(ctx, chat, `
 				select roomcast.attach_messages('public.messages', room_column => 'room_id', columns => '{id,room_id,user_id,content,created_at}');
 				select roomcast.attach_members('public.room_participants', room_column => 'room_id', user_column => 'user_id');
+				update roomcast.settings set bulk = 1000000000; -- rows are written by the ten thousand, and each is to be an event
 				create role `+relayRole+` login password 'load' in role roomcast_relay;`)
 		},
 		func() error {
