@@ -73,7 +73,7 @@ type Config struct {
 	Port            uint16        `env:"PORT" envDefault:"8080"`
 	MetricsPort     uint16        `env:"METRICS_PORT" envDefault:"9091"`
 	IdleExit        time.Duration `env:"IDLE_EXIT" envDefault:"5m"`
-	ClaimLease      time.Duration `env:"CLAIM_LEASE" envDefault:"15s"` // how long a dead relay's rooms wait for another
+	ClaimLease      time.Duration `env:"CLAIM_LEASE" envDefault:"4s"`  // how long a dead relay's rooms wait for another
 	Linger          time.Duration `env:"LINGER" envDefault:"20s"`      // how long the relay polls after the last row
 	LambdaStreaming bool          `env:"LAMBDA_STREAMING"`
 	LogLevel        slog.Level    `env:"LOG_LEVEL" envDefault:"info"`
@@ -129,7 +129,7 @@ func parseFault(err error) error {
 		"Port":            "PORT: must be a number from 0 to 65535",
 		"MetricsPort":     "METRICS_PORT: must be a number from 0 to 65535",
 		"IdleExit":        "IDLE_EXIT: must be a duration such as 5m, or 0 for never",
-		"ClaimLease":      "CLAIM_LEASE: must be a duration such as 15s",
+		"ClaimLease":      "CLAIM_LEASE: must be a duration such as 4s",
 		"Linger":          "LINGER: must be a duration such as 20s",
 		"LogLevel":        "LOG_LEVEL: must be debug, info, warn or error",
 	}[parse.Name]

@@ -7,9 +7,8 @@ import (
 )
 
 // How long the relay waits after what failure. Every wait is jittered, and longer
-// where Pusher asks for it with Retry-After. All but the last of Pusher's end, jitter
-// included, within a claim's lease and a sweep (25 s): whatever broke, that is how
-// long after its end the rows wait at most.
+// where Pusher asks for it with Retry-After. All but the last of Pusher's end within 25 s,
+// jitter included: whatever broke, that is how long after its end the rows wait at most.
 var (
 	roomBackoff       = backoff.Span{First: 100 * time.Millisecond, Most: 20 * time.Second} // one room's batch failed, others go on
 	pusherBackoff     = backoff.Span{First: 500 * time.Millisecond, Most: 20 * time.Second} // Pusher fails whoever asks

@@ -90,7 +90,7 @@ type Config struct {
 	PackedRooms []string
 
 	Workers    int           // batches under way at once; 32
-	Claim      outbox.Limits // 4000 rows, 250 of a room, for 15 s
+	Claim      outbox.Limits // 4000 rows, 250 of a room, for 4 s
 	AwakeLease time.Duration // how far ahead the awake lease is kept; 4 s
 	Linger     time.Duration // how long it polls after the last row; 20 s
 	CallLimit  time.Duration // for one database call; 10 s
@@ -110,7 +110,7 @@ func (c *Config) setDefaults() {
 	setInt(&c.Workers, 32)
 	setInt(&c.Claim.Rows, 4000)
 	setInt(&c.Claim.PerRoom, 250)
-	set(&c.Claim.Lease, 15*time.Second)
+	set(&c.Claim.Lease, 4*time.Second)
 	set(&c.AwakeLease, 4*time.Second)
 	set(&c.Linger, 20*time.Second)
 	set(&c.CallLimit, 10*time.Second)

@@ -56,7 +56,7 @@ type timing struct {
 func (t timing) heal() time.Duration { return t.lease + t.sweep + t.slack }
 
 func parse(args []string, stderr io.Writer) (options, error) {
-	o := options{timing: timing{lease: 15 * time.Second, sweep: 10 * time.Second, slack: 10 * time.Second}}
+	o := options{timing: timing{lease: 4 * time.Second, sweep: 10 * time.Second, slack: 12 * time.Second}}
 	flags := flag.NewFlagSet("faults", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	flags.BoolVar(&o.short, "short", false, "half of the faults, with a short lease and sweep; under a minute")

@@ -46,7 +46,7 @@ func brokenUnderLoad(t *testing.T, env map[string]string) {
 			signalFunction(t, env, child.Thaw)
 		}
 	}
-	// A dead relay's rooms wait for their lease, 15 s.
+	// A dead relay's rooms wait for their lease, 4 s.
 	poll(t, ctx, fmt.Sprintf(`document.querySelector(%q) !== null`, message(mira, ids[len(ids)-1])))
 	if shown := lastShown(t, ctx, mira, len(ids)); !slices.Equal(shown, ids) {
 		t.Errorf("%d messages were written, the page ends with %d others or in another order", len(ids), len(shown))
