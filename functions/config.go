@@ -73,8 +73,8 @@ type Config struct {
 	Port            uint16        `env:"PORT" envDefault:"8080"`
 	MetricsPort     uint16        `env:"METRICS_PORT" envDefault:"9091"`
 	IdleExit        time.Duration `env:"IDLE_EXIT" envDefault:"5m"`
-	ClaimLease      time.Duration `env:"CLAIM_LEASE" envDefault:"4s"`  // how long a dead relay's rooms wait for another
-	Linger          time.Duration `env:"LINGER" envDefault:"20s"`      // how long the relay polls after the last row
+	ClaimLease      time.Duration `env:"CLAIM_LEASE" envDefault:"4s"` // how long a dead relay's rooms wait for another
+	Linger          time.Duration `env:"LINGER" envDefault:"20s"`     // how long the relay polls after the last row
 	LambdaStreaming bool          `env:"LAMBDA_STREAMING"`
 	LogLevel        slog.Level    `env:"LOG_LEVEL" envDefault:"info"`
 
