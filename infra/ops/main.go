@@ -65,6 +65,7 @@ func commands() []command {
 		{"tail", "ROOM", "a room's events as a member receives them (USER_TOKEN)", setUpTail},
 		{"redrive", "ROOM SEQ [LAST] | -parked [ROOM]", "send events again, under the same seq", setUpRedrive},
 		{"skip", "ROOM SEQ -reason WHY", "park the event at which a room is stuck", setUpSkip},
+		{"delivery", "[-hours N]", "how messages reach pages, by hour: pushed or fetched, and how late", setUpDelivery},
 		{"parity", "[QUERY]", "the dual run's parity report; QUERY as in GET /parity?hours=24", setUpParity},
 		{"migrate", "", "bring the schema to what this version expects", setUpMigrate},
 	}
