@@ -83,9 +83,9 @@ func faults() []fault {
 		{"no wake-up URL", sql(`update roomcast.settings set url = null`), "wake-up settings", failure, "no wake-up URL", "roomcast.configure(url"},
 		{"the wake-up URL's path is wrong", func(p *installation) { p.configure(p.function.URL + "/webhook") }, "wake-up settings", failure, "does not end in", "roomcast.configure(url"},
 		{"no secret", sql(`update roomcast.settings set secret = null`), "wake-up settings", failure, "no secret", "roomcast.configure(secret"},
-		{"the secrets differ", sql(`select roomcast.configure(secret => 'another-secret')`), "wake-up settings", failure, "none of WEBHOOK_SECRET", "roomcast.configure(secret"},
+		{"the secrets differ", sql(`select roomcast.configure(secret => 'another-secret-of-32-characters-0')`), "wake-up settings", failure, "none of WEBHOOK_SECRET", "roomcast.configure(secret"},
 		{"the function knows another secret", func(p *installation) {
-			p.exec(`select roomcast.configure(secret => 'another-secret')`)
+			p.exec(`select roomcast.configure(secret => 'another-secret-of-32-characters-0')`)
 			p.WebhookSecrets = []string{"another-secret"}
 		}, "wake-up", failure, "refuses the database's secret (401)", "WEBHOOK_SECRET"},
 		{"pg_net has no patience", sql(`select roomcast.configure(timeout_ms => 1000)`), "wake-up settings", warning, "gives up after 1.0 s", "timeout_ms => 5000"},

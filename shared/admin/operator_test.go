@@ -94,7 +94,7 @@ func TestSkipRings(t *testing.T) {
 	c.Exec(insertMessage, roomA, user1, "stuck")
 	c.Exec(insertMessage, roomA, user1, "behind it")
 	c.Claim("r")
-	c.Exec(`select roomcast.configure(url => 'http://127.0.0.1:1/webhooks/supabase', secret => 'long-enough')`)
+	c.Exec(`select roomcast.configure(url => 'http://127.0.0.1:1/webhooks/supabase', secret => 'long-enough-for-a-webhook-secret-0')`)
 	if err := c.operator().Skip(t.Context(), roomA, 1, "why"); err != nil {
 		t.Fatal(err)
 	}
@@ -260,7 +260,7 @@ func TestSweepSchedule(t *testing.T) {
 // Asleep and nothing waiting, a sweep rings no bell and writes nothing.
 func TestSweepAtRest(t *testing.T) {
 	c := newChat(t)
-	c.Exec(`select roomcast.configure(url => 'http://127.0.0.1:1/webhooks/supabase', secret => 'long-enough')`)
+	c.Exec(`select roomcast.configure(url => 'http://127.0.0.1:1/webhooks/supabase', secret => 'long-enough-for-a-webhook-secret-0')`)
 	c.Exec(insertMessage, roomA, user1, "sent")
 	c.AckAll(c.Claim("r"))
 	c.Exec(`truncate net.http_request_queue`) // the bell of the insert

@@ -139,6 +139,6 @@ func (c *Fixture) Wakeups() int {
 // FallAsleep configures the wake-up and puts the relay to sleep.
 func (c *Fixture) FallAsleep() {
 	c.Helper()
-	c.Exec(`select roomcast.configure(url => 'http://127.0.0.1:1/webhooks/supabase', secret => 'long-enough')`)
+	c.Exec(`select roomcast.configure(url => 'http://127.0.0.1:1/webhooks/supabase', secret => 'long-enough-for-a-webhook-secret-0')`)
 	c.Exec(`select roomcast.leave_awake()`)
 }

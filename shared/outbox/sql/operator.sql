@@ -100,8 +100,8 @@ begin
     raise exception 'url: must be an http or https address, as https://app.fly.dev/webhooks/supabase'
       using errcode = 'invalid_parameter_value';
   end if;
-  if secret is not null and secret !~ '^[\x21-\x7e]{8,}$' then
-    raise exception 'secret: must be at least 8 printable ASCII characters without spaces'
+  if secret is not null and secret !~ '^[\x21-\x7e]{32,}$' then
+    raise exception 'secret: must be at least 32 printable ASCII characters without spaces'
       using errcode = 'invalid_parameter_value';
   end if;
   update roomcast.settings s
