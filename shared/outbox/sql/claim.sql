@@ -76,7 +76,9 @@ $$;
 -- numbered, and those that want attention. Rooms that others hold are passed over.
 create or replace function roomcast.lease_rooms(relay text, numbered text[], max_rows int, per_room int, lease interval)
 returns table (room text, epoch text, fence bigint, first bigint, last bigint, before bigint)
-language plpgsql security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off set jit = off set plan_cache_mode = force_generic_plan as $$
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off   -- by the rooms' key
+set jit = off set plan_cache_mode = force_generic_plan as $$
 #variable_conflict use_column
 declare
   most  constant int := least(lease_rooms.max_rows, 2000);
@@ -128,8 +130,7 @@ create or replace function roomcast.claim(relay text, max_rows int, per_room int
 returns table (room text, epoch text, fence bigint, clock text, seq bigint, at text, kind text, name text, op text, keys text[], record text, old text, stub boolean)
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp set timezone = 'UTC' set datestyle = 'ISO'
-set enable_seqscan = off set enable_memoize = off set enable_hashjoin = off set enable_mergejoin = off
-set jit = off set plan_cache_mode = force_generic_plan as $$
+set enable_seqscan = off set enable_memoize = off set jit = off set plan_cache_mode = force_generic_plan as $$
 #variable_conflict use_column
 declare
   numbered text[];

@@ -129,7 +129,9 @@ $$;
 -- comes by goes on without. With claiming the caller takes these rooms in this very
 -- transaction, unless there are too many for it.
 create or replace function roomcast.assign_seqs(claiming boolean default false, most int default 20000) returns text[]
-language plpgsql security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off set jit = off set plan_cache_mode = force_generic_plan set work_mem = '16MB' as $$
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+set enable_seqscan = off set enable_nestloop = off set enable_hashjoin = on   -- what it joins is its own, of any size
+set jit = off set plan_cache_mode = force_generic_plan set work_mem = '16MB' as $$
 declare
   c      roomcast.cursor;
   p      record;

@@ -1,0 +1,124 @@
+package outbox_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"roomcast/shared/outbox"
+)
+
+// drain claims and acks until nothing is left, and returns the rows of each room in the
+// order in which they came, and the most bytes that one claim held.
+func (c *chat) drain(limits outbox.Limits) (rows map[string][]outbox.Row, most int) {
+	c.Helper()
+	rows = map[string][]outbox.Row{}
+	for {
+		rooms, err := c.DB.Claim(c.Context(), "r", limits)
+		if err != nil {
+			c.Fatal(err)
+		}
+		if len(rooms) == 0 && !one[bool](c, `select roomcast.has_unnumbered()`) {
+			return rows, most
+		}
+		var acks []outbox.Ack
+		bytes := 0
+		for _, room := range rooms {
+			for _, row := range room.Rows {
+				bytes += len(row.Change.Record)
+			}
+			rows[room.ID] = append(rows[room.ID], room.Rows...)
+			acks = append(acks, outbox.Ack{Room: room.ID, Fence: room.Fence, Seq: room.Rows[len(room.Rows)-1].Seq})
+		}
+		most = max(most, bytes)
+		if _, err := c.DB.Ack(c.Context(), acks); err != nil {
+			c.Fatal(err)
+		}
+	}
+}
+
+var wide = outbox.Limits{Rows: 4000, PerRoom: 250, Lease: time.Minute}
+
+// Many rooms at once are numbered in time that grows with their number, not its square.
+func TestManyRoomsAtOnce(t *testing.T) {
+	c := newChat(t)
+	c.Exec(`insert into messages (room_id, content) select gen_random_uuid(), 'x' from generate_series(1, 10000)`)
+	start := time.Now()
+	if rooms, err := c.DB.Claim(t.Context(), "r", wide); err != nil || len(rooms) < 1000 || time.Since(start) > 20*time.Second {
+		t.Fatalf("%d rooms in %s, %v", len(rooms), time.Since(start), err)
+	}
+	if n := one[int](c, `select count(*) from roomcast.rooms where attention is null and holder is null`); n != 0 {
+		t.Errorf("%d rooms were numbered, and nobody will find them", n)
+	}
+}
+
+// A transaction of more rows than one numbering takes is numbered in steps, in order and
+// once; what others write meanwhile is not kept waiting for its end.
+func TestLargeTransaction(t *testing.T) {
+	c := newChat(t)
+	const rows = 50_000
+	c.Exec(`update roomcast.settings set bulk = 1000000`)
+	c.Exec(`insert into messages (room_id, content) select $1, i::text from generate_series(1, $2::int) i`, roomA, rows)
+	c.Claim("r")
+	c.Exec(insertMessage, roomB, user1, "meanwhile")
+	c.Exec(`update roomcast.rooms set due = now(), attention = now()`)
+	first := one[int](c, `select head_seq from roomcast.rooms where room = $1`, roomA)
+	if first == 0 || first >= rows {
+		t.Errorf("%d rows were numbered in the first step", first)
+	}
+	if room := c.Claim("r")[roomB]; len(room.Rows) != 1 {
+		t.Error("another room's row waits for all of them")
+	}
+	c.Exec(`update roomcast.rooms set due = now(), attention = now(), holder = null`)
+	got, _ := c.drain(wide)
+	if len(got[roomA]) != rows || len(got[roomB]) != 1 {
+		t.Fatalf("%d and %d rows", len(got[roomA]), len(got[roomB]))
+	}
+	for i, row := range got[roomA] {
+		if row.Seq != int64(i+1) {
+			t.Fatalf("row %d has seq %d", i, row.Seq)
+		}
+	}
+	if n := one[int](c, `select count(*) from (select unnest(ids) from roomcast.seq_ranges group by 1 having count(*) > 1) d`); n != 0 {
+		t.Errorf("%d rows have two numbers", n)
+	}
+	n := one[int](c, `select count(*) from (
+		select (o.record::json ->> 'content')::int - lag((o.record::json ->> 'content')::int) over (order by g.first_seq, u.i) as step
+		  from roomcast.seq_ranges g, unnest(g.ids) with ordinality u (id, i), roomcast.outbox o
+		 where o.id = u.id and o.room = $1) s where step <> 1`, roomA)
+	if n != 0 {
+		t.Errorf("%d rows are out of order", n)
+	}
+}
+
+// Many large rows come in claims of bounded size, each as its keys alone.
+func TestLargeRows(t *testing.T) {
+	c := newChat(t)
+	c.Exec(`insert into messages (room_id, content) select $1, repeat('x', 1000000) from generate_series(1, 30)`, roomA)
+	c.Exec(`insert into messages (room_id, content) select $1, repeat(md5(i::text), 280) from generate_series(1, 1000) i`, roomB)
+	c.Exec(`update roomcast.settings set bulk = 200`)
+	got, most := c.drain(outbox.Limits{Rows: 4000, PerRoom: 4000, Lease: time.Minute})
+	if most > 5<<20 {
+		t.Errorf("a claim held %d bytes", most)
+	}
+	if len(got[roomA]) != 30 {
+		t.Fatalf("%d rows", len(got[roomA]))
+	}
+	for _, row := range got[roomA] {
+		if !row.Change.Stub || len(row.Change.Record) > 200 || !strings.Contains(string(row.Change.Record), `"id"`) {
+			t.Fatalf("a row of a megabyte came as %d bytes, stub %v", len(row.Change.Record), row.Change.Stub)
+		}
+	}
+}
+
+// A room that no index takes stops nobody but itself.
+func TestOddRoomStopsNobody(t *testing.T) {
+	c := newChat(t)
+	c.Exec(`insert into roomcast.outbox (attached, op, room, key_hash, record)
+		select 1, 'INSERT', string_agg(md5(random()::text), ''), 0, '{}' from generate_series(1, 94)`)
+	c.Exec(insertMessage, roomA, user1, "others")
+	c.WantClaim(c.Claim("r")[roomA], "1 INSERT others")
+	if one[bool](c, `select roomcast.has_unnumbered()`) {
+		t.Error("it is tried again and again")
+	}
+}
