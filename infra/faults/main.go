@@ -1,7 +1,7 @@
 // Command faults breaks Roomcast in every way the design names, on this machine
 // and against real processes, and counts what became of the messages.
 //
-//	go run ./infra/faults [-short] [-seed N] [-only name] [-markdown] [-packed] [-v]
+//	go run ./infra/faults [-short] [-seed N] [-only name] [-markdown] [-packed] [-v] [-owner]
 //
 // It runs a real Postgres, two relays (the function's own binary), the Pusher
 // emulator, what stands in for pg_net and pg_cron, and writers that keep a ledger
@@ -41,6 +41,7 @@ type options struct {
 	markdown bool
 	packed   bool
 	verbose  bool
+	owner    bool
 	timing   timing
 }
 
@@ -64,6 +65,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	flags.StringVar(&o.only, "only", "", "only the faults whose name contains this")
 	flags.BoolVar(&o.markdown, "markdown", false, "print the table as Markdown")
 	flags.BoolVar(&o.packed, "packed", false, "rooms are heard by packed channels, whose larger packs the emulator refuses like poison")
+	flags.BoolVar(&o.owner, "owner", false, "instead of all this, five minutes of a hostile owner of the chat's tables")
 	flags.BoolVar(&o.verbose, "v", false, "show the logs of relays and Postgres")
 	if err := flags.Parse(args); err != nil {
 		return o, err
@@ -86,6 +88,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 	o, err := parse(args, stderr)
 	if err != nil {
 		return err
+	}
+	if o.owner {
+		return hostileOwner(ctx, o, stdout, stderr)
 	}
 	chosen := choose(o)
 	if len(chosen) == 0 {
