@@ -103,13 +103,40 @@ func TestHistoryReadableSince(t *testing.T) {
 	c := newChat(t)
 	c.Exec(insertMessage, roomA, user1, "before")
 	c.Exec(`select roomcast.assign_seqs()`)
-	c.Exec(`update roomcast.seq_ranges set at = at - interval '1 hour'`)
+	c.Exec(`update roomcast.seq_ranges set newest = newest - interval '1 hour'; update roomcast.outbox set at = at - interval '1 hour'`)
 	c.Exec(insertMessage, roomA, user1, "since")
 	c.Exec(`select roomcast.assign_seqs()`)
 	c.Exec(`create or replace function roomcast.readable_since(room text, user_id uuid) returns timestamptz
 		language sql stable as $$ select case user_id when '` + user2 + `' then now() - interval '1 minute' end $$`)
 	c.wantPage(outbox.HistoryQuery{UserID: user2, Max: 10}, "head 2 first 2 reset true last 2: 2 INSERT since")
 	c.wantPage(outbox.HistoryQuery{UserID: user1, Max: 10}, "head 2 first 1 reset false last 2: 1 INSERT before, 2 INSERT since")
+}
+
+// What was written before a user joined is not theirs because the relay was away, and
+// numbered it afterwards.
+func TestHistoryGoesByTheTimeOfWriting(t *testing.T) {
+	c := newChat(t)
+	c.Exec(insertMessage, roomA, user1, "before")
+	c.Exec(`update roomcast.outbox set at = at - interval '1 hour'`)
+	c.Exec(insertMessage, roomA, user1, "since")
+	c.Exec(`select roomcast.assign_seqs()`)
+	c.Exec(`create or replace function roomcast.readable_since(room text, user_id uuid) returns timestamptz
+		language sql stable as $$ select now() - interval '1 minute' $$`)
+	c.wantPage(outbox.HistoryQuery{UserID: user2, Max: 10}, "head 2 first 1 reset false last 2: 2 INSERT since")
+}
+
+// A hole larger than a page is passed over at once.
+func TestHistoryOverAHole(t *testing.T) {
+	c := newChat(t)
+	for i := range 6 {
+		c.Exec(insertMessage, roomA, user1, fmt.Sprint(i+1))
+		c.AckAll(c.Claim("r"))
+	}
+	c.Exec(`delete from roomcast.seq_ranges where first_seq between 2 and 5`) // the first was locked when its turn came
+	c.wantPage(outbox.HistoryQuery{After: 1, Max: 2}, "head 6 first 1 reset false last 6: 6 INSERT 6")
+	c.wantPage(outbox.HistoryQuery{After: 3, Max: 2}, "head 6 first 1 reset false last 6: 6 INSERT 6")
+	c.Exec(`delete from roomcast.seq_ranges where first_seq = 6`)
+	c.wantPage(outbox.HistoryQuery{After: 1, Max: 2}, "head 6 first 1 reset false last 6: ")
 }
 
 func TestHistoryParkedDeletedAndMissing(t *testing.T) {

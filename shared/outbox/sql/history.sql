@@ -18,10 +18,10 @@ $$;
 --
 -- Every row repeats where the room stands; a page without events is one row with a
 -- null seq, an unknown room no row. A row deleted by hand, or written before since, comes
--- with a null op: its number is to be passed over. first is the first seq still kept and not older than
--- since, counted from when it was numbered, which is when listeners could first hear
--- it. reset says that nothing continues from after (it lies outside of first - 1 to
--- head, or belongs to another epoch); the page then begins at first.
+-- with a null op: its number is to be passed over, and so are those before it that are no
+-- longer kept. first is the first seq still kept and written since. reset says that nothing
+-- continues from after (it lies outside of first - 1 to head, or belongs to another epoch);
+-- the page then begins at first.
 create or replace function roomcast.history(room text, after bigint, max int, since timestamptz, known_epoch text default '')
 returns table (epoch text, head bigint, sent bigint, first bigint, reset boolean,
                seq bigint, at text, kind text, name text, op text, keys text[], record text, old text, stub boolean)
@@ -31,7 +31,9 @@ declare
   stands     roomcast.rooms;
   first_kept bigint;
   onwards    bigint := history.after;
+  asked      bigint;
   starts     boolean;
+  now_epoch  text;
 begin
   -- All statements of a stable function see one snapshot.
   select * into stands from roomcast.rooms r where r.room = history.room;
@@ -39,11 +41,23 @@ begin
     return;
   end if;
   first_kept := coalesce((select g.first_seq from roomcast.seq_ranges g
-                           where g.room = history.room and g.at >= history.since
+                           where g.room = history.room and g.newest >= history.since
                            order by g.first_seq limit 1), stands.head_seq + 1);
-  starts := (history.known_epoch <> '' and history.known_epoch <> stands.epoch || (select t.incarnation from roomcast.settings t)) or history.after not between first_kept - 1 and stands.head_seq;
+  now_epoch := stands.epoch || (select t.incarnation from roomcast.settings t);
+  starts := (history.known_epoch <> '' and history.known_epoch <> now_epoch)
+         or history.after not between first_kept - 1 and stands.head_seq;
   if starts then
     onwards := first_kept - 1;
+  end if;
+  -- Behind what was asked for there may be a hole, larger than a page: ranges go one by one.
+  asked := onwards;
+  if not exists (
+    select from (select g.last_seq from roomcast.seq_ranges g
+                  where g.room = history.room and g.first_seq <= asked + 1
+                  order by g.first_seq desc limit 1) before
+     where before.last_seq > asked) then
+    onwards := coalesce((select min(g.first_seq) - 1 from roomcast.seq_ranges g
+                          where g.room = history.room and g.first_seq > asked), stands.head_seq);
   end if;
   return query
   with numbered as (
@@ -55,13 +69,13 @@ begin
      order by 2 limit history.max
   ), page as (
     select n.seq, o.at, o.attached, o.name, o.op, o.record, o.old, o.stub,
-           sum(octet_length(o.record)) over (order by n.seq rows between unbounded preceding and 1 preceding) as before
+           sum(octet_length(o.record) + coalesce(octet_length(o.old), 0)) over (order by n.seq rows between unbounded preceding and 1 preceding) as before
       from numbered n
       left join lateral (   -- offset 0: look each row up by its key, whatever the planner expects of unnest
         select r.at, r.attached, r.name, r.op, r.record, r.old, r.stub from roomcast.outbox r where r.id = n.id and r.at >= history.since offset 0
       ) o on true
   )
-  select stands.epoch || (select t.incarnation from roomcast.settings t), stands.head_seq, stands.sent_seq, first_kept, starts, p.seq,
+  select now_epoch, stands.head_seq, stands.sent_seq, first_kept, starts, coalesce(p.seq, nullif(onwards, asked)),
          to_char(p.at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"'),
          s.kind, coalesce(p.name, s.name), p.op, s.keys, p.record, p.old, p.stub
     from (values (true)) as one (row)
