@@ -126,14 +126,16 @@ func (s *stack) restoreWakeup(ctx context.Context, databaseURL string) error {
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
 	var address, secret *string
-	err = conn.QueryRow(ctx, `select s.url, roomcast.wakeup_secret() from roomcast.settings s`).Scan(&address, &secret)
+	var isHome bool // else it came with a copy, and is silent until configured
+	err = conn.QueryRow(ctx, `select s.url, roomcast.wakeup_secret(), s.home is not distinct from roomcast.home() from roomcast.settings s`).
+		Scan(&address, &secret, &isHome)
 	if err != nil {
 		return fmt.Errorf("settings: %w", err)
 	}
 	s.add("wake-up's address", func() error {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), child.KillTimeout)
 		defer cancel()
-		if address == nil || secret == nil {
+		if address == nil || secret == nil || !isHome {
 			return execute(ctx, databaseURL, `update roomcast.settings set url = null`)
 		}
 		return execute(ctx, databaseURL, `select roomcast.configure(url => $1, secret => $2)`, *address, *secret)

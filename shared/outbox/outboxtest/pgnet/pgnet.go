@@ -77,6 +77,7 @@ type Sender struct {
 
 	requests atomic.Int64
 	failures atomic.Int64
+	locked   atomic.Int64
 }
 
 // Start begins sending, until ctx ends or Stop is called. When it returns, a
@@ -108,6 +109,9 @@ func (s *Sender) Requests() int64 { return s.requests.Load() }
 
 // Failures returns how many requests got no answer, or none in time.
 func (s *Sender) Failures() int64 { return s.failures.Load() }
+
+// Locked returns how many rounds were ended because the tables were locked.
+func (s *Sender) Locked() int64 { return s.locked.Load() }
 
 // Stop ends the sender and waits for it. Requests under way are cut off; their
 // rows stay in the queue.

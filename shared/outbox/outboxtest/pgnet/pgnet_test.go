@@ -212,6 +212,44 @@ func TestSenderSurvivesACrash(t *testing.T) {
 	<-got
 }
 
+// TestSleepsWithRowsQueued: a lock on its tables for a moment, and what was queued then
+// stays queued until somebody wakes the worker.
+func TestSleepsWithRowsQueued(t *testing.T) {
+	got := make(chan struct{}, 10)
+	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { got <- struct{}{} }))
+	defer server.Close()
+	url := database(t)
+	s, conn := start(t, url), connect(t, url)
+	tx, err := connect(t, url).Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tx.Exec(t.Context(), `lock table net._http_response in access exclusive mode`); err != nil {
+		t.Fatal(err)
+	}
+	before := s.Locked()
+	if _, err := conn.Exec(t.Context(), `select net.http_post($1)`, server.URL); err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(10 * time.Second); s.Locked() == before; {
+		if time.Now().After(deadline) {
+			t.Fatal("it did not look")
+		}
+		<-time.After(time.Millisecond)
+	}
+	if err := tx.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	ask(t, conn, 1, `select count(*)::int from net.http_request_queue`)
+	if n := s.Requests(); n != 0 {
+		t.Errorf("%d requests", n)
+	}
+	if _, err := conn.Exec(t.Context(), `select net.wake()`); err != nil {
+		t.Fatal(err)
+	}
+	<-got
+}
+
 func TestWrongContentTypeIsRefused(t *testing.T) {
 	conn := connect(t, database(t))
 	_, err := conn.Exec(t.Context(), `select net.http_post('http://127.0.0.1:1', headers => '{"content-type": "text/plain"}')`)
