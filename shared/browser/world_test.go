@@ -43,9 +43,10 @@ type world struct {
 	down   bool            // the function answers 503
 	plan   browser.Plan
 	counts map[string]int // requests by route
-	wire   *wire          // to Pusher
-	poll   int            // seconds: what pages are advised while publishing is refused
-	signin int            // sign-ins that fail
+	mux    *http.ServeMux
+	wire   *wire // to Pusher
+	poll   int   // seconds: what pages are advised while publishing is refused
+	signin int   // sign-ins that fail
 	// What the function does for a user in place of its work: "refuse" the token, answer
 	// "rubbish", be "down".
 	moods map[string]string
@@ -83,6 +84,7 @@ func newWorld(t *testing.T) *world {
 		return nil, time.Time{}, err
 	}})
 	mux := http.NewServeMux()
+	w.mux = mux
 	w.function(mux)
 	w.supabase(mux)
 	w.control(mux)
