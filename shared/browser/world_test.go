@@ -47,6 +47,7 @@ type world struct {
 	wire   *wire // to Pusher
 	poll   int   // seconds: what pages are advised while publishing is refused
 	signin int   // sign-ins that fail
+	reads  map[string]map[string]int64
 	// What the function does for a user in place of its work: "refuse" the token, answer
 	// "rubbish", be "down".
 	moods map[string]string
@@ -174,6 +175,46 @@ func (w *world) function(mux *http.ServeMux) {
 		return w.answerPage(rw, r, "@"+user)
 	})
 	w.handle(mux, "POST /events", w.many)
+	w.handle(mux, "GET /me/rooms", w.inbox)
+	w.handle(mux, "POST /rooms/{room}/read", w.read)
+}
+
+// inbox lists the rooms that the user has read, as functions/inbox does.
+func (w *world) inbox(rw http.ResponseWriter, r *http.Request) error {
+	user, err := w.admit(r, "")
+	if err != nil {
+		return err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	list := []map[string]any{}
+	for room, seq := range w.reads[user] {
+		list = append(list, map[string]any{"room": room, "epoch": "e1", "head": 9, "read": seq, "unread": 9 - seq})
+	}
+	body, err := json.Marshal(map[string]any{"rooms": list})
+	return answer(rw, body, err)
+}
+
+func (w *world) read(rw http.ResponseWriter, r *http.Request) error {
+	user, err := w.admit(r, r.PathValue("room"))
+	if err != nil {
+		return err
+	}
+	var asked struct{ Seq int64 }
+	if err := json.NewDecoder(r.Body).Decode(&asked); err != nil {
+		return err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.reads == nil {
+		w.reads = map[string]map[string]int64{}
+	}
+	if w.reads[user] == nil {
+		w.reads[user] = map[string]int64{}
+	}
+	w.reads[user][r.PathValue("room")] = asked.Seq
+	rw.WriteHeader(http.StatusNoContent)
+	return nil
 }
 
 func (w *world) answerPage(rw http.ResponseWriter, r *http.Request, room string) error {

@@ -34,7 +34,7 @@ export async function fetchJSON(url: string, init: RequestInit, ms = PATIENCE): 
 async function readJSON(url: string, init: RequestInit) {
   const response = await fetch(url, init)
   const { ok, status } = response
-  if (ok) return response.json()
+  if (ok) return status === 204 ? undefined : response.json()
   const retryAfter = Number(response.headers.get('Retry-After')) * 1000 || 0
   throw Object.assign(new Error(`roomcast: status ${status}`), { status, retryAfter })
 }

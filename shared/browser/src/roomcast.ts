@@ -22,6 +22,7 @@ import { Authorizer } from './authorize.js'
 import { Handlers } from './handlers.js'
 import { Health } from './health.js'
 import { History } from './history.js'
+import { markRead, readInbox } from './inbox.js'
 import { Plan } from './plan.js'
 import { isHidden, onPageReturns } from './platform.js'
 import { Requests, type Failure } from './requests.js'
@@ -76,6 +77,8 @@ class Client {
       join: (id, options) => client.join(String(id), false, options),
       me: (options) => client.join('@me', true, options),
       on: (name, fn) => client.handlers.add(name, fn),
+      inbox: () => readInbox(client.requests),
+      read: (id, seq) => markRead(client.requests, String(id), seq),
       wake: () => client.wake(),
       setMode: (mode) => client.setMode(mode),
       close: () => client.close(),

@@ -169,6 +169,20 @@ export interface JoinOptions {
   presence?: boolean
 }
 
+/** A room in the user's list. */
+export interface InboxRoom {
+  room: string
+  /** Empty for a room that never had an event. */
+  epoch: string
+  /** The last number given, and the last one that the user has read. */
+  head: number
+  read: number
+  /** New messages behind that, up to 1000. */
+  unread: number
+  /** When the last event that is still kept was written. */
+  at?: string
+}
+
 export interface Roomcast<R = AnyRow> extends Status {
   /**
    * Starts listening. Without `after` the room starts where it is when the function
@@ -179,6 +193,13 @@ export interface Roomcast<R = AnyRow> extends Status {
   join(room: string | number, options?: JoinOptions): Room<R>
   /** The signed-in user's own stream: what `users` of attached tables and send_to_user address to them. */
   me(options?: { after?: number | Position | Row }): Room<R>
+  /**
+   * The rooms of which the user is a member, the latest first, with unread counts, where
+   * the function's INBOX is on. Ask at the start, and after 'room-activity' of `me()`.
+   */
+  inbox(): Promise<InboxRoom[]>
+  /** The user has read a room up to this number: that of the last message on the screen. Never goes back. */
+  read(room: string | number, seq: number): Promise<void>
   /** Calls fn whenever `status` changes. Returns a function that ends this. */
   on(name: 'status', fn: (status: Status) => void): () => void
   /** The page is in front again, or has written: asks for what may have been missed. Browsers need not call it. */

@@ -124,3 +124,10 @@ test('mode supabase shows what Supabase alone would: equal changes of one transa
   await pause(1500) // and the numbers, which say the same
   assert.deepEqual(seen.seen, ['1', 'message-updated m1 b', 'message-updated m1 c', 'message-updated m1 b', 'again', 'message-deleted x again', 'again'])
 })
+
+test('the list of one\'s rooms, and what is read in them', async () => {
+  const p = await page({ settle: 0 }), id = fresh('a room/')
+  assert.deepEqual(await p.rooms.inbox(), [])
+  await p.rooms.read(id, 4)
+  assert.deepEqual(await p.rooms.inbox(), [{ room: id, epoch: 'e1', head: 9, read: 4, unread: 5 }])
+})
