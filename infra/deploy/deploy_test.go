@@ -207,7 +207,7 @@ func TestUncertainCreates(t *testing.T) {
 	for name, f := range map[string]flytest.Fault{
 		"refused with 503":        {Status: http.StatusServiceUnavailable},
 		"done, answered with 503": {Done: true, Status: http.StatusServiceUnavailable},
-		"done, connection cut":    {Done: true},
+		"done, connection dropped":    {Done: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)

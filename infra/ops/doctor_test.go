@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptest"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -364,5 +365,23 @@ func TestWakeupAddress(t *testing.T) {
 	d.checkURL(&found)
 	if len(found) != 1 || !strings.Contains(found[0].Found, "not https") {
 		t.Errorf("%+v", found)
+	}
+}
+
+// Every setting of the function is compared, told in a report of its own, or one machine's
+// own affair: a new one must be put somewhere.
+func TestEverySettingIsAccountedFor(t *testing.T) {
+	elsewhere := []string{"PUSHER_APP_ID", "PUSHER_KEY", "PUSHER_CLUSTER", "PUSHER_HOST"} // by checkFunctionPusher, in clear
+	machines := []string{"LISTEN_HOST", "PORT", "METRICS_PORT", "IDLE_EXIT", "CLAIM_LEASE", "LINGER", "LAMBDA_STREAMING", "LOG_LEVEL",
+		"CLIENT_RATE", "ALLOW_ANONYMOUS", "PRESENCE_EVENTS", "TRUSTED_PROXIES", "FLY_APP_NAME", "FLY_MACHINE_ID"} // fly.toml's
+	known := slices.Concat(compared(), elsewhere, machines)
+	settings := regexp.MustCompile("env:\"([A-Z_]+)\"").FindAllStringSubmatch(readFile(t, "../../functions/config.go"), -1)
+	if len(settings) < 20 {
+		t.Fatalf("only %d settings found", len(settings))
+	}
+	for _, s := range settings {
+		if !slices.Contains(known, s[1]) {
+			t.Errorf("%s is compared by nobody", s[1])
+		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"io"
 	"strings"
 	"time"
 
@@ -12,47 +13,67 @@ import (
 	"roomcast/shared/outbox"
 )
 
+// written is a report of parity's, for people and for machines.
+type written interface{ WriteText(io.Writer) error }
+
 // setUpParity prints the parity report of the dual run, read from the database: the same
-// as GET /parity, with the same parameters in one argument, and without the function. Exit status 1 says that it is not yet safe to cut over.
+// as GET /parity, with the same parameters in one argument, and without the function.
+// Exit status 1 says that it is not yet safe to cut over.
 func setUpParity(*flag.FlagSet) func(context.Context, *call) (int, error) {
 	return func(ctx context.Context, c *call) (int, error) {
-		if len(c.args) > 1 {
-			return exitFailed, errUsage
-		}
-		if c.ownerURL() == "" {
-			return exitFailed, errNoDatabase
-		}
-		query := ""
-		if len(c.args) == 1 {
-			query = c.args[0]
-		}
-		ask, err := parity.ParseAsk(query)
-		if err != nil {
-			return exitFailed, err
-		}
-		db, err := outbox.Open(c.ownerURL(), 1, outbox.WithCA(c.DatabaseCA))
-		if err != nil {
-			return exitFailed, err
-		}
-		defer db.Close()
-		report, err := parity.Compile(ctx, audit.Store{DB: db}, ask, time.Now())
-		if err != nil {
-			return exitFailed, fmt.Errorf("parity: %w", err)
-		}
-		return certify(c, report)
+		return c.report(func(store audit.Store, ask parity.Ask) (written, bool, error) {
+			report, err := parity.Compile(ctx, store, ask, time.Now())
+			return report, err == nil && report.Verdict.Safe, err
+		})
 	}
 }
 
-func certify(c *call, report *parity.Report) (int, error) {
+// setUpDelivery prints how messages reached the pages after the move, hour by hour:
+// pushed, fetched after a gap, polled, or late. Exit status 1 says that too many
+// came late, or some not at all.
+func setUpDelivery(*flag.FlagSet) func(context.Context, *call) (int, error) {
+	return func(ctx context.Context, c *call) (int, error) {
+		return c.report(func(store audit.Store, ask parity.Ask) (written, bool, error) {
+			report, err := parity.CompileDelivery(ctx, store, ask.Hours, time.Now())
+			if err != nil {
+				return nil, false, err
+			}
+			_, good := report.Title()
+			return report, good && report.Total.Missing == 0, nil
+		})
+	}
+}
+
+// report compiles a report by the query of the command line and prints it.
+func (c *call) report(compile func(audit.Store, parity.Ask) (written, bool, error)) (int, error) {
+	if len(c.args) > 1 {
+		return exitFailed, errUsage
+	}
+	if c.ownerURL() == "" {
+		return exitFailed, errNoDatabase
+	}
+	ask, err := parity.ParseAsk(strings.Join(c.args, ""))
+	if err != nil {
+		return exitFailed, err
+	}
+	db, err := outbox.Open(c.ownerURL(), 1, outbox.WithCA(c.DatabaseCA))
+	if err != nil {
+		return exitFailed, err
+	}
+	defer db.Close()
+	report, good, err := compile(audit.Store{DB: db}, ask)
+	if err != nil {
+		return exitFailed, fmt.Errorf("report: %w", err)
+	}
 	code := exitWarning
-	if report.Verdict.Safe {
+	if good {
 		code = exitOK
 	}
 	if c.out.json {
 		return code, c.out.encode(report)
 	}
 	var text strings.Builder
-	err := report.WriteText(&text)
+	err = report.WriteText(&text)
 	c.out.text(text.String())
 	return code, err
 }

@@ -33,7 +33,7 @@ func OpenOperator(databaseURL string, opts ...outbox.Option) (Operator, error) {
 // Status is how the relay stands, at a glance.
 type Status struct {
 	Backlog
-	Awake      time.Duration    // how much longer writers ring no bell; 0 or less: asleep
+	Awake      time.Duration    // how much longer writers request no wake-up; 0 or less: asleep
 	Holders    map[string]int64 // rooms under lease by relay
 	Resting    int64            // rooms with rows waiting that are not to be tried yet
 	NextTry    time.Duration    // until the first of them is

@@ -84,11 +84,11 @@ func TestSkip(t *testing.T) {
 		t.Errorf("parked: %+v, %v", parked, err)
 	}
 	if n := one[int](c, `select count(*) from net.http_request_queue`); n != 0 {
-		t.Errorf("%d bells without a URL", n)
+		t.Errorf("%d wake-ups without a URL", n)
 	}
 }
 
-// A skip while the relay sleeps rings for what waited behind.
+// A skip while the relay sleeps requests a wake-up for what waited behind.
 func TestSkipRings(t *testing.T) {
 	c := newChat(t)
 	c.Exec(insertMessage, roomA, user1, "stuck")
@@ -99,7 +99,7 @@ func TestSkipRings(t *testing.T) {
 		t.Fatal(err)
 	}
 	if n := one[int](c, `select count(*) from net.http_request_queue`); n != 1 {
-		t.Errorf("%d bells, want 1", n)
+		t.Errorf("%d wake-ups, want 1", n)
 	}
 }
 
@@ -257,23 +257,23 @@ func TestSweepSchedule(t *testing.T) {
 	}
 }
 
-// Asleep and nothing waiting, a sweep rings no bell and writes nothing.
+// Asleep and nothing waiting, a sweep requests no wake-up and writes nothing.
 func TestSweepAtRest(t *testing.T) {
 	c := newChat(t)
 	c.Exec(`select roomcast.configure(url => 'http://127.0.0.1:1/webhooks/supabase', secret => 'long-enough-for-a-webhook-secret-0')`)
 	c.Exec(insertMessage, roomA, user1, "sent")
 	c.AckAll(c.Claim("r"))
-	c.Exec(`truncate net.http_request_queue`) // the bell of the insert
+	c.Exec(`truncate net.http_request_queue`) // the wake-up of the insert
 	c.Exec(`select roomcast.set_clock('roomcast.last_claim', now() - interval '1 hour')`)
-	var rang, wrote bool
-	if err := c.Conn.QueryRow(t.Context(), `select roomcast.sweep(), pg_current_xact_id_if_assigned() is not null`).Scan(&rang, &wrote); err != nil {
+	var woke, wrote bool
+	if err := c.Conn.QueryRow(t.Context(), `select roomcast.sweep(), pg_current_xact_id_if_assigned() is not null`).Scan(&woke, &wrote); err != nil {
 		t.Fatal(err)
 	}
-	if n := one[int](c, `select count(*) from net.http_request_queue`); rang || wrote || n != 0 {
-		t.Errorf("at rest the sweep rang: %v, wrote: %v, queued %d bells", rang, wrote, n)
+	if n := one[int](c, `select count(*) from net.http_request_queue`); woke || wrote || n != 0 {
+		t.Errorf("at rest the sweep requested a wake-up: %v, wrote: %v, queued %d", woke, wrote, n)
 	}
 	c.Exec(`update roomcast.rooms set sent_seq = 0, attention = now()`) // as if it had never been accepted
 	if !one[bool](c, `select roomcast.sweep()`) {
-		t.Error("the sweep did not ring for what waits")
+		t.Error("the sweep requested no wake-up for what waits")
 	}
 }

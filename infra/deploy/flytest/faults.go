@@ -10,7 +10,7 @@ import (
 type Fault struct {
 	// Done: the request is carried out first, and only its answer is spoiled.
 	Done bool
-	// Status is answered; 0 cuts the connection.
+	// Status is answered; 0 drops the connection.
 	Status int
 	// Body is answered with it; empty is a plain error.
 	Body string
@@ -102,7 +102,7 @@ func (f *Fault) spoil(w http.ResponseWriter, r *http.Request, do http.HandlerFun
 		do(httptest.NewRecorder(), r)
 	}
 	if f.Status == 0 {
-		panic(http.ErrAbortHandler) // net/http cuts the connection
+		panic(http.ErrAbortHandler) // net/http drops the connection
 	}
 	body := f.Body
 	if body == "" {
