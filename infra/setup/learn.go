@@ -133,7 +133,7 @@ func askLogin(ctx context.Context, a *asker, db *database, want *wanted) error {
 	value, err := a.ask(ctx, q)
 	if err == nil && value == fresh && want.ownerURL != "" {
 		want.newLogin = true
-		value, err = relayURL(want.ownerURL, newPassword())
+		value, err = relayURL(want.ownerURL, newPassword(), a.known["DATABASE_CA"] != "")
 	}
 	want.keep("DATABASE_URL", value)
 	return err

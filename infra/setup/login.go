@@ -10,6 +10,8 @@ import (
 	"fmt"
 	"net/url"
 	"strings"
+
+	"roomcast/shared/outbox"
 )
 
 // relayRole is the role that may execute the relay's functions and nothing else.
@@ -18,9 +20,10 @@ const relayRole = "roomcast_relay"
 // newPassword has 130 bits, and no character that a URL would have to escape.
 func newPassword() string { return rand.Text() }
 
-// relayURL is the owner's URL for the relay's role. Supavisor takes the project
+// relayURL is the owner's URL for the relay's role, verified in full where DATABASE_CA is
+// known. Supavisor takes the project
 // behind the role's name, and shares its connections in transaction mode, on 6543.
-func relayURL(ownerURL, password string) (string, error) {
+func relayURL(ownerURL, password string, verified bool) (string, error) {
 	u, err := url.Parse(ownerURL)
 	if err != nil {
 		return "", fmt.Errorf("OWNER_DATABASE_URL cannot be parsed")
@@ -35,7 +38,24 @@ func relayURL(ownerURL, password string) (string, error) {
 		}
 	}
 	u.User = url.UserPassword(user, password)
+	if verified {
+		query := u.Query()
+		query.Del("sslrootcert")
+		query.Set("sslmode", "verify-full")
+		u.RawQuery = query.Encode()
+	}
 	return u.String(), nil
+}
+
+// unverified reports whether the function's connection goes elsewhere than to this
+// machine without the server's certificate being checked.
+func unverified(want wanted) bool {
+	config, err := outbox.ParseURL(want.secrets["DATABASE_URL"], want.secrets["DATABASE_CA"])
+	if err != nil {
+		return false // the connection has said so
+	}
+	conn := config.ConnConfig
+	return !outbox.IsLocal(conn.Host) && (conn.TLSConfig == nil || conn.TLSConfig.InsecureSkipVerify && conn.TLSConfig.VerifyPeerCertificate == nil)
 }
 
 // letIn gives the relay's role its password, if it is a new one, and tries it.

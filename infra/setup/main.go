@@ -25,7 +25,7 @@ import (
 	"roomcast/infra/secretsfile"
 )
 
-const usage = `go run ./infra/setup [-secrets FILE] [-yes]
+const usage = `go run ./infra/setup [-secrets FILE] [-ca FILE] [-yes]
 
 Asks for what is missing, shows what it would attach as SQL, sets up the database, writes FILE, examines the result.
 Any of these may be set in the environment, and is then not asked for:
@@ -71,6 +71,7 @@ func (s *setup) run(ctx context.Context, args []string) error {
 	flags.SetOutput(s.stderr)
 	flags.Usage = func() { fmt.Fprint(s.stderr, usage); flags.PrintDefaults() }
 	path := flags.String("secrets", ".secrets", "the `file` of secrets, read and written")
+	ca := flags.String("ca", "", "the database's certificate authority as a PEM `file`, kept as DATABASE_CA (Supabase: prod-ca-2021.crt)")
 	yes := flags.Bool("yes", false, "ask nothing: take what would be offered")
 	if err := flags.Parse(args); err != nil {
 		return err
@@ -83,6 +84,13 @@ func (s *setup) run(ctx context.Context, args []string) error {
 		return err
 	}
 	ask := &asker{in: bufio.NewReader(s.stdin), out: s.stdout, known: known(kept, s.environ), yes: *yes, echo: echoOf(s.stdin)}
+	if *ca != "" {
+		pem, err := os.ReadFile(*ca)
+		if err != nil {
+			return fmt.Errorf("-ca: %w", err)
+		}
+		ask.known["DATABASE_CA"] = string(pem)
+	}
 	want, db, err := learn(ctx, ask)
 	if db != nil {
 		defer db.close()
@@ -98,6 +106,9 @@ func (s *setup) run(ctx context.Context, args []string) error {
 	fmt.Fprintf(s.stdout, "wrote     %s\n", *path)
 	if err := db.apply(ctx, want, s.stdout); err != nil {
 		return err
+	}
+	if unverified(want) {
+		fmt.Fprintln(s.stdout, "note      nobody checks who answers for the database: run setup again with -ca prod-ca-2021.crt (Supabase: Database settings, SSL)")
 	}
 	fmt.Fprintln(s.stdout, "\nThe doctor looks at it. Until `task deploy` has run, nothing answers at the function's address.")
 	return s.doctor(ctx, s.doctorsEnviron(want), s.stdout, s.stderr)

@@ -9,9 +9,21 @@ func TestRelayURL(t *testing.T) {
 		{"postgres://postgres.abc:x@aws-0-eu.pooler.supabase.com/postgres", "postgres://roomcast_relay.abc:new@aws-0-eu.pooler.supabase.com:6543/postgres"},
 		{"postgres://first.last:x@localhost/chat", "postgres://roomcast_relay:new@localhost/chat"},
 	} {
-		if got, err := relayURL(c.owner, "new"); err != nil || got != c.relay {
+		if got, err := relayURL(c.owner, "new", false); err != nil || got != c.relay {
 			t.Errorf("%s: %s, %v", c.owner, got, err)
 		}
+	}
+}
+
+// With the project's certificate the printed URL verifies in full, and no file has to
+// travel.
+func TestRelayURLVerifies(t *testing.T) {
+	got, err := relayURL("postgres://postgres.abc:x@aws-0-eu.pooler.supabase.com:5432/postgres?sslmode=require&sslrootcert=prod-ca-2021.crt", "new", true)
+	if want := "postgres://roomcast_relay.abc:new@aws-0-eu.pooler.supabase.com:6543/postgres?sslmode=verify-full"; err != nil || got != want {
+		t.Errorf("%s, %v, want %s", got, err, want)
+	}
+	if want := (wanted{secrets: map[string]string{"DATABASE_URL": "postgres://u:p@db.abc.supabase.co/postgres"}}); !unverified(want) {
+		t.Error("an unverified connection is not told")
 	}
 }
 
