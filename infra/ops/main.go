@@ -67,7 +67,6 @@ func commands() []command {
 		{"skip", "ROOM SEQ -reason WHY", "park the event at which a room is stuck", setUpSkip},
 		{"delivery", "[-hours N]", "how messages reach pages, by hour: pushed or fetched, and how late", setUpDelivery},
 		{"parity", "[QUERY]", "the dual run's parity report; QUERY as in GET /parity?hours=24", setUpParity},
-		{"delivery", "[QUERY]", "how messages reach the pages, by hour; QUERY as hours=24", setUpDelivery},
 		{"migrate", "", "bring the schema to what this version expects", setUpMigrate},
 	}
 }

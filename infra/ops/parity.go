@@ -28,22 +28,6 @@ func setUpParity(*flag.FlagSet) func(context.Context, *call) (int, error) {
 	}
 }
 
-// setUpDelivery prints how messages reached the pages after the move, hour by hour:
-// pushed, fetched after a gap, polled, or late. Exit status 1 says that too many
-// came late, or some not at all.
-func setUpDelivery(*flag.FlagSet) func(context.Context, *call) (int, error) {
-	return func(ctx context.Context, c *call) (int, error) {
-		return c.report(func(store audit.Store, ask parity.Ask) (written, bool, error) {
-			report, err := parity.CompileDelivery(ctx, store, ask.Hours, time.Now())
-			if err != nil {
-				return nil, false, err
-			}
-			_, good := report.Title()
-			return report, good && report.Total.Missing == 0, nil
-		})
-	}
-}
-
 // report compiles a report by the query of the command line and prints it.
 func (c *call) report(compile func(audit.Store, parity.Ask) (written, bool, error)) (int, error) {
 	if len(c.args) > 1 {

@@ -38,28 +38,3 @@ func TestParity(t *testing.T) {
 		t.Errorf("a misspelt limit: exit %d: %s", code, problems)
 	}
 }
-
-// After the move: how messages came, and by the exit status whether that was well.
-func TestDelivery(t *testing.T) {
-	p := newInstallation(t)
-	if code, out, problems := p.ops("delivery"); code != exitOK || !strings.Contains(out, "No page has told") {
-		t.Errorf("without a receipt: exit %d: %s%s", code, out, problems)
-	}
-	const id = "aaaaaaaa-0000-4000-8000-000000000001"
-	note := func(n int64, d audit.Delivered) {
-		t.Helper()
-		if _, err := (audit.Store{DB: p.outbox()}).NoteDelivery(t.Context(), id, id, n, d); err != nil {
-			t.Fatal(err)
-		}
-	}
-	note(1, audit.Delivered{Pushed: 8, Gap: 2, Delays: []int64{0, 10}})
-	if code, out, problems := p.ops("delivery", "hours=24"); code != exitOK || !strings.Contains(out, "Messages arrive") {
-		t.Errorf("exit %d: %s%s", code, out, problems)
-	}
-	note(2, audit.Delivered{Pushed: 8, Missing: 1})
-	code, out, _ := p.ops("delivery", "-json")
-	var report parity.DeliveryReport
-	if err := json.Unmarshal([]byte(out), &report); err != nil || code != exitWarning || report.Total.Missing != 1 || report.Total.Pushed != 16 {
-		t.Errorf("exit %d, %v: %s", code, err, out)
-	}
-}
