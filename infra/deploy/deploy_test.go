@@ -205,9 +205,9 @@ func TestFailedFirstDeployLeavesNoMachine(t *testing.T) {
 // A create of which nobody knows whether it was done is looked up, not repeated.
 func TestUncertainCreates(t *testing.T) {
 	for name, f := range map[string]flytest.Fault{
-		"refused with 503":        {Status: http.StatusServiceUnavailable},
-		"done, answered with 503": {Done: true, Status: http.StatusServiceUnavailable},
-		"done, connection dropped":    {Done: true},
+		"refused with 503":         {Status: http.StatusServiceUnavailable},
+		"done, answered with 503":  {Done: true, Status: http.StatusServiceUnavailable},
+		"done, connection dropped": {Done: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
