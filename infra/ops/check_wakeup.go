@@ -142,7 +142,7 @@ func (d *doctor) awaitLease(ctx context.Context, before float64) (bool, error) {
 	deadline := time.After(d.leaseWait)
 	for {
 		until, err := d.awakeUntil(ctx)
-		if err != nil || until > before {
+		if err != nil || until != before { // one that was far ahead is moved back
 			return err == nil, err
 		}
 		select {

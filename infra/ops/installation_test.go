@@ -47,12 +47,13 @@ type installation struct {
 	patience  time.Duration
 	oldTx     time.Duration
 	snapshots time.Duration
+	leaseWait time.Duration
 	event     bool // the function is to send a test event
 }
 
 func newInstallation(t *testing.T) *installation {
 	t.Helper()
-	p := &installation{T: t, patience: 15 * time.Second, oldTx: longTransaction, snapshots: oldSnapshot}
+	p := &installation{T: t, patience: 40 * time.Second, oldTx: longTransaction, snapshots: oldSnapshot, leaseWait: 20 * time.Second}
 	admin := outboxtest.Chat(t)
 	if err := pgcron.Install(t.Context(), admin); err != nil {
 		t.Fatal(err)
@@ -177,7 +178,7 @@ func (p *installation) examine() []finding {
 	d := newDoctor(p.settings)
 	defer d.close()
 	d.event = p.event
-	d.patience, d.oldTx, d.oldSnapshot, d.leaseWait = p.patience, p.oldTx, p.snapshots, time.Second
+	d.patience, d.oldTx, d.oldSnapshot, d.leaseWait = p.patience, p.oldTx, p.snapshots, p.leaseWait
 	return d.round(p.Context(), func(finding) {})
 }
 

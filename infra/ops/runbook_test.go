@@ -48,32 +48,55 @@ func TestRunbookLines(t *testing.T) {
 	if len(lines) < 15 {
 		t.Fatalf("only %d commands found: %q", len(lines), lines)
 	}
+	shared := newTroubled(t)
 	for _, line := range lines {
 		t.Run(line, func(t *testing.T) {
-			t.Parallel()
-			p := newInstallation(t)
-			p.park()
-			id := p.write(roomA, 1)
-			p.exec(`update roomcast.rooms set due = now()`)
-			path := filepath.Join(t.TempDir(), ".secrets")
-			if err := (secretsfile.File{}).Write(path, map[string]string{"LOG_LEVEL": "info"}); err != nil {
-				t.Fatal(err)
+			in := *shared
+			in.installation = &installation{}
+			*in.installation = *shared.installation
+			in.installation.T = t
+			if changes := strings.HasPrefix(line, "ops redrive") || strings.HasPrefix(line, "ops skip"); changes && !strings.Contains(line, "-dry-run") {
+				in = *newTroubled(t)
 			}
-			seq := "2" // the parked one
-			if strings.HasPrefix(line, "ops skip") {
-				seq = "3" // the one that waits
-			}
-			var args []string
-			for _, word := range shellWord.FindAllString(line, -1)[1:] {
-				word = strings.Trim(word, "'")
-				args = append(args, map[string]string{"ROOM": roomA, "SEQ": seq, "ID": id, ".secrets": path}[word])
-				if args[len(args)-1] == "" {
-					args[len(args)-1] = word
-				}
-			}
-			p.runsAsWritten(args)
+			in.run(line)
 		})
 	}
+}
+
+// troubled is an installation with an event that was parked, and one that waits behind it.
+type troubled struct {
+	*installation
+	id      string // of the row that waits
+	secrets string // a secrets file
+}
+
+func newTroubled(t *testing.T) *troubled {
+	t.Helper()
+	in := &troubled{installation: newInstallation(t), secrets: filepath.Join(t.TempDir(), ".secrets")}
+	in.park()
+	in.id = in.write(roomA, 1)
+	if err := (secretsfile.File{}).Write(in.secrets, map[string]string{"LOG_LEVEL": "info"}); err != nil {
+		t.Fatal(err)
+	}
+	return in
+}
+
+// run fills in what a person would, and runs the line.
+func (in *troubled) run(line string) {
+	in.Helper()
+	fill := map[string]string{"ROOM": roomA, "SEQ": "2", "ID": in.id, ".secrets": in.secrets} // 2 was parked
+	if strings.HasPrefix(line, "ops skip") {
+		fill["SEQ"] = "3" // the one that waits
+	}
+	var args []string
+	for _, word := range shellWord.FindAllString(line, -1)[1:] {
+		word = strings.Trim(word, "'")
+		if filled, ok := fill[word]; ok {
+			word = filled
+		}
+		args = append(args, word)
+	}
+	in.runsAsWritten(args)
 }
 
 // runsAsWritten runs a command, or watches it for a moment; only doctor, delivery and parity may

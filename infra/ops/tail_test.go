@@ -22,7 +22,7 @@ func TestTail(t *testing.T) {
 	p.configure(address + webhookPath)
 	environ := append(p.environment(), "ROOMCAST_URL="+address, "USER_TOKEN="+p.token(user))
 
-	ctx, cancel := context.WithTimeout(t.Context(), 40*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Second)
 	defer cancel()
 	reader, writer := io.Pipe()
 	code := make(chan int, 1)
