@@ -25,8 +25,8 @@ var (
 // The SQLSTATEs that Go acts upon.
 const (
 	stateTooMany   = "53300" // too_many_connections
-	stateIsolation = "RC001" // check_isolation()
-	stateOtherApp  = "RC002" // check_app()
+	stateIsolation = "RC011" // check_isolation()
+	stateOtherApp  = "RC012" // check_app()
 )
 
 const (

@@ -41,7 +41,8 @@ create table if not exists roomcast.settings (
   pusher_app  text,
   home        text,
   identity    text,
-  incarnation text not null default ''
+  incarnation text not null default '',
+  claims_from timestamptz
 );
 comment on column roomcast.settings.url        is 'Where wake-ups go: the relay''s POST /webhooks/supabase. Null: no wake-ups.';
 comment on column roomcast.settings.secret     is 'The wake-up''s bearer token, unless Vault keeps it.';
@@ -52,6 +53,7 @@ comment on column roomcast.settings.bulk       is 'A statement that changes more
 comment on column roomcast.settings.pusher_app  is 'The Pusher app whose relays may claim: what configure() says, or the first that did.';
 comment on column roomcast.settings.home        is 'The database that configure() was called in: a copy elsewhere wakes nobody.';
 comment on column roomcast.settings.identity    is 'Cluster, timeline, database and outbox when rows were last numbered: another one means a restored database.';
+comment on column roomcast.settings.claims_from is 'When claims go on after a restore: not before the leases have ended that it took back.';
 comment on column roomcast.settings.incarnation is 'Part of every room''s epoch; another one after each restore.';
 insert into roomcast.settings default values on conflict do nothing;
 

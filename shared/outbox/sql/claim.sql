@@ -10,7 +10,7 @@ create or replace function roomcast.check_isolation() returns void
 language plpgsql volatile set search_path = pg_catalog, pg_temp as $$
 begin
   if current_setting('transaction_isolation') <> 'read committed' then
-    raise exception 'transaction_isolation: must be read committed here' using errcode = 'RC001';
+    raise exception 'transaction_isolation: must be read committed here' using errcode = 'RC011';
   end if;
 end
 $$;
@@ -137,7 +137,11 @@ declare
 begin
   perform roomcast.check_isolation();
   perform roomcast.check_app(claim.app);
-  perform roomcast.notice_restore();
+  perform roomcast.notice_restore(claim.lease);
+  if (select s.claims_from between clock_timestamp() and clock_timestamp() + interval '1 minute' from roomcast.settings s) then
+    perform pg_sleep(0.05);   -- the caller comes again at once
+    return;
+  end if;
   perform roomcast.find_expired();
   if roomcast.has_unnumbered() then
     numbered := roomcast.assign_seqs(claiming => true);

@@ -13,7 +13,7 @@ set local lock_timeout = '3s';
 create or replace function roomcast.mark_read(room text, user_id uuid, seq bigint) returns void
 language sql security definer set search_path = pg_catalog, pg_temp as $$
   insert into roomcast.reads as d (user_id, room, epoch, seq)
-  select mark_read.user_id, r.room, r.epoch, least(mark_read.seq, r.head_seq)
+  select mark_read.user_id, r.room, r.epoch || (select s.incarnation from roomcast.settings s), least(mark_read.seq, r.head_seq)
     from roomcast.rooms r where r.room = roomcast.room_key(mark_read.room) and mark_read.seq >= 0
   on conflict on constraint reads_pkey do update
     set seq = case when d.epoch = excluded.epoch then greatest(d.seq, excluded.seq) else excluded.seq end,
@@ -54,12 +54,13 @@ language plpgsql stable security definer set search_path = pg_catalog, pg_temp a
 #variable_conflict use_column
 begin
   return query
-  select m.id, coalesce(r.epoch, ''), coalesce(r.head_seq, 0), p.seq,
+  select m.id, coalesce(r.epoch || t.incarnation, ''), coalesce(r.head_seq, 0), p.seq,
          case when r.room is null then 0 else roomcast.unread(r.room, p.seq, roomcast.readable_from(m.id, inbox.user_id)) end,
          (select max(g.at) from roomcast.seq_ranges g where g.room = r.room)
     from (select x.id from roomcast.rooms_of(inbox.user_id) as x (id) limit 500) m
+    cross join roomcast.settings t
     left join roomcast.rooms r on r.room = roomcast.room_key(m.id)
-    left join roomcast.reads d on d.user_id = inbox.user_id and d.room = r.room and d.epoch = r.epoch
+    left join roomcast.reads d on d.user_id = inbox.user_id and d.room = r.room and d.epoch = r.epoch || t.incarnation
     cross join lateral (select coalesce(d.seq, 0) as seq) p
    order by 6 desc nulls last, 1;
 end

@@ -91,11 +91,12 @@ $$;
 -- a setting as it is.
 create or replace function roomcast.configure(
   url text default null, secret text default null, retention interval default null, timeout_ms int default null,
-  pusher_app text default null)
+  pusher_app text default null, bulk int default null)
 returns void
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_variable
 begin
+  perform roomcast.need_owner();
   if url is not null and url !~ '^https?://[^/\s]+' then
     raise exception 'url: must be an http or https address, as https://app.fly.dev/webhooks/supabase'
       using errcode = 'invalid_parameter_value';
@@ -109,6 +110,7 @@ begin
          retention = coalesce(configure.retention, s.retention),
          timeout_ms = coalesce(configure.timeout_ms, s.timeout_ms),
          pusher_app = coalesce(configure.pusher_app, s.pusher_app),
+         bulk = coalesce(configure.bulk, s.bulk),
          home = roomcast.home();
   if secret is not null then
     perform roomcast.keep_secret(secret);

@@ -20,7 +20,7 @@ begin
   end if;
   if bound <> check_app.app then
     raise exception 'app: this outbox belongs to Pusher app %, not to %', bound, check_app.app
-      using errcode = 'RC002', hint = format('select roomcast.configure(pusher_app => %L)', check_app.app);
+      using errcode = 'RC012', hint = format('select roomcast.configure(pusher_app => %L)', check_app.app);
   end if;
 end
 $$;
@@ -39,8 +39,10 @@ $$;
 -- has another epoch. Where transactions are counted by another cluster, xids say nothing of
 -- the rows that came along: those without a number are made new to the numbering, the
 -- others are known by their ranges.
--- With anyway, the numbering has noticed that transactions are counted anew.
-create or replace function roomcast.notice_restore(anyway boolean default false) returns void
+-- A relay may still be publishing under a lease that the restore took back: for as long as
+-- it can be, nobody claims. With anyway, the numbering has noticed that transactions are
+-- counted from a lower number.
+create or replace function roomcast.notice_restore(lease interval default '5 seconds', anyway boolean default false) returns void
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set enable_seqscan = on set jit = off as $$
 declare
   here     constant text := roomcast.identity();
@@ -57,6 +59,7 @@ begin
   end if;
   update roomcast.settings s
      set identity = here,
+         claims_from = case when was is not null or anyway then clock_timestamp() + notice_restore.lease end,
          incarnation = case when was is null and not anyway then '' else substr(md5(gen_random_uuid()::text), 1, 4) end;
   if not anyway and (was is null or left(was, -9) = left(here, -9)) then
     return;   -- first use, or the same cluster on another timeline: its xids go on
