@@ -157,7 +157,7 @@ func (p *pages) close() error {
 // after it. cooling is how long the relay may leave Pusher alone after it.
 func (s *scene) watched(ctx context.Context, lasts, cooling time.Duration, begin, end func() error) error {
 	if s.short {
-		lasts = min(lasts, 20*time.Second)
+		lasts = min(lasts, 12*time.Second)
 	}
 	s.extra = cooling
 	p, err := s.openPages(ctx)
