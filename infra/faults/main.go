@@ -62,7 +62,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	flags.SetOutput(stderr)
 	flags.BoolVar(&o.short, "short", false, "half of the faults, with a short lease and sweep; under a minute")
 	flags.Uint64Var(&o.seed, "seed", uint64(time.Now().UnixNano()), "of all that is random")
-	flags.StringVar(&o.only, "only", "", "only the faults whose name contains this")
+	flags.StringVar(&o.only, "only", "", "only the faults whose name contains this, or does not contain what follows a !")
 	flags.BoolVar(&o.markdown, "markdown", false, "print the table as Markdown")
 	flags.BoolVar(&o.packed, "packed", false, "rooms are heard by packed channels, whose larger packs the emulator refuses like poison")
 	flags.BoolVar(&o.owner, "owner", false, "instead of all this, five minutes of a hostile owner of the chat's tables")
@@ -143,7 +143,8 @@ func (f fault) suffered(ctx context.Context, o options, shared **stack, stderr i
 // choose picks the faults that a run is to have.
 func choose(o options) (chosen []fault) {
 	for _, f := range allFaults() {
-		if strings.Contains(f.name, o.only) && f.form.has(o.short) {
+		part, not := strings.CutPrefix(o.only, "!")
+		if strings.Contains(f.name, part) != not && f.form.has(o.short) {
 			chosen = append(chosen, f)
 		}
 	}
