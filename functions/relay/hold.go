@@ -87,9 +87,11 @@ func (w *worker) revoke(ctx context.Context) {
 		}
 		p.revoking = true
 		w.revoking++
-		gone := p.left
+		gone, since := p.left, w.held.since(w.rooms[i], p.left, w.claimed)
 		go func() {
-			wait, err := w.Revoker.Revoke(ctx, gone, w.claimed)
+			ctx, cancel := context.WithDeadline(ctx, w.deadline) // other rooms wait for this worker's ack
+			defer cancel()
+			wait, err := w.Revoker.Revoke(ctx, gone, since)
 			w.revoked <- revoked{i, wait, err}
 		}()
 	}
@@ -128,7 +130,7 @@ func (w *worker) answer(r revoked) {
 		p.sent = p.accepted
 		return
 	}
-	step := w.held.fail(w.rooms[r.room])
+	step := w.held.fail(w.rooms[r.room], p.left, w.claimed)
 	if step == 1 || step%logEvery == 0 {
 		w.Log.Warn("a user who left the room is not disconnected yet; its events go out without their content",
 			slog.String("room", id), slog.Int("attempt", step), slog.Any("err", r.err))
@@ -160,6 +162,10 @@ type heldRoom struct {
 	epoch    string
 	accepted int64
 	failures int // in a row
+	// left is the last departure that was tried, and read when it was first read: a user
+	// disconnected after that need not be disconnected again for it.
+	left int64
+	read time.Time
 }
 
 const maxHeld = 1 << 14 // rooms in each generation
@@ -177,14 +183,27 @@ func epochOf(room outbox.Room) string {
 	return ""
 }
 
-// fail counts a failure in a row and returns how many there were.
-func (h *heldRooms) fail(room outbox.Room) int {
+// since returns when departures were first read, given when they were read last.
+func (h *heldRooms) since(room outbox.Room, left []access.Departure, read time.Time) time.Time {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	r, ok := h.rooms.Get(room.ID, time.Now())
+	if ok && r.epoch == epochOf(room) && !r.read.IsZero() && left[len(left)-1].Seq <= r.left {
+		return r.read
+	}
+	return read
+}
+
+// fail counts a failure in a row, of departures that were read at a time, and returns how
+// many there were.
+func (h *heldRooms) fail(room outbox.Room, left []access.Departure, read time.Time) int {
+	since := h.since(room, left, read)
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	now := time.Now()
 	r, _ := h.rooms.Get(room.ID, now)
 	r.failures++
-	r.epoch = epochOf(room)
+	r.epoch, r.left, r.read = epochOf(room), left[len(left)-1].Seq, since
 	h.rooms.Put(room.ID, r, now)
 	return r.failures
 }

@@ -62,7 +62,7 @@ func TestMemoryIsBoundedInBytes(t *testing.T) {
 			close(done)
 		}()
 		r.Wake()
-		time.Sleep(5 * time.Second) // of the bubble's clock: claims come every few milliseconds
+		time.Sleep(2 * time.Second) // of the bubble's clock, within the lease: claims come every few milliseconds
 		if n := f.claims.Load(); n < 2 || n > 3 {
 			t.Errorf("claimed %d times 4 MB while Pusher hangs, want at most 3", n)
 		}

@@ -51,7 +51,7 @@ type Publisher interface {
 // Revoker ends the access of users who left a room; *revoke.Revoker is one.
 type Revoker interface {
 	// Revoke ends the access of users who left one room by these departures, which were
-	// read at a time. Until it returns nil nothing behind them may be published.
+	// first read at a time. Until it returns nil nothing behind them may be published.
 	Revoke(ctx context.Context, gone []access.Departure, read time.Time) (wait time.Duration, err error)
 	// Held reports whether nothing may be published to the room for now.
 	Held(room string) bool

@@ -31,7 +31,7 @@ import (
 const Grace = time.Second
 
 const (
-	parallel  = 16               // calls to Pusher at once, of one room's departures or one round
+	parallel  = 32               // calls to Pusher at once, of one room's departures or one round
 	callLimit = 5 * time.Second  // of one call to Pusher
 	dbLimit   = 10 * time.Second // of one call to the database
 	overdueBy = 500 * time.Millisecond
@@ -92,7 +92,7 @@ func New(c Config) *Revoker {
 }
 
 // Revoke disconnects the users of these departures, all of one room, which the relay
-// read from the database at a time. Without an error each was disconnected after that,
+// first read from the database at a time. Without an error each was disconnected after that,
 // and a second disconnect of each is queued. With one, nothing numbered after these
 // departures may be published; wait is how long to wait at least before the next attempt.
 func (r *Revoker) Revoke(ctx context.Context, gone []access.Departure, read time.Time) (wait time.Duration, err error) {
