@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -14,14 +15,20 @@ import (
 func TestTurnsAreFair(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		turns := NewTurns(2)
+		var mu sync.Mutex
 		var order []string
+		note := func(what string) {
+			mu.Lock()
+			defer mu.Unlock()
+			order = append(order, what)
+		}
 		enter := func(caller string) {
 			leave, err := turns.Enter(t.Context(), caller)
 			if err != nil {
-				order = append(order, caller+" refused")
+				note(caller + " refused")
 				return
 			}
-			order = append(order, caller)
+			note(caller)
 			time.Sleep(10 * time.Millisecond)
 			leave()
 		}
@@ -32,10 +39,12 @@ func TestTurnsAreFair(t *testing.T) {
 		go enter("one")
 		synctest.Wait()
 		time.Sleep(25 * time.Millisecond)
+		synctest.Wait()
 		if got := strings.Join(order[:5], " "); !strings.Contains(got, "one") {
 			t.Errorf("went in the order %s", got)
 		}
 		time.Sleep(time.Second)
+		synctest.Wait()
 		if len(order) != 51 || turns.running != 0 || len(turns.by) != 0 {
 			t.Errorf("%d went, %d are running, %d callers are known", len(order), turns.running, len(turns.by))
 		}
