@@ -39,19 +39,15 @@ $$;
 -- wakeup_condition is the text of the expression by which a writer decides whether its
 -- transaction is to request a wake-up: nobody is awake; no wake-up was seen on its way
 -- within the last second, or one was but a lease has answered it since; and this
--- transaction has not decided so before. Written out where rows are captured: a function
--- call costs more than what it decides.
+-- transaction has not decided so before. Written out where rows are captured is what a relay
+-- that is awake answers: a function call costs more than what it decides.
 create or replace function roomcast.wakeup_condition() returns text
 language sql immutable set search_path = pg_catalog, pg_temp as $$
-  select $text$(select not (c.awake between c.now and c.now + 60e6)
-    and not (c.requested between greatest(c.now - 1e6, case when c.awake <= c.now then c.awake else 0 end) and c.now + 1e6)
-    and current_setting('roomcast.wakeup_wanted', true) is distinct from pg_current_xact_id()::text
-  from (select coalesce(pg_sequence_last_value('roomcast.awake_until'::regclass), 0)::float8 as awake,
-               coalesce(pg_sequence_last_value('roomcast.wakeup_requested'::regclass), 0)::float8 as requested,
-               date_part('epoch', clock_timestamp()) * 1e6::float8 as now offset 0) c)$text$
+  select $text$coalesce(pg_sequence_last_value('roomcast.awake_until'::regclass)::float8 - date_part('epoch', clock_timestamp()) * 1e6, -1)
+              not between 0 and 60e6 and roomcast.wants_wakeup()$text$
 $$;
 
--- wants_wakeup is wakeup_condition() for those who do not write it out.
+-- wants_wakeup decides it.
 create or replace function roomcast.wants_wakeup() returns boolean
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
 begin
