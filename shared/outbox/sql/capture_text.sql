@@ -106,15 +106,25 @@ end
 $$;
 
 -- diff_sql: a LATERAL that yields what an UPDATE means in each place: gone from there, new
--- there, or changed there.
+-- there, or changed there. Where a row has one place at most no join is needed.
 create or replace function roomcast.diff_sql(a roomcast.attached_tables) returns text
 language sql stable set search_path = pg_catalog, pg_temp as $$
-  select format($sql$(select case when a.here is null then 'INSERT' when b.here is null then 'DELETE' else 'UPDATE' end as op,
-      coalesce(b.room, a.room) as room, coalesce(b.member, a.member) as member, coalesce(b.key, a.key) as key
-     from (select true as here, t.room, t.member, %1$s as key from (select o.*) r cross join lateral %2$s t where t.room is not null) a
-     full join (select true as here, t.room, t.member, %1$s as key from (select w.*) r cross join lateral %2$s t) b
-       on a.room = b.room and a.key = b.key)$sql$,
-    roomcast.key_sql(a, 'r', 't'), roomcast.targets_sql(a, false))
+  select case when a.shape = 'one' then format($sql$(
+      select c.op, c.room, c.member, c.key
+        from (select 1) as always left join lateral %1$s a on true left join lateral %2$s b on true
+       cross join lateral (select a.room = b.room and a.key = b.key as same) s
+       cross join lateral (
+         select 'UPDATE' as op, b.room, b.member, b.key where s.same
+         union all select 'DELETE', a.room, a.member, a.key where a.room is not null and s.same is not true
+         union all select 'INSERT', b.room, b.member, b.key where b.here and s.same is not true) c)$sql$, places.was, places.is_now)
+    else format($sql$(
+      select case when a.here is null then 'INSERT' when b.here is null then 'DELETE' else 'UPDATE' end as op,
+             coalesce(b.room, a.room) as room, coalesce(b.member, a.member) as member, coalesce(b.key, a.key) as key
+        from (select * from %1$s x where x.room is not null) a full join %2$s b on a.room = b.room and a.key = b.key)$sql$, places.was, places.is_now) end
+    from (select format('(select true as here, t.room, t.member, %s as key from (select o.*) r cross join lateral %s t)',
+                        roomcast.key_sql(a, 'r', 't'), roomcast.targets_sql(a, false)) as was,
+                 format('(select true as here, t.room, t.member, %s as key from (select w.*) r cross join lateral %s t)',
+                        roomcast.key_sql(a, 'r', 't'), roomcast.targets_sql(a, false)) as is_now) places
 $$;
 
 -- events_sql: FROM and WHERE of the events of one statement. Its rows come from old_rows

@@ -23,14 +23,14 @@ $$;
 
 -- function_sql wraps a body. The settings are those by which values turn into text: the
 -- same bytes whoever writes. Each costs every call a microsecond, so there is none that
--- no column of the table needs. An UPDATE's rows are paired by a merge join, which keeps
--- their order.
+-- no column of the table needs. The compiler is off: it takes seconds for a
+-- statement of many rows. An UPDATE's rows are paired by a merge join, which keeps their order.
 create or replace function roomcast.function_sql(a roomcast.attached_tables, suffix text, declarations text, body text) returns text
 language sql stable set search_path = pg_catalog, pg_temp as $$
   select format(E'create or replace function roomcast.capture_%s_%s() returns trigger\n'
                 'language plpgsql security definer set search_path = pg_catalog, pg_temp%s as %L',
                 a.id, suffix,
-                roomcast.settings_sql(a) || case when suffix = 'update' then ' set enable_hashjoin = off' else '' end,
+                roomcast.settings_sql(a) || ' set jit = off' || case when suffix = 'update' then ' set enable_hashjoin = off' else '' end,
                 format(E'#variable_conflict use_column\n<<here>>\ndeclare\n%s\nbegin\n%s\nend\n', declarations, body))
 $$;
 
