@@ -146,7 +146,7 @@ begin
   c := roomcast.last_cursor();
   if c.next_xid > pg_snapshot_xmax(pg_current_snapshot()) then
     perform roomcast.notice_restore(anyway => true);
-    c := roomcast.last_cursor();
+    return null;   -- what it has made new is new to the next numbering, and comes before what is written now
   end if;
   p := roomcast.pick_rows(c, assign_seqs.most);
   with fresh as (
