@@ -60,7 +60,7 @@ func brokenUnderLoad(t *testing.T, env map[string]string) {
 // started again after it was killed.
 func signalFunction(t *testing.T, env map[string]string, sig syscall.Signal) {
 	t.Helper()
-	deadline := time.Now().Add(10 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	for time.Now().Before(deadline) {
 		if pid := functionPID(env); pid != 0 && kill(pid, sig) == nil {
 			return

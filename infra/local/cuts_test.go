@@ -118,7 +118,7 @@ func (c *cuts) reportAgrees(t *testing.T, ctx context.Context, n, naive int) {
 	t.Helper()
 	var seen counts
 	var r parity.Report
-	limited, cancel := context.WithTimeout(ctx, time.Minute)
+	limited, cancel := context.WithTimeout(ctx, 3*time.Minute)
 	defer cancel()
 	for settled := false; !settled && limited.Err() == nil; c.pause(200) {
 		seen = get(t, ctx, chromedp.Evaluate[counts](`counts()`))

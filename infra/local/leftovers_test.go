@@ -102,7 +102,7 @@ func untilReady(t *testing.T, cmd *exec.Cmd) (database string) {
 // await looks again and again: of the end of another's child nothing tells.
 func await(t *testing.T, what string, done func() bool) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	for !done() {
 		select {

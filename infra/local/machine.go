@@ -17,8 +17,10 @@ import (
 
 const (
 	// healthTimeout is how long a start may take.
-	healthTimeout = 20 * time.Second
+	healthTimeout = time.Minute
 	healthEvery   = 10 * time.Millisecond
+	// stopTimeout is more than Fly's 5 s: here it shares its processors with everything.
+	stopTimeout = 30 * time.Second
 	// maxFailures in a row without becoming healthy, then the machine is given
 	// up: Fly's on-failure policy has the same default.
 	maxFailures  = 10
@@ -171,7 +173,7 @@ func (m *machine) stop() error {
 	if e == nil {
 		return nil
 	}
-	err := e.Stop(child.KillTimeout)
+	err := e.Stop(stopTimeout)
 	<-e.done
 	return err
 }

@@ -65,7 +65,7 @@ func givenServers(t *testing.T, first map[string]string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	if err := pusher.Wait(ctx, func(events []pushertest.Accepted) bool {
 		return len(events) > 0 && events[0].Channel == "private-room-"+env["DEMO_ROOM"]
@@ -224,7 +224,7 @@ func click(css string) chromedp.Action[chromedp.Void] { return chromedp.Click(ch
 // page if one of them fails.
 func must(t *testing.T, ctx context.Context, actions ...chromedp.Action[chromedp.Void]) {
 	t.Helper()
-	limited, cancel := context.WithTimeout(ctx, 30*time.Second)
+	limited, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
 	if err := chromedp.Do(limited, actions...); err != nil {
 		screenshot(t, ctx, "failure")
@@ -234,7 +234,7 @@ func must(t *testing.T, ctx context.Context, actions ...chromedp.Action[chromedp
 
 func get[T any](t *testing.T, ctx context.Context, action chromedp.Action[T]) T {
 	t.Helper()
-	limited, cancel := context.WithTimeout(ctx, 30*time.Second)
+	limited, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
 	value, err := chromedp.Run(limited, action)
 	if err != nil {

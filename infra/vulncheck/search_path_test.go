@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// Whoever may create temporary objects can put them before a function's own names, unless
+// Who may create temporary objects can put them before a function's own names, unless
 // it says where pg_temp comes. That holds for what we give away, too: examples, the demo,
 // the guide. The schema's functions have a test of their own.
 func TestGivenFunctionsPinTheirSearchPath(t *testing.T) {

@@ -14,8 +14,8 @@ import (
 )
 
 const (
-	startTimeout = 60 * time.Second
-	adminTimeout = 20 * time.Second
+	startTimeout = 3 * time.Minute
+	adminTimeout = time.Minute
 )
 
 // shared is the test binary's one cluster, started by the first test that asks.

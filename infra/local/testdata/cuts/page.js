@@ -41,7 +41,7 @@ async function client(name, mode, about) {
   const { supabase, user } = await signedIn(name)
   const send = sendReceipts({ url: location.origin, supabase, every: 3, grace: 3 })
   const tally = createTally()
-  const onSeen = (sighting) => (tally.see(sighting), send(sighting))
+  const onSeen = (seen) => (tally.see(seen), send(seen))
   const rooms = createRoomcast({ pusher: connect(), supabase, url: location.origin, mode, settle: 1500, onSeen })
   const joined = rooms.join(room, { after: 0 })
   joined.on('new-message', (m) => show(m.content))
@@ -49,7 +49,7 @@ async function client(name, mode, about) {
   return { name, user, rooms, joined, tally }
 }
 
-/** What each side brought, counted without receipts.js: the certificate is held against it. */
+/** What each side brought, counted without receipts.js: the parity report is held against it. */
 function createTally() {
   const pushed = new Set(), brought = { pusher: new Set(), supabase: new Set() }
   const it = {

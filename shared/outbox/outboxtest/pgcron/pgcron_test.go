@@ -38,7 +38,7 @@ func count(t *testing.T, conn *pgx.Conn, sql string) (n int) {
 // await asks until sql gives at least n.
 func await(t *testing.T, conn *pgx.Conn, n int, sql string) {
 	t.Helper()
-	for deadline := time.Now().Add(15 * time.Second); count(t, conn, sql) < n; {
+	for deadline := time.Now().Add(time.Minute); count(t, conn, sql) < n; {
 		if time.Now().After(deadline) {
 			t.Fatalf("%s: less than %d for 15 s", sql, n)
 		}

@@ -50,7 +50,7 @@ func start(t *testing.T, url string) *pgnet.Sender {
 func ask[T comparable](t *testing.T, conn *pgx.Conn, want T, sql string, args ...any) {
 	t.Helper()
 	var got T
-	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); {
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); {
 		if err := conn.QueryRow(t.Context(), sql, args...).Scan(&got); err == nil && got == want {
 			return
 		}
@@ -231,7 +231,7 @@ func TestSleepsWithRowsQueued(t *testing.T) {
 	if _, err := conn.Exec(t.Context(), `select net.http_post($1)`, server.URL); err != nil {
 		t.Fatal(err)
 	}
-	for deadline := time.Now().Add(10 * time.Second); s.Locked() == before; {
+	for deadline := time.Now().Add(time.Minute); s.Locked() == before; {
 		if time.Now().After(deadline) {
 			t.Fatal("it did not look")
 		}
