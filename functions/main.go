@@ -15,6 +15,7 @@ import (
 	"os"
 	"runtime/debug"
 	"strings"
+	"sync"
 	"time"
 
 	"roomcast/functions/authorize"
@@ -119,6 +120,7 @@ type app struct {
 	parity    *parity.Handler
 	selfcheck *selfCheck
 	admission admission
+	proxied   sync.Once // whether the log has said that a proxy is not named
 }
 
 // assemble wires everything and connects nothing. Its error names every part

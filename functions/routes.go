@@ -79,6 +79,11 @@ func (a *app) routes() http.Handler {
 // rows whose wake-up webhook was lost.
 func (a *app) working(r *http.Request) {
 	runtime.Working(r.Context())
+	if a.cfg.addresses(a.freezes) == (web.Addresses{}) && !a.freezes && r.Header.Get("X-Forwarded-For") != "" {
+		a.proxied.Do(func() {
+			a.log.Warn("requests come through a proxy: set TRUSTED_PROXIES, or all its clients share the limits of one address")
+		})
+	}
 	if a.relay != nil && !a.freezes {
 		a.relay.WakeIfWaiting()
 	}

@@ -77,6 +77,30 @@ func TestStrangersAreAnsweredUnread(t *testing.T) {
 	}
 }
 
+// Limits by address mean nothing behind a proxy that is not named: the log says so, once.
+func TestUnnamedProxyIsTold(t *testing.T) {
+	f := start(t, environment(newPusher(t), "DATABASE_URL="+outboxtest.Chat(t)))
+	ask := func() {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, f.address+"/me/events", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("X-Forwarded-For", "203.0.113.7")
+		r.Header.Set("Authorization", "Bearer "+memberToken(t))
+		answer, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = answer.Body.Close()
+	}
+	ask()
+	ask()
+	f.until(t, "the log names TRUSTED_PROXIES", func(map[string]*dto.MetricFamily) bool { return strings.Contains(f.logged(), "TRUSTED_PROXIES") })
+	if n := strings.Count(f.logged(), "TRUSTED_PROXIES"); n != 1 {
+		t.Errorf("told %d times", n)
+	}
+}
+
 // What strangers, and users with bad intentions, can hold open: each sends its part and
 // then nothing more, and reads nothing.
 func holders(t *testing.T, key string) map[string]func(conn net.Conn, rt route) {
