@@ -70,7 +70,7 @@ func (db *database) gather(ctx context.Context, users, rooms int) (_ *crowd, err
 		}
 		c.batched = append(c.batched, ask("/pusher/auth/batch", 0, 1, 2, 3, 4))
 	}
-	return c, db.settle(ctx)
+	return c, db.quiesce(ctx)
 }
 
 // environment has a function believe the crowd's tokens, and that each user has an

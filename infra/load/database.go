@@ -108,7 +108,7 @@ func (db *database) fill(ctx context.Context, rows, rooms int) error {
 	if err := db.write(ctx, rows, rooms); err != nil {
 		return err
 	}
-	return db.settle(ctx)
+	return db.quiesce(ctx)
 }
 
 // write is fill without the rest.
@@ -126,8 +126,8 @@ func (db *database) write(ctx context.Context, rows, rooms int) error {
 	return nil
 }
 
-// settle: nothing that went before shall be paid for by what is measured next.
-func (db *database) settle(ctx context.Context) error {
+// quiesce: nothing that went before is to be paid for by what is measured next.
+func (db *database) quiesce(ctx context.Context) error {
 	for _, sql := range []string{"vacuum (analyze)", "checkpoint"} {
 		if _, err := db.pool.Exec(ctx, sql); err != nil {
 			return fmt.Errorf("%s: %w", sql, err)

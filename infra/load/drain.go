@@ -292,7 +292,7 @@ func (db *database) fillLeast(ctx context.Context, rows int) error {
 	if _, err := db.pool.Exec(ctx, fillLeastSQL, rows); err != nil {
 		return fmt.Errorf("fill least outbox: %w", err)
 	}
-	return db.settle(ctx)
+	return db.quiesce(ctx)
 }
 
 // drainLeast does the same with the least program.

@@ -55,7 +55,7 @@ func (db *database) keep(ctx context.Context, box *outbox.DB, rows, rooms int) e
 			return err
 		}
 	}
-	return db.settle(ctx)
+	return db.quiesce(ctx)
 }
 
 // asked is how long the outbox takes for each question.
@@ -137,16 +137,16 @@ func cleanSome(ctx context.Context, db *database, box *outbox.DB) (time.Duration
 		return 0, err
 	}
 	start := time.Now()
-	gone, err := box.Clean(ctx, cleanRuns)
+	cleaned, err := box.Clean(ctx, cleanRuns)
 	if err != nil {
 		return 0, err
 	}
 	took := time.Since(start)
-	if gone == 0 {
+	if cleaned == 0 {
 		return 0, errors.New("nothing was cleaned")
 	}
 	_, err = db.pool.Exec(ctx, `select roomcast.configure(retention => interval '24 hours')`)
-	return took / time.Duration(gone), err
+	return took / time.Duration(cleaned), err
 }
 
 // retentionResult compares each question with itself.

@@ -197,7 +197,7 @@ func (l *lab) bulkResults(ctx context.Context, db *database, conn *pgx.Conn) ([]
 		if err := relayInto(box, newCounter(0)).Empty(ctx); err != nil {
 			return nil, err
 		}
-		if err := db.settle(ctx); err != nil {
+		if err := db.quiesce(ctx); err != nil {
 			return nil, err
 		}
 	}

@@ -15,7 +15,7 @@ const noticeSQL = `select set_config('client_connection_check_interval', '100ms'
   where version() !~* 'mingw|visual c'`
 
 // AwaitClaim is Await, and a Claim behind it whatever it says, in one round trip: a message
-// that comes while a relay waits is in its hands a way there and back earlier. The lease
+// that comes while a relay waits reaches it a round trip earlier. The lease
 // runs from before the call, as Claim's does.
 func (db *DB) AwaitClaim(ctx context.Context, patience, every time.Duration, relay string, l Limits) (rooms []Room, err error) {
 	var batch pgx.Batch

@@ -5,7 +5,7 @@ import "roomcast/shared/event"
 // Events makes what is published of a change: one event for each kind of channel of its
 // room or user, in the order of kinds. limit bounds
 // the data in bytes, see [ChannelsDataLimit]; with 0 there is no limit. It is pure: a
-// repeat is the same to the byte, whoever sends it. An error means that the change can
+// repeat is the same to the byte, whichever relay sends it. An error means that the change can
 // never be sent.
 func Events(c event.Change, kinds []event.ChannelKind, limit int) ([]Event, error) {
 	e, err := event.Translate(c, limit)

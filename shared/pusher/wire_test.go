@@ -18,8 +18,8 @@ import (
 	"time"
 )
 
-// script is a server whose n-th connection is in the hands of the n-th function.
-func script(t *testing.T, change func(*Config), hands ...func(*bufio.Reader, net.Conn)) (c *Client, dialled *atomic.Int32) {
+// script is a server whose n-th connection is served by the n-th function.
+func script(t *testing.T, change func(*Config), serve ...func(*bufio.Reader, net.Conn)) (c *Client, dialled *atomic.Int32) {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -34,13 +34,13 @@ func script(t *testing.T, change func(*Config), hands ...func(*bufio.Reader, net
 				return
 			}
 			n := int(dialled.Add(1))
-			if n > len(hands) {
+			if n > len(serve) {
 				_ = conn.Close()
 				continue
 			}
 			open.Go(func() {
 				defer conn.Close()
-				hands[n-1](bufio.NewReader(conn), conn)
+				serve[n-1](bufio.NewReader(conn), conn)
 			})
 		}
 	})
@@ -99,12 +99,12 @@ func TestAConnectionClosedWhileIdleIsReplaced(t *testing.T) {
 // A new connection that ends without an answer is an error at once, and so is one that
 // ends within the answer: what came of the request is not known then.
 func TestOnlyAReusedConnectionIsTriedAgain(t *testing.T) {
-	for name, hands := range map[string][]func(*bufio.Reader, net.Conn){
+	for name, serve := range map[string][]func(*bufio.Reader, net.Conn){
 		"new":    {saying(""), saying(accepts)},
 		"within": {saying(accepts, "HTTP/1.1 20"), saying(accepts)},
 		"twice":  {saying(accepts), saying("")},
 	} {
-		c, dialled := script(t, nil, hands...)
+		c, dialled := script(t, nil, serve...)
 		want := int32(1)
 		if name != "new" {
 			if err := c.PublishBatch(t.Context(), oneEvent()); err != nil {
@@ -134,7 +134,7 @@ func TestAfterSleepNoConnectionIsTrusted(t *testing.T) {
 	slept := time.Duration(0)
 	c.wire.(*direct).now = func() time.Time { return time.Now().Add(slept) }
 	for range 2 {
-		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		if err := c.PublishBatch(ctx, oneEvent()); err != nil {
 			t.Error(err)
 		}

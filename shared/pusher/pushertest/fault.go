@@ -23,7 +23,7 @@ type Fault struct {
 	Skip    int                      `json:"skip,omitempty"`    // lets so many matching requests pass first
 	Times   int                      `json:"times,omitempty"`   // how many it hits; 0 means all, until cleared
 
-	// What happens before the request is looked at: first the delay, then one of the others.
+	// What happens before the request is read: first the delay, then one of the others.
 	Delay      time.Duration `json:"-"`
 	Hang       bool          `json:"hang,omitempty"`   // no answer until the client gives up
 	Reset      bool          `json:"reset,omitempty"`  // RST instead of an answer; nothing is accepted
@@ -128,7 +128,7 @@ func channelsOf(body []byte) []string {
 	return channels
 }
 
-// before does what happens before the request is looked at, and reports whether that was all.
+// before does what happens before the request is read, and reports whether that was all.
 func (f Fault) before(w http.ResponseWriter, r *http.Request) (done bool) {
 	if f.Delay > 0 {
 		select {
