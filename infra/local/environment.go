@@ -112,7 +112,7 @@ func (e *environment) function() []string {
 
 // ours is the environment of the function that the stack runs.
 func (e *environment) ours() []string {
-	env := append(e.function(), "DATABASE_URL="+e.relayURL)
+	env := append(e.function(), "DATABASE_URL="+e.relayURL, "TRUSTED_PROXIES=1") // ours is newProxy
 	for _, name := range []string{"PATH", "HOME", "TMPDIR", "SYSTEMROOT"} {
 		if value, found := os.LookupEnv(name); found {
 			env = append(env, name+"="+value)
