@@ -400,7 +400,7 @@ func TestDatabaseSlow(t *testing.T) {
 	})
 }
 
-// Whoever hangs up is no outage.
+// A caller who hangs up is no outage.
 func TestClientGone(t *testing.T) {
 	ctx, hangUp := context.WithCancel(t.Context())
 	d := newDesk(t, func(c *authorize.Config) {

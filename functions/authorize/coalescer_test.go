@@ -201,7 +201,7 @@ func TestCoalescerIsNobodysAlone(t *testing.T) {
 	})
 }
 
-// Whoever waits for another's answer may hang up.
+// A caller who waits for another's answer may hang up.
 func TestCoalescerFollowerHangsUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := authorize.NewCoalescer(authorize.CoalescerConfig{Access: &asker{takes: time.Second}})

@@ -161,7 +161,7 @@ func TestHintsAreCoalesced(t *testing.T) {
 	})
 }
 
-// Whoever left a room hears nothing more of it, also by way of another machine: members
+// A user who left a room hears nothing more of it, also by way of another machine: members
 // are remembered for less than two seconds, and not at all behind a departure.
 func TestHintsEndWithTheMembership(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

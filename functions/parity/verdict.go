@@ -96,7 +96,7 @@ func atMost(n int64) string {
 	return "at most " + number(n)
 }
 
-// judgeUsers asks whether more than one user says so: receipts are the word of whoever
+// judgeUsers asks whether more than one user says so: receipts are the word of the user who
 // sends them.
 func judgeUsers(r *Report) Check {
 	share := 0.0

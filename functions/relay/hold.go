@@ -12,8 +12,8 @@ import (
 	"roomcast/shared/recent"
 )
 
-// Departures. Whoever left a room must not hear what is numbered behind user-left, so a
-// worker stops there and has the user disconnected. If that fails, the room goes on with
+// Departures. A user who left a room must not hear what is numbered behind user-left, so
+// a worker stops there and has the user disconnected. If that fails, the room goes on with
 // bare events ([event.Bare]): the members fetch their content over HTTP, where the
 // database decides who may. The ack does not pass the departure before the disconnect is
 // confirmed, so that whichever relay comes next starts there.

@@ -63,7 +63,7 @@ func sent(t *testing.T, events []pusher.Event) map[string][]string {
 	return out
 }
 
-// wantSame checks that events carry the items, each once, in order, to the byte.
+// wantSame checks that events hold the items, each once, in order, to the byte.
 func wantSame(t *testing.T, what string, events []pusher.Event, items []item) {
 	t.Helper()
 	want := map[string][]string{}
@@ -75,7 +75,7 @@ func wantSame(t *testing.T, what string, events []pusher.Event, items []item) {
 	got := sent(t, events)
 	for channel := range want {
 		if !slices.Equal(got[channel], want[channel]) {
-			t.Errorf("%s: %s carries %d events, want %d, or not the same", what, channel, len(got[channel]), len(want[channel]))
+			t.Errorf("%s: %s has %d events, want %d, or not the same", what, channel, len(got[channel]), len(want[channel]))
 		}
 	}
 	if len(got) != len(want) || len(events) > pusher.MaxBatch {
@@ -106,8 +106,8 @@ func wantGreedy(t *testing.T, events []pusher.Event) {
 	}
 }
 
-// Whatever the sizes, what a call carries is its rows in order, each within the limit
-// and in as few events as order allows; and so is what any part of the call carries,
+// Whatever the sizes, what a call has is its rows in order, each within the limit
+// and in as few events as order allows; and so is what any part of the call has,
 // which is what is sent when the whole was refused.
 func FuzzPack(f *testing.F) {
 	for seed := range uint64(40) {

@@ -11,7 +11,7 @@ import (
 // jitter included: whatever broke, that is how long after its end the rows wait at most.
 var (
 	roomBackoff       = backoff.Span{First: 100 * time.Millisecond, Most: 20 * time.Second} // one room's batch failed, others go on
-	pusherBackoff     = backoff.Span{First: 500 * time.Millisecond, Most: 20 * time.Second} // Pusher fails whoever asks
+	pusherBackoff     = backoff.Span{First: 500 * time.Millisecond, Most: 20 * time.Second} // Pusher fails every caller
 	credentialBackoff = backoff.Span{First: 5 * time.Second, Most: 20 * time.Second}        // 401: until somebody corrects secret or clock
 	refusedBackoff    = backoff.Span{First: time.Minute, Most: 5 * time.Minute}             // 403: quota or disabled app
 	databaseBackoff   = backoff.Span{First: 100 * time.Millisecond, Most: 5 * time.Second}

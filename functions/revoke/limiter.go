@@ -8,7 +8,7 @@ import (
 	"roomcast/shared/recent"
 )
 
-// A user is disconnected at most perUser times in perUserIn. Whoever may add and remove
+// A user is disconnected at most perUser times in perUserIn. A user who may add and remove
 // others in a room of their own could otherwise keep them offline everywhere. Beyond it
 // the room waits; its members fetch its events over HTTP, where the database decides.
 const (

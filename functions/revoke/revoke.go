@@ -61,7 +61,7 @@ type Config struct {
 	Terminator Terminator
 	Log        *slog.Logger
 	// Forget, if set, is told every user who left a room, as soon as that is known:
-	// whoever remembers what a user may read must ask again.
+	// what remembers whom a room may be read by must ask again.
 	Forget func(userID string)
 	// Observe, if set, is told what came of each attempt: accepted, limited, given up,
 	// unsupported, or the class of the failure.

@@ -83,8 +83,8 @@ type Revocation struct {
 	Tries  int    // attempts since the user was last revoked, this one included
 }
 
-// QueueRevocations notes that the users of these departures are to be cut off, not before
-// grace has passed, and returns them. What is queued survives whoever queued it.
+// QueueRevocations notes that the users of these departures are to be disconnected, not before
+// grace has passed, and returns them. What is queued survives the relay that queued it.
 // Saying it twice is harmless.
 func (s Store) QueueRevocations(ctx context.Context, gone []Departure, grace time.Duration) (users []string, err error) {
 	rooms, seqs := make([]string, len(gone)), make([]int64, len(gone))

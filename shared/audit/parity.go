@@ -99,7 +99,7 @@ type Report struct {
 	OfAll         int64  `json:"of_all"`      // and of all
 }
 
-// User is one user's part in the receipts: they are the word of whoever sends them.
+// User is one user's part in the receipts: they are the word of the user who sends them.
 type User struct {
 	ID           string `json:"user_id"`
 	Receipts     int64  `json:"receipts"`

@@ -12,8 +12,8 @@ type Config struct {
 	Min       time.Duration // between a client's requests, where there are few clients
 	Max       time.Duration // at most, where there are many
 	PerMinute float64       // the requests that are wanted in all
-	// PerCaller is how many requests a minute of one caller count, 0 for all: whoever
-	// sends more makes nobody else wait.
+	// PerCaller is how many requests a minute of one caller count, 0 for all: a caller
+	// who sends more makes nobody else wait.
 	PerCaller int
 }
 
