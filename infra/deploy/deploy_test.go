@@ -154,7 +154,7 @@ func TestSchemaGoesFirst(t *testing.T) {
 	if !errors.Is(err, errSchema) {
 		t.Fatalf("deploy: %v", err)
 	}
-	contains(t, err.Error(), "001_schema.sql is missing", "nothing was touched", "-migrate")
+	contains(t, err.Error(), "001_schema.sql, ", "missing; nothing was touched", "-migrate")
 	if requests := w.fly.Requests(); len(requests) != 0 {
 		t.Errorf("it did %v", requests)
 	}

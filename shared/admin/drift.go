@@ -34,14 +34,17 @@ func Compare(ctx context.Context, conn *pgx.Conn) (Drift, error) {
 	if err != nil {
 		return d, fmt.Errorf("compare: %w", err)
 	}
+	known := map[int]bool{}
 	for _, name := range names {
+		known[versionOf(name)] = true
 		if !done[versionOf(name)] {
 			d.Missing = append(d.Missing, name)
 		}
-		delete(done, versionOf(name))
 	}
 	for version := range done {
-		d.Newer = append(d.Newer, version)
+		if !known[version] {
+			d.Newer = append(d.Newer, version)
+		}
 	}
 	slices.Sort(d.Newer)
 	d.Stale, err = staleFunctions(ctx, conn)

@@ -224,7 +224,7 @@ func TestCompare(t *testing.T) {
 		delete from roomcast.migrations where version = 1;
 		insert into roomcast.migrations values (999)`)
 	d := drift()
-	if !slices.Equal(d.Missing, []string{"001_schema.sql"}) || !slices.Equal(d.Newer, []int{999}) || !slices.Equal(d.Stale, []string{"has_waiting"}) {
+	if !slices.Equal(d.Missing, []string{"001_schema.sql", "001_schema_access.sql"}) || !slices.Equal(d.Newer, []int{999}) || !slices.Equal(d.Stale, []string{"has_waiting"}) {
 		t.Errorf("drift is %+v", d)
 	}
 	c.Exec(`drop schema roomcast cascade`)

@@ -1,6 +1,7 @@
 -- Everything, in order, for psql: psql -v ON_ERROR_STOP=1 -f install.sql "$DATABASE_URL"
 -- Harmless to apply again. admin.Migrate applies the same files in the same order.
 \ir 001_schema.sql
+\ir 001_schema_access.sql
 \ir wakeup.sql
 \ir attach.sql
 \ir capture_text.sql
