@@ -2,6 +2,7 @@ package relay
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -191,6 +192,41 @@ func TestWithoutADisconnectNoContentIsSent(t *testing.T) {
 		}
 	}
 	s.untilSQL("the revocation is over", `select not exists (select from roomcast.revocations)`)
+}
+
+// Pusher refuses everything while a member is removed and others write on: when it is
+// back, the member is disconnected before any of that is heard.
+func TestRemovedWhilePusherIsAway(t *testing.T) {
+	s := newStack(t)
+	s.join(roomA, user1, user2)
+	d, with := s.disconnects()
+	s.relay("r", with).Wake()
+	s.waitFor(2)
+	fault := s.pusher.Inject(pushertest.Fault{Status: 503})
+	s.exec(`delete from room_participants where user_id = $1`, user1)
+	for i := range 3 {
+		s.insert(roomA, fmt.Sprint("behind ", i))
+	}
+	s.until("pusher refuses", func() bool { return fault.Hits() > 0 })
+	if n := len(d.confirmed); n != 0 {
+		t.Fatalf("%d disconnects confirmed by a Pusher that refuses everything", n)
+	}
+	fault.Remove()
+	s.waitForName(event.NewMessage)
+	if len(d.confirmed) == 0 {
+		t.Error("what was written after the removal was heard before the disconnect")
+	}
+	wantInOrder(t, s.roomEvents(roomA))
+}
+
+// roomEvents are the events accepted for a room so far.
+func (s *stack) roomEvents(room string) (out []pushertest.Accepted) {
+	for _, a := range s.pusher.Events() {
+		if a.Channel == "private-room-"+room {
+			out = append(out, a)
+		}
+	}
+	return out
 }
 
 // The same when only the second disconnect fails.
