@@ -106,7 +106,7 @@ func (s *selfCheck) askDatabase(ctx context.Context) (*selfcheck.Database, selfc
 	clock := selfcheck.Clock{Function: time.Now()}
 	db.Reachable, db.Error = d.Name != "", oneLine(err)
 	db.Name, db.ServerVersion, db.Role = d.Name, d.ServerVersion, d.Role
-	db.Schema, db.SystemIdentifier, db.ReadOnly = d.SchemaVersion, d.SystemIdentifier, d.ReadOnly
+	db.Schema, db.SystemIdentifier, db.ReadOnly, db.PusherApp = d.SchemaVersion, d.SystemIdentifier, d.ReadOnly, d.App
 	if db.Reachable {
 		middle := before.Add(clock.Function.Sub(before) / 2)
 		clock.SkewSeconds = d.Now.Sub(middle).Seconds()

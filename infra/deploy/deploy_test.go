@@ -124,6 +124,7 @@ func TestWakeupIsNotEnough(t *testing.T) {
 		{"a wrong password", func(w *world) {
 			w.secrets["DATABASE_URL"] = strings.Replace(w.secrets["DATABASE_URL"], "deploy-password", "wrong", 1)
 		}, errDatabase, "password"},
+		{"the outbox belongs to another app", func(w *world) { w.exec(w.owner, `select roomcast.configure(pusher_app => 'production')`) }, errApp, "production, not "},
 		{"Pusher publishes nothing", func(w *world) {
 			w.pusher.Inject(pushertest.Fault{Status: 403, Channel: "private-room-roomcast-selfcheck"})
 		}, errEvent, "403"},

@@ -57,6 +57,7 @@ type world struct {
 	secrets map[string]string // the environment of the deploy
 	make    func(ctx context.Context, root, revision string) (v1.Image, error)
 	tune    func(*deployer)
+	owner   string // of the database, if there is one
 }
 
 func newWorld(t *testing.T) *world {
@@ -90,6 +91,7 @@ func newWorld(t *testing.T) *world {
 func (w *world) withDatabase() (owner string) {
 	w.t.Helper()
 	owner = outboxtest.Chat(w.t)
+	w.owner = owner
 	w.exec(owner, `do $$ begin create role deploy_relay login password 'deploy-password' in role roomcast_relay; exception when duplicate_object then null; end $$`)
 	u, err := url.Parse(owner)
 	if err != nil {

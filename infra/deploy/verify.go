@@ -29,6 +29,7 @@ var (
 	errDatabase  = errors.New("the process cannot use its database")
 	errSchema    = errors.New("the database's schema is older than this version")
 	errPusher    = errors.New("Pusher does not take the process's requests")
+	errApp       = errors.New("the outbox belongs to another Pusher app")
 	errEvent     = errors.New("the test event did not get through")
 )
 
@@ -93,6 +94,8 @@ func (d *deployer) sendEvent(ctx context.Context, id string) error {
 			return fmt.Errorf("%w at %s: %s: is DATABASE_URL what it should be?", errDatabase, db.Host, db.Error)
 		case db.Schema < db.SchemaExpected:
 			return fmt.Errorf("%w: it has %d, wanted is %d: %s is missing: deploy -migrate", errSchema, db.Schema, db.SchemaExpected, strings.Join(db.Missing, ", "))
+		case db.PusherApp != "" && db.PusherApp != report.Pusher.AppID:
+			return fmt.Errorf("%w: %s, not %s: is DATABASE_URL another project's? If the app is to change: select roomcast.configure(pusher_app => '%s');", errApp, db.PusherApp, report.Pusher.AppID, report.Pusher.AppID)
 		}
 	}
 	switch {

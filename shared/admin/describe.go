@@ -15,6 +15,7 @@ type Description struct {
 	SchemaVersion    int       // highest migration applied; 0: a schema older than this program's, or none
 	SystemIdentifier string    // of the cluster
 	ReadOnly         bool
+	App              string // the Pusher app that the outbox belongs to; empty: none has claimed yet
 }
 
 // Describe reads what a relay may know of its database. Where the schema is older than
@@ -26,8 +27,8 @@ func (o Operator) Describe(ctx context.Context) (Description, error) {
 	if err != nil {
 		return d, fmt.Errorf("describe: %w", err)
 	}
-	err = o.QueryRow(ctx, `select schema_version, system_identifier, read_only from roomcast.describe()`).
-		Scan(&d.SchemaVersion, &d.SystemIdentifier, &d.ReadOnly)
+	err = o.QueryRow(ctx, `select schema_version, system_identifier, read_only, coalesce(pusher_app, '') from roomcast.describe()`).
+		Scan(&d.SchemaVersion, &d.SystemIdentifier, &d.ReadOnly, &d.App)
 	if err != nil {
 		return d, fmt.Errorf("describe: %w", err)
 	}

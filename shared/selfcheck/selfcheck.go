@@ -46,6 +46,7 @@ type Database struct {
 	Missing          []string `json:"missing"`
 	SystemIdentifier string   `json:"system_identifier"` // of the cluster (pg_control_system)
 	ReadOnly         bool     `json:"read_only"`
+	PusherApp        string   `json:"pusher_app"` // that the outbox belongs to; empty: none has claimed yet
 }
 
 // Pusher is what Pusher answers a signed read.
