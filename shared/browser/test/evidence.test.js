@@ -15,7 +15,7 @@ test('receipts tell what each side brought, and no content', async (t) => {
     posts.push(init.body)
     return Response.json({ every: 1 })
   })
-  const onSeen = sendReceipts({ url: '', token: async () => 'token', every: 0.1, grace: 0.5 })
+  const onSeen = sendReceipts({ url: '', token: async () => 'token', every: 0.1, grace: 3 })
   const p = await page({ mode: 'both', settle: 0, onSeen })
   const id = fresh('room'), room = p.rooms.join(id), seen = watch(room)
   await live(room)
@@ -32,7 +32,7 @@ test('receipts tell what each side brought, and no content', async (t) => {
   await seen.numbers(1, 10)
 
   const total = (name) => posts.flatMap((body) => JSON.parse(body)[name]).reduce((a, b) => a + b, 0)
-  for (let i = 0; i < 100 && total('supabase') < 2; i++) await new Promise((done) => setTimeout(done, 50))
+  for (let i = 0; i < 400 && total('supabase') < 2; i++) await new Promise((done) => setTimeout(done, 50))
   await world('down', { On: false })
   const names = ['both', 'pusher', 'supabase', 'pusherRepeats', 'supabaseRepeats', 'flips', 'supabaseDelays']
   assert.deepEqual(Object.fromEntries(names.map((name) => [name, total(name)])),
