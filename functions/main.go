@@ -62,7 +62,7 @@ const (
 	relayConns = 4
 	frontConns = 8
 	// dearConns is how many of frontConns pages of history and reports may use at once.
-	dearConns = 2
+	dearConns = 3
 )
 
 // run is the program: it returns nil when it left in order.

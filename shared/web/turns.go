@@ -2,6 +2,7 @@ package web
 
 import (
 	"context"
+	"math/rand/v2"
 	"net/http"
 	"slices"
 	"sync"
@@ -50,8 +51,16 @@ func InTurn(t *Turns, caller func(*http.Request) string) Option {
 	return func(rt *route) { rt.turns, rt.caller = t, caller }
 }
 
-// busyRetry is the Retry-After of a request that got no turn.
-const busyRetry = 2 * time.Second
+// A request that gets no turn is told to come back after busyRetry and up to busySpread
+// more, so that those refused together do not come back together.
+const (
+	busyRetry  = 2 * time.Second
+	busySpread = 4 * time.Second
+)
+
+func busy() *Error {
+	return Unavailable("too many requests at once", busyRetry+rand.N(busySpread), nil)
+}
 
 // Enter waits for a turn; leave ends it. The error is an answer of 503, or the context's.
 func (t *Turns) Enter(ctx context.Context, caller string) (leave func(), err error) {
@@ -66,7 +75,7 @@ func (t *Turns) Enter(ctx context.Context, caller string) (leave func(), err err
 	}
 	if c.waiting >= t.each || len(t.queue) >= t.waits {
 		t.mu.Unlock()
-		return nil, Unavailable("too many requests at once", busyRetry, nil)
+		return nil, busy()
 	}
 	t.by[caller] = count{c.running, c.waiting + 1}
 	mine := &turn{caller, make(chan struct{})}
@@ -79,7 +88,7 @@ func (t *Turns) Enter(ctx context.Context, caller string) (leave func(), err err
 	case <-mine.begin:
 		return leave, nil
 	case <-limit.C:
-		err = Unavailable("too many requests at once", busyRetry, nil)
+		err = busy()
 	case <-ctx.Done():
 		err = ctx.Err()
 	}
