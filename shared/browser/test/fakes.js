@@ -21,3 +21,34 @@ export function connectedPusher({ subscribed = true } = {}) {
   }
   return pusher
 }
+
+/**
+ * A clock of the test's own in place of setTimeout and Date.now. (Node 20's mock timers
+ * run some late when others were cleared.) pass(ms) lets the time go by, timer by timer,
+ * with whatever promises settle in between.
+ */
+export function fakeClock(t, now = 1_800_000_000_000) {
+  const real = { setTimeout: globalThis.setTimeout, clearTimeout: globalThis.clearTimeout, now: Date.now }
+  const waiting = new Map()
+  let ids = 0
+  globalThis.setTimeout = (fn, ms = 0) => (waiting.set(++ids, { at: now + Math.max(0, ms), fn }), ids)
+  globalThis.clearTimeout = (id) => void waiting.delete(id)
+  Date.now = () => now
+  t.after(() => {
+    Object.assign(globalThis, { setTimeout: real.setTimeout, clearTimeout: real.clearTimeout })
+    Date.now = real.now
+  })
+  const settle = async () => { for (let i = 0; i < 20; i++) await new Promise(setImmediate) }
+  return async function pass(ms) {
+    const end = now + ms
+    for (;;) {
+      await settle()
+      const next = [...waiting].sort((a, b) => a[1].at - b[1].at || a[0] - b[0])[0]
+      if (!next || next[1].at > end) break
+      waiting.delete(next[0])
+      now = Math.max(now, next[1].at)
+      next[1].fn()
+    }
+    now = end
+  }
+}

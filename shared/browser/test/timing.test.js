@@ -1,31 +1,25 @@
 // When a page asks, by a clock of the test's own: at rest, after a gap, as a writer. The
 // function is a stand-in that answers at once.
 import assert from 'node:assert/strict'
-import { mock, test } from 'node:test'
+import { test } from 'node:test'
 import { createRoomcast } from '../roomcast.js'
-import { connectedPusher } from './fakes.js'
-
-async function pass(ms) {
-  for (let at = 0; at < ms; at += 1000) {
-    for (let i = 0; i < 8; i++) await new Promise(setImmediate)
-    mock.timers.tick(1000)
-  }
-  for (let i = 0; i < 8; i++) await new Promise(setImmediate)
-}
+import { connectedPusher, fakeClock } from './fakes.js'
 
 const HOUR = 3_600_000
 
+/** An answer that takes no turn of the real clock, as a Response's body does. */
+const answer = (body) => ({ ok: true, status: 200, json: async () => body })
+
 for (const [what, isHidden, most] of [['in front', false, 12], ['hidden', true, 0]]) {
   test(`a page at rest for an hour, ${what}: at most ${most} requests after the first minute`, async (t) => {
-    mock.timers.enable({ apis: ['setTimeout', 'Date'], now: 1_800_000_000_000 })
-    t.after(() => mock.timers.reset())
+    const pass = fakeClock(t)
     t.after(() => { delete globalThis.document })
     const asked = []
     t.mock.method(globalThis, 'fetch', async (address, init) => {
       asked.push(new URL(address).pathname)
       const ids = init?.body ? Object.keys(JSON.parse(init.body).rooms) : ['r0']
       const page = (room) => ({ room, epoch: 'e', head: 5, last: 5, events: [], more: false, reset: false })
-      return Response.json(init?.body ? { rooms: Object.fromEntries(ids.map((id) => [id, page(id)])) } : page(new URL(address).pathname.split('/')[2]))
+      return answer(init?.body ? { rooms: Object.fromEntries(ids.map((id) => [id, page(id)])) } : page(new URL(address).pathname.split('/')[2]))
     })
     const pusher = connectedPusher()
     const rooms = createRoomcast({ pusher, url: 'http://f', token: () => 'x', mode: 'pusher' })
@@ -45,13 +39,12 @@ for (const [what, isHidden, most] of [['in front', false, 12], ['hidden', true, 
 
 /** A connected page whose room is at number 5 of epoch e; `pages` answers the history. */
 async function listening(t, pages) {
-  mock.timers.enable({ apis: ['setTimeout', 'Date'], now: 1_800_000_000_000 })
-  t.after(() => mock.timers.reset())
+  const pass = fakeClock(t)
   const asked = []
   t.mock.method(globalThis, 'fetch', async (address) => {
     asked.push(Date.now())
     const asks = new URL(address).searchParams.get('after'), after = Number(asks ?? 5)
-    return Response.json({ room: 'r', epoch: 'e', head: after, last: after, events: [], more: false, reset: false, ...asks && pages(after) })
+    return answer({ room: 'r', epoch: 'e', head: after, last: after, events: [], more: false, reset: false, ...asks && pages(after) })
   })
   const pusher = connectedPusher(), rooms = createRoomcast({ pusher, url: 'http://f', token: () => 'x', mode: 'pusher' })
   t.after(() => rooms.close())
@@ -61,15 +54,7 @@ async function listening(t, pages) {
   asked.length = 0
   const event = (seq) => ({ id: seq, roomcast: { seq, epoch: 'e', at: '2026-11-22T20:27:53.1+00:00' } })
   const push = (seq) => pusher.channel('private-room-r').emit('new-message', event(seq))
-  return { asked, rooms, room, shown, push, event, pusher }
-}
-
-/** Lets so many ms pass, one by one. */
-async function tick(ms) {
-  for (let i = 0; i < ms; i++) {
-    mock.timers.tick(1)
-    for (let turn = 0; turn < 3; turn++) await new Promise(setImmediate)
-  }
+  return { asked, rooms, room, shown, push, event, pusher, pass }
 }
 
 test('a gap is asked for within 200 ms after it is seen, with an event every 30 ms behind it', async (t) => {
@@ -77,7 +62,7 @@ test('a gap is asked for within 200 ms after it is seen, with an event every 30 
   const seen = Date.now()
   for (let seq = 7; seq < 17; seq++) {
     it.push(seq)
-    await tick(30)
+    await it.pass(30)
   }
   assert.ok(it.asked.length === 1 && it.asked[0] - seen <= 200, `asked after ${it.asked.map((at) => at - seen)} ms`)
   assert.deepEqual(it.shown, [6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16])
@@ -88,17 +73,17 @@ test('a page that writes hears of a refusal within seconds, polls as often as it
   const it = await listening(t, () => ({ poll }))
   it.room.expect()
   const wrote = Date.now()
-  await pass(4000)
+  await it.pass(4000)
   assert.equal(it.asked.length, 1, `asked after ${it.asked.map((at) => at - wrote)} ms`)
   assert.equal(it.rooms.status, 'polling')
-  await pass(60_000)
+  await it.pass(60_000)
   const polls = it.asked.length - 1
   assert.ok(polls >= 9 && polls <= 16, `${polls} polls in a minute, every 5 s`)
   poll = 0
-  await pass(10_000)
+  await it.pass(10_000)
   assert.equal(it.rooms.status, 'live')
   const before = it.asked.length
-  await pass(60_000)
+  await it.pass(60_000)
   assert.ok(it.asked.length - before <= 1, 'it goes on polling')
 })
 
@@ -106,10 +91,10 @@ test('an onlooker hears of a refusal within two minutes of the last event', asyn
   let refusing = false
   const it = await listening(t, () => refusing ? { poll: 5 } : {})
   it.push(6)
-  await pass(32_000) // the check after the burst
+  await it.pass(32_000) // the check after the burst
   refusing = true
   const since = Date.now()
-  while (it.rooms.status !== 'polling' && Date.now() - since < 300_000) await pass(1000)
+  while (it.rooms.status !== 'polling' && Date.now() - since < 300_000) await it.pass(1000)
   assert.ok(Date.now() - since <= 120_000, `after ${(Date.now() - since) / 1000} s`)
 })
 
@@ -117,9 +102,9 @@ test('a message at rest that a dead socket does not bring is shown within two mi
   let lost = false
   const it = await listening(t, (after) => lost && after < 7 ? { head: 7, last: 7, events: [{ name: 'new-message', data: it.event(7) }] } : {})
   it.push(6)
-  await pass(32_000)
+  await it.pass(32_000)
   lost = true
   const since = Date.now()
-  while (!it.shown.includes(7) && Date.now() - since < 300_000) await pass(1000)
+  while (!it.shown.includes(7) && Date.now() - since < 300_000) await it.pass(1000)
   assert.ok(Date.now() - since <= 120_000, `after ${(Date.now() - since) / 1000} s`)
 })
