@@ -39,13 +39,8 @@ func growth(ctx context.Context, l *lab, _ *database) ([]result, error) {
 func (l *lab) costAt(ctx context.Context, p *panel, rooms, kept int) error {
 	l.say("  %s rooms, %s rows kept", count(rooms), count(kept))
 	return l.with(ctx, func(db *database) error {
-		box, err := outbox.Open(db.relay, 4)
-		if err != nil {
-			return err
-		}
-		defer box.Close()
 		if kept > 0 {
-			if err := db.keep(ctx, box, kept, rooms); err != nil {
+			if err := db.keepFor(ctx, kept, rooms); err != nil {
 				return err
 			}
 		}
@@ -57,6 +52,11 @@ func (l *lab) costAt(ctx context.Context, p *panel, rooms, kept int) error {
 			}
 			p.add(map[int]string{1: "a row drained", 4: "a row drained by 4 relays"}[relays], time.Duration(float64(time.Second)/d.rate))
 		}
+		box, err := outbox.Open(db.relay, 4)
+		if err != nil {
+			return err
+		}
+		defer box.Close()
 		a, err := l.askOutbox(ctx, db, box, rooms, 0)
 		if err != nil {
 			return err
@@ -72,6 +72,16 @@ func (l *lab) costAt(ctx context.Context, p *panel, rooms, kept int) error {
 		p.add("an authorization", authorized)
 		return err
 	})
+}
+
+// keepFor is keep over connections that end with it: their work is no relay's.
+func (db *database) keepFor(ctx context.Context, rows, rooms int) error {
+	box, err := outbox.Open(db.relay, 4)
+	if err != nil {
+		return err
+	}
+	defer box.Close()
+	return db.keep(ctx, box, rows, rooms)
 }
 
 // insertIn is the CPU time of one INSERT, relay awake.
