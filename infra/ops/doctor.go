@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -118,6 +119,7 @@ type doctor struct {
 	oldTx       time.Duration // a transaction that wrote rows is reported from this age on
 	leaseWait   time.Duration // for a relay to take the awake lease
 	event       bool          // the function is to send a test event
+	only        []string      // checks that were asked for; empty: all
 	oldSnapshot time.Duration // a snapshot is reported from this age on
 
 	conn   *pgx.Conn      // the owner's; nil if it cannot be had
@@ -146,10 +148,11 @@ func newDoctor(s settings) *doctor {
 func setUpDoctor(flags *flag.FlagSet) func(context.Context, *call) (int, error) {
 	event := flags.Bool("event", false, "have the function send a test event, from the outbox to Pusher (one message of the quota)")
 	return func(ctx context.Context, c *call) (int, error) {
-		if len(c.args) > 0 {
-			return exitFailed, errUsage
+		if unknown := slices.IndexFunc(c.args, func(name string) bool { return !isCheck(name) }); unknown >= 0 {
+			return exitFailed, fmt.Errorf("there is no check %q: %s", c.args[unknown], strings.Join(checkNames(), ", "))
 		}
 		d := newDoctor(c.settings)
+		d.only = c.args
 		d.event = *event
 		defer d.close()
 		all := d.round(ctx, func(f finding) {
@@ -179,6 +182,9 @@ func (d *doctor) close() {
 // round makes every check, and says each finding as soon as it is there.
 func (d *doctor) round(ctx context.Context, say func(finding)) (all []finding) {
 	for _, check := range checks() {
+		if !d.wants(check.name) {
+			continue
+		}
 		var found findings
 		if missing := d.missing(check.needs); missing != "" {
 			found.skip("%s", missing)
@@ -200,6 +206,25 @@ func (d *doctor) round(ctx context.Context, say func(finding)) (all []finding) {
 	}
 	return all
 }
+
+// wants reports whether a check is to be made: all are, or those that were asked for and
+// what they stand on.
+func (d *doctor) wants(name string) bool {
+	base := []string{"database", "schema", "wake-up settings", "function"}
+	if slices.Contains(d.only, "clocks") {
+		base = append(base, "pusher") // which tells of Pusher's clock
+	}
+	return len(d.only) == 0 || slices.Contains(d.only, name) || slices.Contains(base, name)
+}
+
+func checkNames() (names []string) {
+	for _, check := range checks() {
+		names = append(names, check.name)
+	}
+	return names
+}
+
+func isCheck(name string) bool { return slices.Contains(checkNames(), name) }
 
 func (d *doctor) missing(n need) string {
 	switch {

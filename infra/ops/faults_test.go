@@ -87,7 +87,7 @@ func faults() []fault {
 		{"pg_net's worker is dead", func(p *installation) { p.sender.Stop(); p.patience = 2 * time.Second }, "pg_net", failure, "has not sent its wake-up", "net.worker_restart()"},
 		{"pg_net gets no answer in time", func(p *installation) {
 			p.exec(`update roomcast.settings set timeout_ms = 1000`)
-			p.function.delay = delays(0, 0, 1500*time.Millisecond)
+			p.function.delay = delays(1500 * time.Millisecond)
 		}, "pg_net", failure, "had no answer in 1.0 s", "timeout_ms"},
 
 		{"no pg_cron", sql(`drop schema cron cascade`), "sweep", warning, "no pg_cron", "create extension pg_cron"},
@@ -170,9 +170,9 @@ func faults() []fault {
 			p.exec(`select roomcast.set_clock('roomcast.awake_until', now() + interval '1 day')`)
 		}, "awake lease", warning, "ends only in", "leave_awake()"},
 		{"a row waits for long", sql(`insert into messages (room_id, content) values ('` + roomA + `', 'x'); update roomcast.outbox set at = now() - interval '10 minutes'`),
-			"waiting", failure, "the oldest for 10 min", "ops inspect ROOM"},
+			"waiting", failure, "the oldest for 10 min", "the relay "},
 		{"a row waits a little too long", sql(`insert into messages (room_id, content) values ('` + roomA + `', 'x'); update roomcast.outbox set at = now() - interval '1 minute'`),
-			"waiting", warning, "the oldest for 1 min", "ops inspect ROOM"},
+			"waiting", warning, "the oldest for 1 min", "the relay "},
 		{"an event is parked", sql(`insert into roomcast.parked values ('` + roomA + `', 7, 1, 'pusher answered 413')`), "parked", warning, "seq 7: pusher answered 413", "ops redrive -parked"},
 		{"a user is not disconnected", sql(`insert into roomcast.revocations values ('11111111-0000-4000-8000-000000000001', now() - interval '2 minutes', now(), 7)`),
 			"revocations", failure, "1 user who lost a membership may still listen, after 7 tries", "pusher"},

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -54,10 +55,9 @@ type installation struct {
 func newInstallation(t *testing.T) *installation {
 	t.Helper()
 	p := &installation{T: t, patience: 40 * time.Second, oldTx: longTransaction, snapshots: oldSnapshot, leaseWait: 20 * time.Second}
-	admin := outboxtest.Chat(t)
-	if err := pgcron.Install(t.Context(), admin); err != nil {
-		t.Fatal(err)
-	}
+	admin := outboxtest.DatabaseFrom(t, "ops", func(ctx context.Context, url string) error {
+		return errors.Join(outboxtest.InstallChat(ctx, url), pgcron.Install(ctx, url))
+	})
 	p.connect(admin)
 	p.login("ops_relay", "in role roomcast_relay")
 	p.function = newFakeFunction(t)
@@ -171,13 +171,13 @@ func one[T any](p *installation, sql string, args ...any) (v T) {
 }
 
 // examine makes a whole round.
-func (p *installation) examine() []finding {
+func (p *installation) examine(only ...string) []finding {
 	p.Helper()
 	p.function.relays.Store(true)
 	p.settings.environ = env.ToMap(p.environment())
 	d := newDoctor(p.settings)
 	defer d.close()
-	d.event = p.event
+	d.event, d.only = p.event, only
 	d.patience, d.oldTx, d.oldSnapshot, d.leaseWait = p.patience, p.oldTx, p.snapshots, p.leaseWait
 	return d.round(p.Context(), func(finding) {})
 }

@@ -58,7 +58,7 @@ type call struct {
 // commands is the index.
 func commands() []command {
 	return []command{
-		{"doctor", "[-event]", "check everything, one by one, and say what to do", setUpDoctor},
+		{"doctor", "[-event] [CHECK …]", "check everything, or what is named, and say what to do", setUpDoctor},
 		{"status", "", "how the relay stands; -watch redraws", setUpStatus},
 		{"inspect", "ROOM", "one room: lease, numbers, what waits in it", setUpInspect},
 		{"why", "ROOM SEQ | ID", "the life of one event, by its place or its row's primary key", setUpWhy},

@@ -117,6 +117,7 @@ func TestCommandLine(t *testing.T) {
 		{[]string{"inspect", "-h"}, exitOK, "inspect ROOM"},
 		{[]string{"dance"}, exitFailed, `no command "dance"`},
 		{[]string{"inspect"}, exitFailed, "inspect ROOM"},
+		{[]string{"doctor", "everything"}, exitFailed, "there is no check \"everything\": settings, database"},
 		{[]string{"status", "-nonsense"}, exitFailed, "nonsense"},
 		{[]string{"status"}, exitFailed, "OWNER_DATABASE_URL is missing"},
 	} {
