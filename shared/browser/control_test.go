@@ -157,7 +157,7 @@ func (w *world) expire(order) (any, error) {
 	return nil, nil
 }
 
-// count returns the requests by route, and begins anew when told to.
+// count returns the requests by route, and starts again from zero when told to.
 func (w *world) count(o order) (any, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -182,13 +182,13 @@ func (w *world) restart(o order) (any, error) {
 	return nil, w.pusher.Start()
 }
 
-// room returns a room, and its lane to Pusher, which are made at first use.
+// room returns a room, and its queue to Pusher, which are made at first use.
 func (w *world) room(id string) *room {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	r := w.rooms[id]
 	if r == nil {
-		r = &room{epoch: "e1", first: 1, lane: make(chan parcel, 10_000)}
+		r = &room{epoch: "e1", first: 1, queue: make(chan parcel, 10_000)}
 		w.rooms[id] = r
 		go w.deliver(r)
 	}
@@ -209,7 +209,7 @@ func (w *world) commit(o order) (any, error) {
 		}
 		if !change.void {
 			if waiting = append(waiting, change.pushed); len(waiting) >= full {
-				r.lane <- o.parcel(random, waiting)
+				r.queue <- o.parcel(random, waiting)
 				waiting, full = nil, 1+random.IntN(max(1, o.Pack))
 			}
 		}
@@ -218,7 +218,7 @@ func (w *world) commit(o order) (any, error) {
 		}
 	}
 	if len(waiting) > 0 {
-		r.lane <- o.parcel(random, waiting)
+		r.queue <- o.parcel(random, waiting)
 	}
 	return nil, nil
 }
@@ -320,7 +320,7 @@ func (w *world) deliver(r *room) {
 		select {
 		case <-w.ctx.Done():
 			return
-		case p := <-r.lane:
+		case p := <-r.queue:
 			if p.swap && behind == nil {
 				behind = &p
 				continue

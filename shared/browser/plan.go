@@ -22,12 +22,12 @@ const (
 var ErrPlan = errors.New("not a plan")
 
 // Plan says which mode each client is to be in. A room's own mode comes first, then
-// the user's share, then Mode. The clients ask for it anew when they come back, so
+// the user's share, then Mode. The clients ask for it again when they come back, so
 // changing it needs no release of the chat.
 type Plan struct {
 	Mode Mode `json:"mode"`
 	// Share gives a mode to a part of the users, from 0 to 1, always the same ones: a
-	// client goes by the first digits of its user's id, a random uuid. Pusher's share is cut off first, so that growing it
+	// client goes by the first digits of its user's id, a random uuid. Pusher's share is taken first, so that growing it
 	// keeps those who had it.
 	Share map[Mode]float64 `json:"share,omitempty"`
 	Rooms map[string]Mode  `json:"rooms,omitempty"` // by room id

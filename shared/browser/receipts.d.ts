@@ -1,5 +1,5 @@
 // Built from shared/browser/src by `go generate ./shared/browser`: edit there.
-import type { Options, Sighting } from './roomcast.js';
+import type { Options, Arrival } from './roomcast.js';
 export interface SendOptions {
     /** Where the function is, without a slash at the end. */
     url: string;
@@ -15,4 +15,4 @@ export interface SendOptions {
     sample?: number;
 }
 /** Returns what to give to createRoomcast as onSeen. */
-export declare function sendReceipts(options: SendOptions): (sighting: Sighting) => void;
+export declare function sendReceipts(options: SendOptions): (arrival: Arrival) => void;

@@ -65,7 +65,7 @@ type room struct {
 	first   int64       // the oldest seq still kept
 	changes []stored    // by seq, from 1
 	written int         // messages so far
-	lane    chan parcel // to Pusher, in order
+	queue   chan parcel // to Pusher, in order
 }
 
 func newWorld(t *testing.T) *world {
@@ -431,7 +431,7 @@ func (w *world) handle(mux *http.ServeMux, pattern string, h func(http.ResponseW
 		}
 		body, err := io.ReadAll(r.Body)
 		if err != nil {
-			return // a client that was cut off
+			return // the client has disconnected
 		}
 		r.Body = io.NopCloser(bytes.NewReader(body))
 		if err := h(rw, r); err != nil {

@@ -20,7 +20,7 @@ export class Deliveries {
     this.latest = /** @type {Map<string, Record>} */ (new Map());
   }
 
-  /** @param {{mode: string, side: "pusher" | "supabase", event: any, how?: string}} sighting */
+  /** @param {{mode: string, side: "pusher" | "supabase", event: any, how?: string}} arrival */
   see({ mode, side, event, how }) {
     if (how === "again") return figures.repeat();
     const id = event.data.id;

@@ -82,10 +82,10 @@ export class Pane {
     const count = supabase ? app.sendReceipts({ url, token, every: 2, grace: 3 }) : () => {};
     return app.createRoomcast({
       url, token, supabase, pusher: this.pusher, mode: app.mode,
-      onSeen: (/** @type {any} */ sighting) => {
-        count(sighting);
+      onSeen: (/** @type {any} */ arrival) => {
+        count(arrival);
         stir();
-        this.rooms.get(sighting.room)?.deliveries.see(sighting);
+        this.rooms.get(arrival.room)?.deliveries.see(arrival);
       },
     });
   }

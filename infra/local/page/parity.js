@@ -1,5 +1,5 @@
 // @ts-check
-// The certificate as it grows: what both ways brought to this page's people and to all
+// The parity report as it grows: what both ways brought to this page's people and to all
 // others, by the receipts that their pages sent.
 
 const every = 2000; // ms between two looks

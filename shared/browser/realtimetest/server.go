@@ -185,7 +185,7 @@ func (s *Server) Refuse(on bool) {
 	s.refuse = on
 }
 
-// Lose drops the next n changes, as a replication slot that was made anew does.
+// Lose drops the next n changes, as a new replication slot does.
 func (s *Server) Lose(n int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -15,7 +15,7 @@ import (
 
 const (
 	writeTimeout = 5 * time.Second
-	maxQueued    = 10_000 // messages; a reader this far behind is cut off
+	maxQueued    = 10_000 // messages; a reader this far behind is disconnected
 	maxMessage   = 1 << 20
 )
 

@@ -3,14 +3,14 @@
 
 import { bucket, delay, histogram } from './ledger.js'
 import { isHidden } from './platform.js'
-import type { Sighting } from './types.js'
+import type { Arrival } from './types.js'
 
 export class DeliveryLedger {
   private counts = zero()
   private seen = new WeakSet<object>() // both sides may bring one message
 
   /** New messages only, each by the way it came first. */
-  see({ side, event, how, why }: Sighting) {
+  see({ side, event, how, why }: Arrival) {
     if (event.name !== 'new-message' || how === 'again' || this.seen.has(event)) return
     this.seen.add(event)
     this.counts[side === 'supabase' ? 'supabase' : how ? why ?? 'gap' : 'pushed']++

@@ -1,12 +1,12 @@
 // What one room has seen since its last receipt, by which side.
 
-import type { Sighting } from './types.js'
+import type { Arrival } from './types.js'
 
 const MOST = 2000 // events that wait for their other half
 const BUCKETS = 32 // of a histogram; bucket i holds delays up to 2^(i/2) ms
 
-type Side = Sighting['side']
-type Event = Sighting['event']
+type Side = Arrival['side']
+type Event = Arrival['event']
 type Brought = number | 'fetched' | 'untimed'
 
 /** An event's way so far. */
@@ -31,7 +31,7 @@ export class Ledger {
   // Of new messages only, which both sides should bring. Realtime tells nothing of
   // members, and of deletions only with replica identity full; Roomcast tells nothing of
   // an edit that changes no attached column.
-  see({ side, event, how }: Sighting) {
+  see({ side, event, how }: Arrival) {
     if (event.name !== 'new-message') return
     if (how === 'again') return this.again(side, event)
     if (this.told.has(event)) return
@@ -42,7 +42,7 @@ export class Ledger {
     if (how) this.fetched.set(event.seq!, event)
     if (side === 'supabase') way.order = ++this.arrived
     this.brought(event, way)
-    // Under such a load the oldest goes untold: a sample is evidence, too.
+    // Under such a load the oldest goes untold: a sample will do.
     if (this.waiting.size > MOST) this.pass(this.waiting.keys().next().value!)
   }
 

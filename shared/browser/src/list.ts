@@ -79,7 +79,7 @@ class RowList<R> {
   room?: Room
   private listeners = new Set<() => void>()
   private rows = new Map<unknown, R>()
-  private touched = new Map<unknown, number>() // by an event: the how manieth
+  private touched = new Map<unknown, number>() // the row's last event, by their order
   private clock = 0
   private edits = new Map<unknown, R>() // of rows that are not loaded
   private sending = new Map<unknown, { row: R; error?: unknown }>()

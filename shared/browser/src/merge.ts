@@ -59,7 +59,7 @@ export class Merge {
     this.outlet.saw('pusher', entry, fetched ? 'fetched' : undefined)
   }
 
-  /** An event by Supabase, of its so manieth stream. */
+  /** An event by Supabase, of the stream with this number. */
   witness(name: string, row: any, commit: string, stream: number) {
     const entry = this.pairs.bySupabase(name, row, commit, stream)
     if (!entry) return this.outlet.saw('supabase', { name }, 'again')

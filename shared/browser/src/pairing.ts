@@ -14,7 +14,7 @@ export interface Entry {
   pusher?: boolean
   supabase?: boolean
   fetched?: boolean
-  /** The how manieth that was held. */
+  /** Its place among all that were held. */
   turn?: number
   shown?: boolean
 }

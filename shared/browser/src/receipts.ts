@@ -20,7 +20,7 @@ import { DeliveryLedger } from './delivery.js'
 import { Ledger } from './ledger.js'
 import { fetchJSON } from './platform.js'
 import { Session } from './session.js'
-import type { Options, Sighting } from './types.js'
+import type { Options, Arrival } from './types.js'
 
 const GRACE = 30 // seconds after which the other side has missed an event
 const MINUTE = 60 // how often a room tells, until the function asks for another pace
@@ -42,27 +42,27 @@ export interface SendOptions {
 }
 
 /** Returns what to give to createRoomcast as onSeen. */
-export function sendReceipts(options: SendOptions): (sighting: Sighting) => void {
+export function sendReceipts(options: SendOptions): (arrival: Arrival) => void {
   const rooms = new Map<string, Reporter<Ledger>>()
   const isSampled = Math.random() < (options.sample ?? 0.01)
   let delivery: Reporter<DeliveryLedger> | undefined
-  let session: Session | undefined // at the first sighting: nothing is asked where nothing happens
-  return (sighting) => {
-    const room = rooms.get(sighting.room)
-    if (sighting.mode !== 'both') room?.ledger.forget()
-    if (sighting.mode !== 'both' && !isSampled) return
+  let session: Session | undefined // at the first arrival: nothing is asked where nothing happens
+  return (arrival) => {
+    const room = rooms.get(arrival.room)
+    if (arrival.mode !== 'both') room?.ledger.forget()
+    if (arrival.mode !== 'both' && !isSampled) return
     session ??= new Session(options as Options, () => {})
-    if (sighting.mode !== 'both') {
+    if (arrival.mode !== 'both') {
       delivery ??= new Reporter(new DeliveryLedger(), { mode: 'delivery' }, options, session)
-      return delivery.see(sighting)
+      return delivery.see(arrival)
     }
-    if (!room) rooms.set(sighting.room, new Reporter(new Ledger(), { room: sighting.room, mode: 'both' }, options, session))
-    rooms.get(sighting.room)!.see(sighting)
+    if (!room) rooms.set(arrival.room, new Reporter(new Ledger(), { room: arrival.room, mode: 'both' }, options, session))
+    rooms.get(arrival.room)!.see(arrival)
   }
 }
 
 interface Book {
-  see(sighting: Sighting): void
+  see(arrival: Arrival): void
   take(grace: number): object | undefined
   isWaiting(): boolean
 }
@@ -76,8 +76,8 @@ class Reporter<L extends Book> {
 
   constructor(readonly ledger: L, private about: object, private options: SendOptions, private session: Session) {}
 
-  see(sighting: Sighting) {
-    this.ledger.see(sighting)
+  see(arrival: Arrival) {
+    this.ledger.see(arrival)
     if (this.ledger.isWaiting()) void this.run()
   }
 

@@ -113,7 +113,7 @@ export class Requests {
     next.go()
   }
 
-  /** Whoever had the turn did not need it. */
+  /** The request whose turn it was is not needed any more. */
   private pass() {
     this.probing = false
     this.schedule()

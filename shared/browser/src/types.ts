@@ -93,7 +93,7 @@ export interface Room<R = AnyRow> {
   on(name: '*', fn: (data: any, name: string) => void): () => void
   on<D = any>(name: string, fn: (data: D, name: string, from?: Sender) => void): () => void
   /**
-   * A signal to whoever else listens, such as send('typing'): they hear 'client-typing'.
+   * A signal to everybody else who listens, such as send('typing'): they hear 'client-typing'.
    * It goes from browser to browser through Pusher, which must allow client events. At
    * most ten a second and never late: it returns false where it could not be sent now.
    */
@@ -111,7 +111,7 @@ export interface Room<R = AnyRow> {
  * `event` object. How: it was `fetched` over HTTP; or it came `again` and was dropped,
  * and `event` tells no more than its name, and its seq if it has one. Else it was pushed.
  */
-export interface Sighting {
+export interface Arrival {
   room: string
   mode: Mode
   side: 'pusher' | 'supabase'
@@ -157,7 +157,7 @@ export interface Options<R = AnyRow> {
   /** About how many ms after a burst a room is asked whether that was all. Default 20000; 0: nothing is asked while nothing is wrong. */
   settle?: number
   /** Called for whatever comes, in every mode, before it is shown. */
-  onSeen?: (sighting: Sighting) => void
+  onSeen?: (arrival: Arrival) => void
 }
 
 export interface JoinOptions {

@@ -76,7 +76,7 @@ test('the plan is asked for again when the page comes back', async (t) => {
   await world('plan', { Plan: { mode: 'pusher' } })
   mock.timers.enable({ apis: ['Date'], now: Date.now() + 61000 })
   t.after(() => mock.timers.reset())
-  await world('cut') // and Pusher's connection is made anew
+  await world('cut') // and Pusher's connection is made again
   while (r.room.mode !== 'pusher') await new Promise((done) => setTimeout(done, 20)) // or the test's time is over
   await world('commit', { Room: r.id, N: 3 })
   await r.numbers(1, 3)

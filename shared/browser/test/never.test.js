@@ -84,7 +84,7 @@ test('an engine without AbortSignal.timeout, atob, document and window events', 
   }
 })
 
-test('a socket that died without an end is found by a fetch, and made anew', async () => {
+test('a socket that died without an end is found by a fetch, and replaced', async () => {
   const r = await joined({ settle: 300 })
   const socket = r.pusher.connection.socket_id
   await world('commit', { Room: r.id, N: 1 })

@@ -75,7 +75,7 @@ test('a kind for one room, in place of that for all', async () => {
   assert.equal(p.pusher.channel(`private-packed-room-${packed}`), undefined)
 })
 
-test('both: each message of a pack is a sighting of its own, and shown once', async () => {
+test('both: each message of a pack is an arrival of its own, and shown once', async () => {
   await realtimeLive(0)
   const seen = []
   const r = await joined({ mode: 'both', onSeen: ({ side, event, how }) => seen.push([side, event.seq, how]) })

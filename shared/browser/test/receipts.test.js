@@ -1,4 +1,4 @@
-// The dual run's evidence, with the clock and the function in the test's hands.
+// Receipts, with the clock and the function in the test's hands.
 import assert from 'node:assert/strict'
 import { beforeEach, mock, test } from 'node:test'
 import { sendReceipts } from '../receipts.js'
@@ -140,7 +140,7 @@ test('without an answer the same receipt comes again; what was counted meanwhile
   both()
   await pass(120)
   assert.deepEqual(posts.map((p) => `${p.n}:${p.both}`), ['1:1', '1:1', '1:1', '2:2'])
-  assert.ok(posts[2].until > posts[0].until, 'the time is anew at every try')
+  assert.ok(posts[2].until > posts[0].until, 'the time is that of each try')
 })
 
 test('a function that is full is left alone for as long as it asks', async () => {

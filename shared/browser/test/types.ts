@@ -1,12 +1,12 @@
 // What an app may write, and what it may not: checked by the compiler, never run.
 import { sendReceipts } from '../receipts.js'
-import { channelName, createRoomcast, type Sighting } from '../roomcast.js'
+import { channelName, createRoomcast, type Arrival } from '../roomcast.js'
 
 declare const pusher: unknown, supabase: unknown
 
 const url = 'https://app.fly.dev'
 const rooms = createRoomcast({ pusher, supabase, url, onSeen: sendReceipts({ url, supabase }) })
-createRoomcast({ pusher, url, onSeen: (s: Sighting) => s.event.data?.roomcast?.seq })
+createRoomcast({ pusher, url, onSeen: (s: Arrival) => s.event.data?.roomcast?.seq })
 const room = rooms.join('lobby', { after: 42 })
 rooms.join(7, { after: { seq: 1, epoch: 'k3f9' } })
 rooms.join('lobby', { channel: 'packed' })

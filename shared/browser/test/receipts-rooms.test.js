@@ -1,4 +1,4 @@
-// The dual run's evidence from whole rooms: the client and receipts.js together.
+// Receipts of whole rooms: the client and receipts.js together.
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { afterEach, test } from 'node:test'
