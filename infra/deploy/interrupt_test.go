@@ -101,14 +101,14 @@ func (w *world) killed(revision string, nth int) {
 	w.fly.Wait(w.t, fmt.Sprintf("request %d", nth), func() bool { return len(w.fly.Requests()) >= before+nth })
 	_ = cmd.Process.Kill()
 	err = cmd.Wait()
-	w.fly.Wait(w.t, "the last request to be done", w.fly.Quiet)
+	w.fly.Wait(w.t, "the last request to be done", w.fly.Idle)
 	w.t.Logf("killed at %v: %v\n%s", w.fly.Requests()[before:], err, out.String())
 	if err == nil {
 		w.t.Errorf("the deploy was over before its request %d", nth)
 	}
 }
 
-// A deploy that was killed at any point is gone on with by the next one, and ends as
+// A deploy that was killed at any point is continued by the next one, and ends as
 // if nothing had been. The numbers count the changes asked of Fly.
 func TestKilledDeployIsContinued(t *testing.T) {
 	for _, nth := range []int{1, 4, 5, 8} { // app, secrets, machine 1, its stop

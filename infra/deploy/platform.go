@@ -59,7 +59,7 @@ var errUncertain = errors.New("no answer to the create")
 // 502 or 503, and makes up for two faults in that.
 //
 // A create must not be repeated: a machine created twice is paid twice. It becomes an
-// error that is not repeated, and who asked has to look whether the thing is there;
+// error that is not repeated, and the caller has to check whether the thing is there;
 // see rollout.launch.
 //
 // And a request that is repeated is sent from the same reader as the first time

@@ -29,7 +29,7 @@ func (d *doctor) checkLease(ctx context.Context, f *findings) error {
 	return nil
 }
 
-// checkWaiting looks at the oldest row that Pusher has not accepted.
+// checkWaiting checks the oldest row that Pusher has not accepted.
 func (d *doctor) checkWaiting(ctx context.Context, f *findings) error {
 	status, err := d.op.Status(ctx)
 	if err != nil {
@@ -52,7 +52,7 @@ func (d *doctor) checkWaiting(ctx context.Context, f *findings) error {
 	return nil
 }
 
-// checkParked looks for events that were given up.
+// checkParked finds events that were given up.
 func (d *doctor) checkParked(ctx context.Context, f *findings) error {
 	list, err := d.op.ParkedEvents(ctx, "", 1)
 	if err != nil {
@@ -74,7 +74,7 @@ func (d *doctor) checkParked(ctx context.Context, f *findings) error {
 // overdueRevocation is how long a disconnect may take: it is due within two seconds of the commit.
 const overdueRevocation = 30 * time.Second
 
-// checkRevocations looks for users who lost a membership and still listen, because Pusher
+// checkRevocations finds users who lost a membership and still listen, because Pusher
 // would not end their connections.
 func (d *doctor) checkRevocations(ctx context.Context, f *findings) error {
 	var users, tries int64
@@ -91,7 +91,7 @@ func (d *doctor) checkRevocations(ctx context.Context, f *findings) error {
 	return nil
 }
 
-// checkUnroutable looks for changes that went nowhere, by table and reason.
+// checkUnroutable finds changes that went nowhere, by table and reason.
 func (d *doctor) checkUnroutable(ctx context.Context, f *findings) error {
 	tables, err := d.list(ctx, `select sum(r.count) || ' of ' || coalesce((select s.relation::text || ' as ' || s.name from roomcast.attached_tables s where s.id = r.attached), '?') || ' (' || r.reason || ')'
 		from roomcast.unroutable r group by r.attached, r.reason order by sum(r.count) desc limit 10`)
@@ -107,7 +107,7 @@ func (d *doctor) checkUnroutable(ctx context.Context, f *findings) error {
 	return nil
 }
 
-// checkTransactions looks for one that wrote rows long ago and has not ended: its
+// checkTransactions finds one that wrote rows long ago and has not ended: its
 // rows cannot be sent, and the relay may not rest meanwhile.
 func (d *doctor) checkTransactions(ctx context.Context, f *findings) error {
 	open, err := d.list(ctx, `select format('process %s (%s, %s) for %s', a.pid, coalesce(nullif(a.application_name, ''), 'unnamed'), a.state, date_trunc('second', now() - a.xact_start))
@@ -126,7 +126,7 @@ func (d *doctor) checkTransactions(ctx context.Context, f *findings) error {
 	return nil
 }
 
-// checkRetention looks whether sent rows go when their time has come. The sweep sees
+// checkRetention checks whether sent rows go when their time has come. The sweep sees
 // to it, and so does a relay that is awake.
 func (d *doctor) checkRetention(ctx context.Context, f *findings) error {
 	var late, short bool

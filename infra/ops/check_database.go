@@ -16,7 +16,7 @@ const (
 	ownerMissed = "set OWNER_DATABASE_URL to the connection string of the role that owns the chat's tables (on Supabase: postgres)"
 )
 
-// checkSettings looks for what the function cannot start without.
+// checkSettings finds what the function cannot start without.
 func (d *doctor) checkSettings(_ context.Context, f *findings) error {
 	missing := map[string]bool{
 		"WEBHOOK_SECRET": len(d.WebhookSecrets) == 0,

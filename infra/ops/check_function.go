@@ -170,7 +170,7 @@ func (d *doctor) isPaused(ctx context.Context) bool {
 	return resp.StatusCode == pausedStatus
 }
 
-// checkEncryption looks at the master key, where rooms are encrypted.
+// checkEncryption checks the master key, where rooms are encrypted.
 func (d *doctor) checkEncryption(_ context.Context, f *findings) error {
 	const fresh = "make one with: openssl rand -base64 32"
 	kinds, err := d.kinds()
@@ -193,7 +193,7 @@ func (d *doctor) checkEncryption(_ context.Context, f *findings) error {
 	return nil
 }
 
-// checkOrigins looks at who may call from a browser, and asks the function itself.
+// checkOrigins checks who may call from a browser, and asks the function itself.
 func (d *doctor) checkOrigins(ctx context.Context, f *findings) error {
 	if len(d.AllowedOrigins) == 0 {
 		f.warn("set ALLOWED_ORIGINS=https://<where the chat is served>", "no origin is allowed: only pages of the function's own address can call it")

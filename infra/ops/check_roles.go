@@ -10,7 +10,7 @@ import (
 	"roomcast/shared/admin"
 )
 
-// checkRole looks at what roomcast_relay may do, and what it must not.
+// checkRole checks what roomcast_relay may do, and what it must not.
 func (d *doctor) checkRole(ctx context.Context, f *findings) error {
 	var exists bool
 	if err := d.conn.QueryRow(ctx, `select to_regrole('roomcast_relay') is not null`).Scan(&exists); err != nil {

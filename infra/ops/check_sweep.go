@@ -40,7 +40,7 @@ func (d *doctor) checkSweep(ctx context.Context, f *findings) error {
 	return nil
 }
 
-// checkSweepRuns looks at how the last sweep went.
+// checkSweepRuns checks how the last sweep went.
 func (d *doctor) checkSweepRuns(ctx context.Context, f *findings, schedule string) error {
 	var status, message string
 	err := d.conn.QueryRow(ctx, `select coalesce(r.status, ''), coalesce(r.return_message, '') from cron.job_run_details r join cron.job j using (jobid)

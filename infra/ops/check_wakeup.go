@@ -101,7 +101,7 @@ func (d *doctor) checkWakeup(ctx context.Context, f *findings) error {
 		return withoutURL(err)
 	}
 	if took > slowWakeup {
-		f.warn("look at the function's processor and region: it should be next to the database, and answers before it works", "an awake function took %s to answer", span(took))
+		f.warn("check the function's processor and region: it should be next to the database, and answers before it works", "an awake function took %s to answer", span(took))
 	} else {
 		f.ok("answers in %s", span(took))
 	}

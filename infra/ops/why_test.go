@@ -85,11 +85,11 @@ so           browsers see the gap and fetch it over HTTP; ops redrive `+roomA+` 
 // An event that left no trace is explained by the row itself.
 func TestWhyNoTrace(t *testing.T) {
 	p := newInstallation(t)
-	quiet := one[string](p, `insert into messages (content) values ($1) returning id::text`, text)
+	noRoom := one[string](p, `insert into messages (content) values ($1) returning id::text`, text)
 	p.exec(`set roomcast.capture = 'off'`)
 	unseen := p.write(roomA, 1)
 	for id, want := range map[string]string{
-		quiet:  "its room is null",
+		noRoom: "its room is null",
 		unseen: "with roomcast.capture off",
 		roomB:  "no attached table has a row",
 	} {

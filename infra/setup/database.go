@@ -14,7 +14,7 @@ import (
 )
 
 // database is the owner's connection, and what was found there. The methods that
-// only look take nil for a database that is not known yet.
+// only read take nil for a database that is not known yet.
 type database struct {
 	conn          *pgx.Conn
 	all           []table

@@ -28,7 +28,7 @@ var errStopped = errors.New("stopped; nothing was changed")
 // webhookPath is the route that the database calls; see functions/routes.go.
 const webhookPath = "/webhooks/supabase"
 
-// learn asks for everything, and looks into the database for what to offer. It
+// learn asks for everything, and reads from the database what to offer. It
 // changes nothing. The database, if it was reached, is the caller's to close.
 func learn(ctx context.Context, a *asker) (wanted, *database, error) {
 	want := wanted{secrets: map[string]string{}}

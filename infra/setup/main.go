@@ -110,7 +110,7 @@ func (s *setup) run(ctx context.Context, args []string) error {
 	if unverified(want) {
 		fmt.Fprintln(s.stdout, "note      nobody checks who answers for the database: run setup again with -ca prod-ca-2021.crt (Supabase: Database settings, SSL)")
 	}
-	fmt.Fprintln(s.stdout, "\nThe doctor looks at it. Until `task deploy` has run, nothing answers at the function's address.")
+	fmt.Fprintln(s.stdout, "\nThe doctor checks it. Until `task deploy` has run, nothing answers at the function's address.")
 	return s.doctor(ctx, s.doctorsEnviron(want), s.stdout, s.stderr)
 }
 

@@ -62,7 +62,7 @@ func plan(want wanted, all []table, attachments []string) (lines []statement) {
 }
 
 // other is the line for a table beside messages and members: run if Supabase Realtime
-// listens to it today, else shown for whoever wants it.
+// listens to it today, else shown as a comment.
 func other(t table, messages choice, rooms []string) []statement {
 	argument, place := placeOf(t, messages, rooms)
 	if place == "" || len(t.IDs) == 0 {

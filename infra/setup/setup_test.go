@@ -104,7 +104,7 @@ func one[T any](w *world, sql string, args ...any) (v T) {
 	return v
 }
 
-// check looks at what a set-up project has, and at what must not be on the screen.
+// check compares what a set-up project has, and what must not be on the screen.
 func (w *world) check() {
 	w.Helper()
 	got := w.secrets()

@@ -18,7 +18,7 @@ import (
 // error around it says why.
 var ErrRefused = errors.New("refused")
 
-// Operator is the access of whoever owns the schema: what the relay may do, and
+// Operator is the access of the schema's owner: what the relay may do, and
 // what only people may. No method returns a message's text but [Operator.SentAgain],
 // which is there to send it.
 type Operator struct{ *outbox.DB }

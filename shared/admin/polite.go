@@ -16,7 +16,7 @@ import (
 )
 
 // Migration is one run of [Migrate] and how it behaves beside the chat's own
-// transactions: it asks for a lock for a moment only, since writers queue behind whoever
+// transactions: it asks for a lock for a moment only, since writers queue behind a session that
 // waits for one, and tries again until its patience is over.
 type Migration struct {
 	URL      string

@@ -52,7 +52,7 @@ func (s *Server) KeepSecretsStale() {
 	s.stale = true
 }
 
-// HideSecrets answers the list of secrets without their values, whoever asks.
+// HideSecrets answers the list of secrets without their values, to any token.
 func (s *Server) HideSecrets() {
 	s.mu.Lock()
 	defer s.mu.Unlock()

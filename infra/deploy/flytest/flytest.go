@@ -121,9 +121,9 @@ func (s *Server) Requests() []string {
 	return append([]string(nil), s.requests...)
 }
 
-// Quiet reports whether every change that was asked for is done. A change goes on though
-// whoever asked for it is gone.
-func (s *Server) Quiet() bool {
+// Idle reports whether every change that was asked for is done. A change goes on though
+// its caller has disconnected.
+func (s *Server) Idle() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.underWay == 0

@@ -1,4 +1,4 @@
--- Whoever owns a room may read it without being a member.
+-- A room's owner may read it without being a member.
 -- Expects: chat_rooms (id uuid).
 alter table public.chat_rooms add column if not exists owner_id uuid;
 

@@ -1,4 +1,4 @@
--- The table's own policies decide: whoever may select something of a room may hear it.
+-- The table's own policies decide: a user who may select something of a room may hear it.
 --
 -- The question is asked as the role authenticated, with the user's claims where
 -- PostgREST puts them, so policies see what they see in a request. The function that
@@ -25,7 +25,7 @@ begin
   if this_room::text <> room then
     return false;   -- another spelling of the id: the relay sends to no such channel
   end if;
-  -- For this question only: whoever asks next, in the same transaction, is another.
+  -- For this question only: the next question of the same transaction is another user's.
   perform set_config('request.jwt.claims', claims::text, true);
   yes := exists (select from public.messages m where m.room_id = this_room)
       or exists (select from public.room_participants p where p.room_id = this_room and p.user_id = can_select.user_id);
