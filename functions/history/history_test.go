@@ -85,7 +85,7 @@ func (d *desk) serve(r *http.Request) *httptest.ResponseRecorder {
 }
 
 func change(op event.Op, seq int64, record string) event.Change {
-	return event.Change{Kind: event.Messages, Op: op, Room: "r", Record: json.RawMessage(record),
+	return event.Change{Kind: event.Rows, Op: op, Room: "r", Record: json.RawMessage(record),
 		Keys: []string{"id"}, Position: &event.Position{Seq: seq, Epoch: "k3f9", At: "2026-11-22T20:27:53.116454+00:00"}}
 }
 

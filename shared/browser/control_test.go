@@ -270,7 +270,7 @@ func (w *world) write(r *room, o order) (stored, realtimetest.Change) {
 		entry.pushed = event.Event{Name: o.Name, Room: o.Room, Data: w.withPosition(o.Data, position)}
 		entry.full = entry.pushed
 	} else {
-		change := event.Change{Kind: event.Messages, Op: o.Op, Room: o.Room, Record: record, Keys: []string{"id", "room_id"}, Position: position}
+		change := event.Change{Kind: event.Rows, Op: o.Op, Room: o.Room, Record: record, Keys: []string{"id", "room_id"}, Position: position}
 		entry.pushed, entry.full = w.translate(change, 9000), w.translate(change, 0)
 	}
 	r.changes = append(r.changes, entry)

@@ -15,9 +15,6 @@ const (
 	Online  Kind = "presence" // who is online, as Pusher says; no table is attached as it
 )
 
-// Messages is what the schema calls [Rows] under the name [Message] until it names them.
-const Messages Kind = "messages"
-
 // Op is what happened.
 type Op string
 

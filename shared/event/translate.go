@@ -27,7 +27,7 @@ func nameOf(c Change) (string, error) {
 	}
 	var by map[Op]string
 	switch c.Kind {
-	case Rows, Messages:
+	case Rows:
 		if c.Name == Message || c.Name == "" {
 			by = messageNames
 			break
