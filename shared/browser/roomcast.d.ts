@@ -128,8 +128,9 @@ export interface Arrival {
         readonly at?: string;
     };
     how?: 'fetched' | 'again';
-    /** Why it was fetched: a number was missing, the connection was cut, or Pusher is away or refuses. */
-    why?: 'gap' | 'reconnect' | 'polled';
+    /** How events come to the page, and since when to this room, by this machine's clock. */
+    status?: Status['status'];
+    live?: number;
 }
 /** How events come to this page just now. */
 export interface Status {

@@ -22,7 +22,6 @@ const SLOW = 300 // ms
 const TOGETHER = 20 // ms: rooms that were let in at once ask at once
 const REFUSALS = 4 // by the function, until a room is denied: a new member may be let in a moment later
 const PROOF = 3000 // ms after which what was fetched should have been pushed
-const BACK = 10_000 // ms after a source is back in which what is fetched was missed meanwhile
 const EXPECTED = 2500 // ms until an own write is asked for
 // Forward-only mode's events have no roomcast key, and are known by name.
 const UNNUMBERED = /^(new-.+|.+-(updated|deleted)|user-(joined|updated|left|online|offline)|room-activity)$/
@@ -317,13 +316,8 @@ export class RoomState implements Reader, Listener, Outlet {
   }
 
   saw(side: 'pusher' | 'supabase', event: any, how?: 'fetched' | 'again') {
-    const why = how === 'fetched' ? this.why() : undefined
-    this.context.options.onSeen?.({ room: this.id, mode: this.mode!, side, event, how, why })
-  }
-
-  private why() {
-    if (this.context.health.status !== 'live') return 'polled'
-    return Date.now() - this.liveAt < BACK ? 'reconnect' : 'gap'
+    const { health: { status }, options } = this.context
+    options.onSeen?.({ room: this.id, mode: this.mode!, side, event, how, status, live: this.liveAt })
   }
 
   ask(ms: number) {

@@ -117,8 +117,9 @@ export interface Arrival {
   side: 'pusher' | 'supabase'
   event: { readonly name: string; readonly seq?: number; readonly commit?: string; readonly data?: Row; readonly at?: string }
   how?: 'fetched' | 'again'
-  /** Why it was fetched: a number was missing, the connection was cut, or Pusher is away or refuses. */
-  why?: 'gap' | 'reconnect' | 'polled'
+  /** How events come to the page, and since when to this room, by this machine's clock. */
+  status?: Status['status']
+  live?: number
 }
 
 /** How events come to this page just now. */

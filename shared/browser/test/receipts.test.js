@@ -189,7 +189,9 @@ test('after the move a sample of pages tells how messages come', async () => {
   const message = (more) => see({ room: 'r' + seq % 2, mode: 'pusher', side: 'pusher',
     event: { name: 'new-message', seq: ++seq, data: { roomcast: { at: new Date(Date.now() - 25).toISOString() } } }, ...more })
   message(); message()
-  message({ how: 'fetched', why: 'gap' }); message({ how: 'fetched', why: 'reconnect' }); message({ how: 'fetched', why: 'polled' })
+  message({ how: 'fetched', status: 'live', live: Date.now() - 60_000 })
+  message({ how: 'fetched', status: 'live', live: Date.now() - 1000 })
+  message({ how: 'fetched', status: 'polling', live: Date.now() })
   message({ how: 'again' })
   message({ side: 'supabase', mode: 'supabase' })
   see({ room: 'r', mode: 'pusher', side: 'pusher', event: { name: 'user-joined', seq: 99, data: {} } })
