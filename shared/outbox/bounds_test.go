@@ -42,7 +42,7 @@ var wide = outbox.Limits{Rows: 4000, PerRoom: 250, Lease: time.Minute}
 // Many rooms at once are numbered in time that grows with their number, not its square.
 func TestManyRoomsAtOnce(t *testing.T) {
 	c := newChat(t)
-	c.Exec(`insert into messages (room_id, content) select gen_random_uuid(), 'x' from generate_series(1, 10000)`)
+	c.Exec(`insert into messages (room_id, content) select gen_random_uuid(), 'x' from generate_series(1, 5000)`)
 	start := time.Now()
 	if rooms, err := c.DB.Claim(t.Context(), "r", wide); err != nil || len(rooms) < 1000 || time.Since(start) > 20*time.Second {
 		t.Fatalf("%d rooms in %s, %v", len(rooms), time.Since(start), err)
@@ -56,7 +56,7 @@ func TestManyRoomsAtOnce(t *testing.T) {
 // once; what others write meanwhile is not kept waiting for its end.
 func TestLargeTransaction(t *testing.T) {
 	c := newChat(t)
-	const rows = 50_000
+	const rows = 25_000
 	c.Exec(`update roomcast.settings set bulk = 1000000`)
 	c.Exec(`insert into messages (room_id, content) select $1, i::text from generate_series(1, $2::int) i`, roomA, rows)
 	c.Claim("r")

@@ -199,24 +199,40 @@ $$;
 create or replace function roomcast.ack(rooms text[], fences bigint[], seqs bigint[], waits double precision[])
 returns setof text
 language plpgsql security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off set jit = off set plan_cache_mode = force_generic_plan as $$
-declare
-  told record;
+#variable_conflict use_column
 begin
-  for told in
-    select t.room, t.fence, t.seq, clock_timestamp() + make_interval(secs => t.wait) as due
-      from unnest(ack.rooms, ack.fences, ack.seqs, ack.waits) as t (room, fence, seq, wait)
-     order by t.room collate "C"   -- all lock rooms in one order
-  loop
+  if cardinality(ack.rooms) = 1 then   -- a live chat's; half the cost
     update roomcast.rooms r
-       set sent_seq  = greatest(r.sent_seq, least(told.seq, r.head_seq)),
-           due       = told.due,
-           attention = case when greatest(r.sent_seq, told.seq) < r.head_seq then told.due end,
+       set sent_seq  = greatest(r.sent_seq, least(ack.seqs[1], r.head_seq)),
+           due       = clock_timestamp() + make_interval(secs => ack.waits[1]),
+           attention = case when greatest(r.sent_seq, ack.seqs[1]) < r.head_seq then clock_timestamp() + make_interval(secs => ack.waits[1]) end,
            holder    = null
-     where r.room = told.room and r.fence = told.fence;
+     where r.room = ack.rooms[1] and r.fence = ack.fences[1];
     if not found then
-      return next told.room;
+      return next ack.rooms[1];
     end if;
-  end loop;
+    return;
+  end if;
+  return query
+  with told as (
+    select * from unnest(ack.rooms, ack.fences, ack.seqs, ack.waits) as t (room, fence, seq, wait)
+  ), held as materialized (   -- locked in one order, as assign_seqs() does
+    select r.room, r.fence, greatest(r.sent_seq, least(t.seq, r.head_seq)) as sent, r.head_seq as head,
+           clock_timestamp() + make_interval(secs => t.wait) as due
+      from roomcast.rooms r join told t on t.room = r.room and t.fence = r.fence
+     order by r.room
+       for update of r
+  ), moved as (
+    update roomcast.rooms r
+       set sent_seq  = h.sent,
+           accepted  = case when h.sent > r.sent_seq then clock_timestamp() else r.accepted end,
+           due       = h.due,
+           attention = case when h.sent < h.head then h.due end,
+           holder    = null
+      from held h where h.room = r.room
+    returning r.room, r.fence
+  )   -- a relay may name a room twice, having lost it and got it back
+  select t.room from told t where (t.room, t.fence) not in (select m.room, m.fence from moved m);
 end
 $$;
 

@@ -127,19 +127,18 @@ $$;
 -- assign_seqs gives new rows their seq, per room in id order, at most about most rows at
 -- once, and returns the rooms that got some. One relay at a time does so; another one that
 -- comes by goes on without. With claiming the caller takes these rooms in this very
--- transaction, unless there are too many for it. What is usual is one row of one room, and
--- for that a loop costs half of a statement that does all at once.
+-- transaction, unless there are too many for it.
 create or replace function roomcast.assign_seqs(claiming boolean default false, most int default 20000) returns text[]
 language plpgsql security definer set search_path = pg_catalog, pg_temp
-set enable_seqscan = off set enable_nestloop = off set jit = off set plan_cache_mode = force_generic_plan set work_mem = '16MB' as $$
+set enable_seqscan = off set enable_nestloop = off set enable_hashjoin = on   -- what it joins is its own, of any size
+set jit = off set plan_cache_mode = force_generic_plan set work_mem = '16MB' as $$
 declare
-  c        roomcast.cursor;
-  p        record;
-  fresh    record;
-  rooms    text[] := array[]::text[];
-  large_id bigint;        -- of the first large transaction
-  large_n  bigint := 0;
-  number   bigint;
+  c      roomcast.cursor;
+  p      record;
+  rooms  text[];
+  last   bigint;   -- of a large transaction
+  size   bigint;
+  number bigint;
 begin
   if not pg_try_advisory_xact_lock(hashtextextended('roomcast.assign_seqs', 0)) then
     return null;
@@ -150,33 +149,49 @@ begin
     return null;   -- what it has made new is new to the next numbering, and comes before what is written now
   end if;
   p := roomcast.pick_rows(c, assign_seqs.most);
-  for fresh in
-    select o.room, array_agg(o.id order by o.id) as ids, max(o.at) as newest, max(o.step) as step, count(o.step) as steps,
-           count(*) over () > 2000 as too_many
-      from (
-        select n.id, n.room, n.at, null::bigint as step from roomcast.outbox n
-         where n.xid >= c.next_xid and n.xid < p.upto and n.xid <> all (p.open)
-        union all
-        select n.id, n.room, n.at, null from roomcast.outbox n
-         where n.xid = any (p.ended)
-        union all
-        (select n.id, n.room, n.at, n.id from roomcast.outbox n
-          where n.xid = (p.behind).large_xids[1] and n.id > (p.behind).large_from[1]
-          order by n.id limit assign_seqs.most)) o
-     where o.id > c.restored_id or o.step is not null or roomcast.seq_of(o.room, o.id) is null
-     group by o.room order by o.room
-  loop
-    large_id := greatest(large_id, fresh.step);
-    large_n := large_n + fresh.steps;
-    if octet_length(fresh.room) <= 1000 then   -- what capture lets through is shorter; what no index takes must stop nobody
-      perform roomcast.extend_room(fresh.room, fresh.ids, fresh.newest, not assign_seqs.claiming or fresh.too_many);
-      if not fresh.too_many then
-        rooms := array_append(rooms, fresh.room);
-      end if;
-    end if;
-  end loop;
+  with fresh as (
+    select o.id, o.room, o.at, null::bigint as step from roomcast.outbox o
+     where o.xid >= c.next_xid and o.xid < p.upto and o.xid <> all (p.open)
+    union all
+    select o.id, o.room, o.at, null from roomcast.outbox o
+     where o.xid = any (p.ended)
+    union all
+    (select o.id, o.room, o.at, o.id from roomcast.outbox o
+      where o.xid = (p.behind).large_xids[1] and o.id > (p.behind).large_from[1]
+      order by o.id limit assign_seqs.most)
+  ), routable as materialized (
+    select f.id, f.room, f.at from fresh f
+     where octet_length(f.room) <= 1000   -- what capture lets through is shorter; what no index takes must stop nobody
+       and (f.id > c.restored_id or roomcast.seq_of(f.room, f.id) is null)
+  ), ranked as (
+    select r.id, r.room, r.at, row_number() over (partition by r.room order by r.id) - 1 as i from routable r
+  ), sized as (
+    select r.room, count(*) as size, count(*) over () as rooms from routable r group by r.room
+  ), grown as (
+    insert into roomcast.rooms as r (room, head_seq, due, attention)
+    select s.room, s.size, clock_timestamp(), case when not assign_seqs.claiming or s.rooms > 2000 then clock_timestamp() end
+      from sized s order by s.room
+    on conflict (room) do update
+      set head_seq  = r.head_seq + excluded.head_seq,
+          due       = case when r.head_seq = r.sent_seq then greatest(r.due, excluded.due) else r.due end,
+          attention = case when r.attention is null and r.holder is null and (excluded.attention is not null or r.due > excluded.due)
+                           then greatest(r.due, excluded.due) else r.attention end
+    returning r.room, r.head_seq
+  ), numbered as (
+    insert into roomcast.seq_ranges (room, first_seq, last_seq, ids, newest)
+    select k.room,
+           g.head_seq - s.size + min(k.i) + 1,
+           g.head_seq - s.size + max(k.i) + 1,
+           array_agg(k.id order by k.id),
+           max(k.at)
+      from ranked k join grown g using (room) join sized s using (room)
+     group by k.room, g.head_seq, s.size, k.i / 200   -- longer arrays leave their page, and are slow to read in part
+  )
+  select array(select g.room from grown g where not (select bool_or(s.rooms > 2000) from sized s)),
+         max(f.step), count(f.step)
+    into rooms, last, size from fresh f;
   if cardinality((p.behind).large_xids) > 0 then
-    p.behind := roomcast.step_large(p.behind, large_id, large_n < assign_seqs.most);
+    p.behind := roomcast.step_large(p.behind, last, size < assign_seqs.most);
   end if;
   insert into roomcast.cursor (next_xid, open_xids, large_xids, large_from, restored_id)
   values ((p.behind).next_xid, (p.behind).open_xids, (p.behind).large_xids, (p.behind).large_from, c.restored_id)
@@ -185,31 +200,6 @@ begin
     delete from roomcast.cursor x where x.id < number;
   end if;
   return rooms;
-end
-$$;
-
--- extend_room gives these rows the next numbers of a room. With attention the room is to be
--- found by whoever claims next.
-create or replace function roomcast.extend_room(room text, ids bigint[], newest timestamptz, attention boolean) returns void
-language plpgsql security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan as $$
-#variable_conflict use_column
-declare
-  size constant int := cardinality(ids);
-  head bigint;
-begin
-  insert into roomcast.rooms as r (room, head_seq, due, attention)
-  values (extend_room.room, size, clock_timestamp(), case when extend_room.attention then clock_timestamp() end)
-  on conflict (room) do update
-    set head_seq  = r.head_seq + excluded.head_seq,
-        due       = case when r.head_seq = r.sent_seq then greatest(r.due, excluded.due) else r.due end,
-        attention = case when r.attention is null and r.holder is null and (excluded.attention is not null or r.due > excluded.due)
-                         then greatest(r.due, excluded.due) else r.attention end
-  returning r.head_seq into head;
-  for i in 0 .. (size - 1) / 200 loop   -- longer arrays leave their page, and are slow to read in part
-    insert into roomcast.seq_ranges (room, first_seq, last_seq, ids, newest)
-    values (extend_room.room, head - size + i * 200 + 1, head - size + least((i + 1) * 200, size),
-            extend_room.ids[i * 200 + 1 : (i + 1) * 200], extend_room.newest);
-  end loop;
 end
 $$;
 
