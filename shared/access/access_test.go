@@ -331,3 +331,18 @@ func TestCanRead(t *testing.T) {
 		t.Error("the team's own can_read was not asked, or was overwritten by a migration")
 	}
 }
+
+// The columns that recheck_on reads may be arrays, and no other column matters (M3, D2).
+func TestRecheckOfArrays(t *testing.T) {
+	c := newChat(t)
+	c.Exec(`create table sanctions (id int, rooms text[], users uuid[], note json)`)
+	c.Exec(`create or replace function roomcast.can_read(room text, user_id uuid, claims jsonb) returns boolean
+		language sql stable set search_path = pg_catalog, pg_temp as $$ select false $$`)
+	c.Exec(`select roomcast.recheck_on('sanctions', room_column => 'rooms', user_column => 'users')`)
+	c.Exec(`insert into sanctions values (1, array[$1, $2], array[$3, $4]::uuid[], '{"a":"\u0000"}')`, roomA, roomB, user1, user2)
+	if got := len(c.departures()); got != 4 {
+		t.Errorf("%d departures, want each user's from each room", got)
+	}
+	c.Exec(`update sanctions set users = array[$1]::uuid[], note = '[1e400000]'`, user1)
+	c.Exec(`delete from sanctions`)
+}

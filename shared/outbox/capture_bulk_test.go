@@ -2,6 +2,10 @@ package outbox_test
 
 import (
 	"testing"
+
+	"github.com/jackc/pgx/v5"
+
+	"roomcast/shared/outbox/outboxtest"
 )
 
 // Deleting a room with all that is in it gives a handful of events and cuts nobody off:
@@ -119,5 +123,40 @@ func TestTruncate(t *testing.T) {
 	c.Exec(`select roomcast.scrub_queued(100)`)
 	if n := one[int](c, `select count(*) from roomcast.outbox where record like '%gone%'`); n != 0 {
 		t.Error("the text is still there")
+	}
+}
+
+// Nothing that capture reads makes serializable transactions fail that would not fail
+// without it: not even deletions, whose texts are then scrubbed later (D27).
+func TestSerializableWritersDoNotCollide(t *testing.T) {
+	c := newChat(t)
+	c.Exec(`alter table messages add n int`)
+	c.Exec(`create index on messages (n)`)
+	c.Exec(`update roomcast.settings set bulk = 10000`)
+	c.Exec(`insert into messages (room_id, content, n) select $1, 'text ' || i, i from generate_series(1, 5000) i`, roomA)
+	c.Exec(`analyze messages`)
+	txs := make([]pgx.Tx, 4)
+	for i := range txs {
+		tx, err := outboxtest.Connect(t, c.URL).BeginTx(t.Context(), pgx.TxOptions{IsoLevel: pgx.Serializable})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer tx.Rollback(t.Context())
+		txs[i] = tx
+	}
+	for i, tx := range txs { // far apart in the chat's table, side by side in ours
+		for _, sql := range []string{`set local enable_seqscan = off`, fmt.Sprintf(`delete from messages where n = %d`, 1000*(i+1)), `insert into messages (room_id, n) values ('` + roomB + `', 1000000)`} {
+			if _, err := tx.Exec(t.Context(), sql); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for _, tx := range txs {
+		if err := tx.Commit(t.Context()); err != nil {
+			t.Error(err)
+		}
+	}
+	if n := one[int](c, `select roomcast.scrub_queued(100)::int + roomcast.scrub_queued(100)::int + roomcast.scrub_queued(100)::int + roomcast.scrub_queued(100)::int`); n != 4 {
+		t.Errorf("%d texts scrubbed", n)
 	}
 }

@@ -50,24 +50,24 @@ func TestWideTablesAndOddNames(t *testing.T) {
 	}
 }
 
-// One bell is enough for those who write within a second, unless a lease has answered
-// it: who writes after that rings anew.
-func TestOneBellForASecond(t *testing.T) {
+// One wake-up is enough for all who write within a second, unless a lease has answered it:
+// a later writer then requests another.
+func TestOneWakeupForASecond(t *testing.T) {
 	c := newChat(t)
 	c.FallAsleep()
-	c.Exec(insertMessage, roomA, user1, "rings")
+	c.Exec(insertMessage, roomA, user1, "wakes")
 	if n := c.Wakeups(); n != 1 {
-		t.Fatalf("%d bells, want 1", n)
+		t.Fatalf("%d wake-ups, want 1", n)
 	}
 	c.Exec(`truncate net.http_request_queue`) // it was sent
 	c.Exec(insertMessage, roomA, user1, "relies on it")
 	if n := c.Wakeups(); n != 0 {
-		t.Errorf("a second bell right behind the first")
+		t.Errorf("a second wake-up right behind the first")
 	}
 	c.Exec(`select roomcast.set_clock('roomcast.wakeup_requested', now() - interval '1.1 seconds')`)
 	c.Exec(insertMessage, roomA, user1, "does not wait longer")
 	if n := c.Wakeups(); n != 1 {
-		t.Errorf("%d bells a second later, want 1", n)
+		t.Errorf("%d wake-ups a second later, want 1", n)
 	}
 	c.Exec(`truncate net.http_request_queue`)
 	for _, lease := range []time.Duration{time.Minute, 0} { // a relay that stays, one that leaves with its answer
@@ -77,29 +77,29 @@ func TestOneBellForASecond(t *testing.T) {
 		c.Exec(`select roomcast.leave_awake()`)
 		c.Exec(insertMessage, roomA, user1, "the relay came and went")
 		if n := c.Wakeups(); n != 1 {
-			t.Errorf("after a lease of %s: %d bells, want 1", lease, n)
+			t.Errorf("after a lease of %s: %d wake-ups, want 1", lease, n)
 		}
 		c.Exec(`truncate net.http_request_queue`)
 	}
 }
 
-// A bell that is seen on its way counts like one just rung, however old it is.
-func TestBellOnItsWay(t *testing.T) {
+// A wake-up that is seen on its way counts like one just requested, however old it is.
+func TestWakeupOnItsWay(t *testing.T) {
 	c := newChat(t)
 	c.FallAsleep()
-	c.Exec(insertMessage, roomA, user1, "rings")
+	c.Exec(insertMessage, roomA, user1, "wakes")
 	c.Exec(`select roomcast.set_clock('roomcast.wakeup_requested', 'epoch')`)
 	c.Exec(insertMessage, roomA, user1, "looks into the queue")
 	c.Exec(`truncate net.http_request_queue`)
 	c.Exec(insertMessage, roomA, user1, "relies on what that one saw")
 	if n := c.Wakeups(); n != 0 {
-		t.Errorf("%d bells", n)
+		t.Errorf("%d wake-ups", n)
 	}
 }
 
-// A writer that sees an older state of the database cannot note its bell, and rings all
+// A writer that sees an older state of the database cannot note its wake-up, and requests it all
 // the same.
-func TestBellOfARepeatableRead(t *testing.T) {
+func TestWakeupOfARepeatableRead(t *testing.T) {
 	c := newChat(t)
 	c.FallAsleep()
 	tx, err := c.Conn.Begin(t.Context())
@@ -122,6 +122,6 @@ func TestBellOfARepeatableRead(t *testing.T) {
 		t.Fatal(err)
 	}
 	if n := c.Wakeups(); n != 1 {
-		t.Errorf("%d bells, want 1", n)
+		t.Errorf("%d wake-ups, want 1", n)
 	}
 }

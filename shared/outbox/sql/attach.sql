@@ -22,7 +22,7 @@ begin
 end
 $$;
 
--- need_owner refuses whoever is not the role that Roomcast belongs to: what another role
+-- need_owner refuses every role but the one that Roomcast belongs to: what another role
 -- makes, this one could not replace.
 create or replace function roomcast.need_owner() returns void
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$

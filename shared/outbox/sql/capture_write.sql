@@ -22,7 +22,7 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
 $$;
 
 -- function_sql wraps a body. The settings are those by which values turn into text: the
--- same bytes whoever writes. Each costs every call a microsecond, so there is none that
+-- same bytes whichever session writes. Each costs every call a microsecond, so there is none that
 -- no column of the table needs. The compiler is off: it takes seconds for a
 -- statement of many rows. An UPDATE's rows are paired by a merge join, which keeps their order.
 create or replace function roomcast.function_sql(a roomcast.attached_tables, suffix text, declarations text, body text) returns text

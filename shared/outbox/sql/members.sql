@@ -28,7 +28,7 @@ begin
        and coalesce(attach_members.active, '') !~ ('\m' || a.attname || '\M')
      order by a.attnum);
   if cardinality(leaving) > 0 then
-    raise warning 'active: % has %, of which active says nothing: does who left read on?', tbl, array_to_string(leaving, ', ')
+    raise warning 'active: % has %, of which active says nothing: do those who left read on?', tbl, array_to_string(leaving, ', ')
       using hint = format('roomcast.attach_members(%L, …, active => ''left_at is null'')', tbl);
   end if;
 end
