@@ -39,7 +39,7 @@ const connect = (options) => new Pusher(settings.get('key'), {
 async function client(name, mode, about) {
   const show = list(name, `Roomcast, ${name}`, about)
   const { supabase, user } = await signedIn(name)
-  const send = sendReceipts({ url: location.origin, supabase, every: 3, grace: 3 })
+  const send = sendReceipts({ url: location.origin, supabase, every: 3, grace: 15 }) // seconds: a busy machine is not a lossy one
   const tally = createTally()
   const onSeen = (seen) => (tally.see(seen), send(seen))
   const rooms = createRoomcast({ pusher: connect(), supabase, url: location.origin, mode, settle: 1500, onSeen })
