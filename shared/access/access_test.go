@@ -159,7 +159,7 @@ func TestSweepRingsForCuts(t *testing.T) {
 	c.Exec(`select roomcast.configure(url => 'https://app.fly.dev/webhooks/supabase', secret => 'sweep-secret-of-32-characters-00')`)
 	c.Exec(`insert into roomcast.revocations values ($1, now(), now())`, user1)
 	if !one[bool](c, `select roomcast.sweep()`) {
-		t.Error("no bell for a user who is to be cut")
+		t.Error("no wake-up for a user who is to be disconnected")
 	}
 }
 

@@ -5,7 +5,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"roomcast/shared/outbox"
+	"roomcast/shared/outbox/outboxtest"
 )
 
 // drain claims and acks until nothing is left, and returns the rows of each room in the
@@ -120,5 +123,37 @@ func TestOddRoomStopsNobody(t *testing.T) {
 	c.WantClaim(c.Claim("r")[roomA], "1 INSERT others")
 	if one[bool](c, `select roomcast.has_unnumbered()`) {
 		t.Error("it is tried again and again")
+	}
+}
+
+// What claim and ack update, and what every poll reads, leaves nothing for a long snapshot
+// to pile up: rooms change on their page, the cursor is found at its end.
+func TestLongSnapshot(t *testing.T) {
+	c := newChat(t)
+	reader, err := outboxtest.Connect(t, c.URL).BeginTx(t.Context(), pgx.TxOptions{IsoLevel: pgx.RepeatableRead})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := reader.Exec(t.Context(), `select count(*) from roomcast.cursor`); err != nil {
+		t.Fatal(err)
+	}
+	for range 50 {
+		c.Exec(insertMessage, roomA, user1, "hello")
+		c.AckAll(c.Claim("r"))
+	}
+	c.Exec(`begin`)
+	c.Exec(`select roomcast.has_unnumbered()`)
+	const read = `select seq_tup_read + idx_tup_fetch from pg_stat_xact_user_tables where relname = 'cursor' and schemaname = 'roomcast'`
+	if n := one[int](c, read); n > 2 {
+		t.Errorf("a poll reads %d versions of the cursor", n)
+	}
+	c.Exec(`select roomcast.ack(array[$1::text], array[(select fence from roomcast.rooms where room = $1::text)], array[50::bigint], array[0::float8])`, roomA)
+	const moved = `select n_tup_upd - n_tup_hot_upd from pg_stat_xact_user_tables where relname = 'rooms' and schemaname = 'roomcast'`
+	if one[int](c, moved) != 0 && one[int](c, `select pg_relation_size('roomcast.rooms')::int`) <= 8192 {
+		t.Error("an ack's new version of a room is not on its page")
+	}
+	c.Exec(`rollback`)
+	if err := reader.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
 	}
 }

@@ -61,8 +61,8 @@ type roomModel struct {
 	held    bool // leased, or resting: not to be claimed
 }
 
-// hand is a room as a relay got it, and how far it has come.
-type hand struct {
+// held is a room as a relay got it, and how far it has come.
+type held struct {
 	outbox.Room
 	next int // index of the next row
 }
@@ -76,9 +76,9 @@ type history struct {
 	messages map[string]*message
 	rooms    map[string]*roomModel
 	writers  []*author
-	relays   [][]*hand
-	ghosts   []*hand // of relays that were frozen or cut off, and may yet come back
-	tale     []string
+	relays   [][]*held
+	ghosts   []*held // of relays that were frozen or cut off, and may yet come back
+	told     []string
 }
 
 func newHistory(t *testing.T, seed uint64) *history {
@@ -93,7 +93,7 @@ func newHistory(t *testing.T, seed uint64) *history {
 		chat: &chat{fixture},
 		rnd:  rand.New(rand.NewPCG(seed, 0)), operator: operator,
 		messages: map[string]*message{}, rooms: map[string]*roomModel{},
-		relays: make([][]*hand, 3),
+		relays: make([][]*held, 3),
 	}
 	for i := range 3 {
 		room := fmt.Sprintf("00000000-0000-4000-8000-%012d", i)
@@ -102,7 +102,7 @@ func newHistory(t *testing.T, seed uint64) *history {
 	}
 	t.Cleanup(func() {
 		if t.Failed() {
-			t.Logf("what happened last: %q", h.tale[max(0, len(h.tale)-40):])
+			t.Logf("what happened last: %q", h.told[max(0, len(h.told)-40):])
 		}
 	})
 	return h
@@ -128,7 +128,7 @@ func (h *history) step() {
 		h.ghosts = append(h.ghosts, h.relays[relay]...)
 		h.relays[relay] = nil
 	case die < 92:
-		h.haunt()
+		h.goOnLate()
 	case die < 96:
 		h.expire(h.room())
 	case die < 98:
@@ -139,7 +139,7 @@ func (h *history) step() {
 }
 
 func (h *history) tell(format string, args ...any) {
-	h.tale = append(h.tale, fmt.Sprintf(format, args...))
+	h.told = append(h.told, fmt.Sprintf(format, args...))
 }
 
 func (h *history) room() string {
@@ -148,7 +148,7 @@ func (h *history) room() string {
 }
 
 // pick is one of the rooms a relay has in hand; nil if it has none.
-func (h *history) pick(relay int) *hand {
+func (h *history) pick(relay int) *held {
 	if n := len(h.relays[relay]); n > 0 {
 		return h.relays[relay][h.rnd.IntN(n)]
 	}
@@ -211,7 +211,7 @@ func (h *history) claimSome(relay int) {
 	for _, room := range rooms {
 		h.claimed(room, limits)
 		rows += len(room.Rows)
-		h.relays[relay] = append(h.relays[relay], &hand{Room: room})
+		h.relays[relay] = append(h.relays[relay], &held{Room: room})
 		h.tell("relay %d claims %s from %d, %d rows, fence %d", relay, room.ID[35:], room.Rows[0].Seq, len(room.Rows), room.Fence)
 	}
 	if rows > limits.Rows {
@@ -257,9 +257,9 @@ func (h *history) numbered(room string, seq int64, id string) {
 	m.numbers[seq] = id
 }
 
-// publish sends the next row of a hand, whoever holds the room by now: Pusher does
+// publish sends the next row of a held room, under a lease that may be lost by now: Pusher does
 // not know.
-func (h *history) publish(x *hand) {
+func (h *history) publish(x *held) {
 	if x == nil || x.next == len(x.Rows) {
 		return
 	}
@@ -272,8 +272,8 @@ func (h *history) publish(x *hand) {
 	h.tell("fence %d sends %d of %s", x.Fence, seq, x.ID[35:])
 }
 
-// park gives up the next row of a hand; only the newest lease can.
-func (h *history) park(x *hand) {
+// park gives up the next row of a held room; only the newest lease can.
+func (h *history) park(x *held) {
 	if x == nil || x.next == len(x.Rows) {
 		return
 	}
@@ -296,8 +296,8 @@ func (h *history) finish(relay int) {
 	h.relays[relay] = nil
 }
 
-// haunt has a relay that was gone go on where it stood: it sends, parks or acks.
-func (h *history) haunt() {
+// goOnLate has a relay that was gone go on where it stood: it sends, parks or acks.
+func (h *history) goOnLate() {
 	if len(h.ghosts) == 0 {
 		return
 	}
@@ -308,16 +308,16 @@ func (h *history) haunt() {
 	case 1:
 		h.park(x)
 	default:
-		h.ack([]*hand{x}) // and again another time
+		h.ack([]*held{x}) // and again another time
 	}
 }
 
-// ack tells the database how far some hands have come. Those whose fence is not the
+// ack tells the database how far some rooms have come. Those whose fence is not the
 // newest are refused, and no others.
-func (h *history) ack(hands []*hand) {
+func (h *history) ack(rooms []*held) {
 	var acks []outbox.Ack
 	var want []string
-	for _, x := range hands {
+	for _, x := range rooms {
 		m, a := h.rooms[x.ID], outbox.Ack{Room: x.ID, Fence: x.Fence}
 		if x.next > 0 {
 			a.Seq = x.Rows[x.next-1].Seq

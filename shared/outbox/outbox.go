@@ -3,7 +3,7 @@
 // leases them, and says they are done.
 //
 // It promises: a row that was committed is returned by [DB.Claim] until an
-// [DB.Ack] passes over it, whoever crashes meanwhile; per room, rows come in the
+// [DB.Ack] passes over it, whatever crashes meanwhile; per room, rows come in the
 // order of their seq, which has no gaps and is the same in every repeat; two
 // relays that both believe they hold a room cannot both move it on. It does not
 // promise that a row is returned only once.

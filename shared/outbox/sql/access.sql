@@ -45,7 +45,7 @@ begin
 end
 $$;
 
--- may_read is how the relay asks can_read, whoever wrote that: as its owner, and
+-- may_read is how the relay asks can_read, which the team may have written: as its owner, and
 -- with null meaning no.
 create or replace function roomcast.may_read(room text, user_id uuid, claims jsonb) returns boolean
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$

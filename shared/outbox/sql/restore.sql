@@ -54,7 +54,7 @@ begin
     return;
   end if;
   here := roomcast.identity();
-  perform set_config('roomcast.checked', here || ':' || outbox, false);   -- a fact about this very backend, whoever uses it
+  perform set_config('roomcast.checked', here || ':' || outbox, false);   -- a fact about this backend, behind a pooler, too
   if (select s.identity from roomcast.settings s) = here and not anyway then
     return;
   end if;
