@@ -74,7 +74,7 @@ func TestPack(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := "package/package.json\n"
+	want := "package/README.md\npackage/package.json\n"
 	for _, name := range []string{"list.d.ts", "react.d.ts", "react.js", "receipts.d.ts", "receipts.js", "roomcast.d.ts", "roomcast.js",
 		"svelte.d.ts", "svelte.js", "vue.d.ts", "vue.js"} {
 		want += "package/" + name + "\n"
