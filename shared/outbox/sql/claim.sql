@@ -204,6 +204,7 @@ begin
   if cardinality(ack.rooms) = 1 then   -- a live chat's; half the cost
     update roomcast.rooms r
        set sent_seq  = greatest(r.sent_seq, least(ack.seqs[1], r.head_seq)),
+           accepted  = case when ack.seqs[1] > r.sent_seq then clock_timestamp() else r.accepted end,
            due       = clock_timestamp() + make_interval(secs => ack.waits[1]),
            attention = case when greatest(r.sent_seq, ack.seqs[1]) < r.head_seq then clock_timestamp() + make_interval(secs => ack.waits[1]) end,
            holder    = null
