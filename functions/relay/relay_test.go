@@ -183,7 +183,7 @@ func TestSweepRingsForWhatWaits(t *testing.T) {
 // awake, and so sent no webhook, keeps it from doing so.
 func TestRestsOnlyWhenNobodyIsWriting(t *testing.T) {
 	s := newStack(t)
-	quick := func(c *Config) { c.AwakeLease, c.Linger = 200*time.Millisecond, 50*time.Millisecond }
+	quick := func(c *Config) { c.AwakeLease, c.Linger = 300*time.Millisecond, 1500*time.Millisecond }
 	r := s.relay("r", quick)
 	s.insert(roomA, "wakes it")
 	r.Wake()
@@ -194,12 +194,14 @@ func TestRestsOnlyWhenNobodyIsWriting(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.exec(`select roomcast.stay_awake('300 ms')`) // whatever the loop just thought
+	if !r.Busy() {
+		t.Fatal("asleep before its linger was over")
+	}
 	if _, err := tx.Exec(t.Context(), `insert into messages (room_id, content) values ($1, 'slow')`, roomA); err != nil {
 		t.Fatal(err)
 	}
 	// Longer than lease and linger: were it not for the lock, it would sleep by now.
-	if _, err := conn.Exec(t.Context(), `select pg_sleep(1)`); err != nil {
+	if _, err := conn.Exec(t.Context(), `select pg_sleep(3)`); err != nil {
 		t.Fatal(err)
 	}
 	if !r.Busy() {
