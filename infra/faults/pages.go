@@ -192,7 +192,7 @@ func (s *scene) accept() error {
 }
 
 func overQuota(ctx context.Context, s *scene) error {
-	return s.watched(ctx, 10*time.Minute, 5*time.Minute, s.refuse(pushertest.Fault{Status: 403, Body: "over quota"}), s.accept)
+	return s.watched(ctx, 10*time.Minute, 7*time.Minute, s.refuse(pushertest.Fault{Status: 403, Body: "over quota"}), s.accept)
 }
 
 func restDown(ctx context.Context, s *scene) error {

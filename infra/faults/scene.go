@@ -141,7 +141,7 @@ func (s *scene) lookUp(ctx context.Context) error {
 
 // drain waits until Pusher has everything and the database knows it.
 func (s *scene) drain(ctx context.Context) bool {
-	ctx, cancel := context.WithTimeout(ctx, giveUp)
+	ctx, cancel := context.WithTimeout(ctx, giveUp+s.extra)
 	defer cancel()
 	return pollUntil(ctx, func() bool {
 		if s.ledger.missing("") > 0 {
