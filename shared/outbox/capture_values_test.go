@@ -152,3 +152,43 @@ func TestCancelledStatementIsCancelled(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A column may have any name, those of our own texts, too.
+func TestColumnsNamedLikeOurOwn(t *testing.T) {
+	names := strings.Fields(`data ids was is_now former x r e q t k s o w b c f p room_key key member value here op record json old stub one more start size taken flow many crowded counts faults begun moved row n new_rows old_rows source lateral`)
+	var columns, list []string
+	for _, name := range names {
+		columns, list = append(columns, `"`+name+`" int`), append(list, `"`+name+`"`)
+	}
+	c := bare(t, `
+		create table halls (id int primary key, data text);
+		insert into halls values (1, 'h');
+		create table notes (id int primary key, room text, `+strings.Join(columns, ", ")+`);
+		select roomcast.attach('notes', name => 'note', room => 'room', columns => '{id,data}', old => '{data}');
+		select roomcast.attach('notes', name => 'all', room => 'select h.data from public.halls h where h.id = r.data');
+		select roomcast.attach('notes', name => 'users', users => 'array[r.id::text]', columns => '{id}')`)
+	want := func(op, rest string) {
+		t.Helper()
+		got := c.events()
+		for len(got) > 0 && !strings.HasPrefix(got[0], "note "+op) {
+			got = got[1:]
+		}
+		if len(got) < 2 || got[0] != "note "+op+rest || !strings.HasPrefix(got[1], `all `+op+` h {"id":1`) {
+			t.Errorf("%s captured:\n%s", op, lines(got))
+		}
+	}
+	c.Exec(`insert into notes (id, room, data, ids) values (1, 'r', 1, 7)`)
+	want("INSERT", ` r {"id":1,"data":1}`)
+	c.Exec(`update notes set "was" = 1, "x" = 2`)
+	if got := c.events(); len(got) != 1 || !strings.HasPrefix(got[0], "all UPDATE h ") || !strings.Contains(got[0], `"was":1`) {
+		t.Errorf("captured:\n%s", lines(got))
+	}
+	c.Exec(`insert into halls values (2, 'h')`)
+	c.Exec(`update notes set data = 2`)
+	want("UPDATE", ` r {"id":1,"data":2} {"data":1}`)
+	c.Exec(`delete from notes`)
+	want("DELETE", ` r {"id":1} {"data":2}`)
+	if got := c.unroutable(); len(got) != 2 { // whose id is no user
+		t.Errorf("unroutable:\n%s", lines(got))
+	}
+}

@@ -1,7 +1,8 @@
 -- The SQL text of one attachment, from which attach.sql writes its trigger functions.
 -- In these texts r is a row of the table, o and w are a row before and after an UPDATE,
 -- t is where an event goes (room, member), e is what an UPDATE means for one place.
--- "roomcast.n" is a row's position in the statement: no chat has a column of that name.
+-- "roomcast.n" is a row's position in the statement. A row as a whole has a name that no
+-- chat's column has: an unqualified name means a column first.
 begin;
 select pg_advisory_xact_lock(hashtextextended('roomcast.migrate', 0));
 set local lock_timeout = '3s';
@@ -137,9 +138,10 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
     when 'DELETE' then format('%s r cross join lateral %s e %s where true', old_rows,
                               roomcast.targets_sql(a, a.room_column is null and a.kind = 'rows'), more)
     else format('%s o %s %s w on w."roomcast.n" = o."roomcast.n"
-      cross join lateral (select %s) was cross join lateral (select %s) is_now
+      cross join lateral (select %s) "roomcast.was" cross join lateral (select %s) "roomcast.is"
       cross join lateral %s e %s
-      where was *<> is_now and (e.op <> ''UPDATE'' or (select x from (select %s) x) *<> (select x from (select %s) x))', old_rows, pairing, new_rows,
+      where "roomcast.was" *<> "roomcast.is"
+        and (e.op <> ''UPDATE'' or (select "roomcast.row" from (select %s) "roomcast.row") *<> (select "roomcast.row" from (select %s) "roomcast.row"))', old_rows, pairing, new_rows,
       roomcast.bare_columns_sql('o', a.watched), roomcast.bare_columns_sql('w', a.watched), roomcast.diff_sql(a), more,
       roomcast.bare_columns_sql('o', told.columns), roomcast.bare_columns_sql('w', told.columns)) end
     from (select array(select c from unnest(a.columns) c where not (a.kind = 'members' and a.shape = 'array' and c = a.user_column)) as columns) told
@@ -176,7 +178,7 @@ begin
     select q.n, q.op, q.room, hashtextextended(q.key, %1$s),
            case when octet_length(q.json) <= 262144 then q.json else row_to_json(q.ids)::text end,
            %2$s, q.op <> 'DELETE' and coalesce(octet_length(q.json), 262145) > 262144, q.member
-      from (select %3$s."roomcast.n" as n, %4$s as op, e.room, e.member, %5$s as key, ids,
+      from (select %3$s."roomcast.n" as n, %4$s as op, e.room, e.member, %5$s as key, "roomcast.ids" as ids,
                    %6$s as json, %7$s as old
               from %8$s and (%9$s)
             offset 0) q$sql$,
@@ -186,13 +188,13 @@ begin
     case op when 'UPDATE' then 'e.op' else quote_literal(op) end,
     case op when 'UPDATE' then 'e.key' else roomcast.key_sql(a, 'r', 'e') end,
     case when stubs or op = 'DELETE' then 'null::text'
-         when op = 'INSERT' then format('case when not (%s) then row_to_json(data)::text end', roomcast.is_big_sql(a, new_row))
-         else format('case when e.op <> ''DELETE'' and not (%s) then row_to_json(data)::text end', roomcast.is_big_sql(a, new_row)) end,
-    case when has_old then 'row_to_json(former)::text' else 'null::text' end,
+         when op = 'INSERT' then format('case when not (%s) then row_to_json("roomcast.row")::text end', roomcast.is_big_sql(a, new_row))
+         else format('case when e.op <> ''DELETE'' and not (%s) then row_to_json("roomcast.row")::text end', roomcast.is_big_sql(a, new_row)) end,
+    case when has_old then 'row_to_json("roomcast.old")::text' else 'null::text' end,
     roomcast.events_sql(a, op, old_rows, new_rows, pairing,
-      format(' cross join lateral (select %s) ids', ids)
-      || case op when 'DELETE' then '' else format(' cross join lateral (select %s) data', roomcast.columns_sql(a, new_row, a.columns, 'e.member')) end
-      || case when has_old then format(' cross join lateral (select %s) former', roomcast.columns_sql(a, old_row, a.old)) else '' end),
+      format(' cross join lateral (select %s) "roomcast.ids"', ids)
+      || case op when 'DELETE' then '' else format(' cross join lateral (select %s) "roomcast.row"', roomcast.columns_sql(a, new_row, a.columns, 'e.member')) end
+      || case when has_old then format(' cross join lateral (select %s) "roomcast.old"', roomcast.columns_sql(a, old_row, a.old)) else '' end),
     only_if);
 end
 $$;

@@ -42,9 +42,9 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
   begin
     select e.room, hashtextextended(%2$s, %1$s),
            case when current_setting('roomcast.capture', true) is distinct from 'off' and not (%5$s)
-                     and octet_length(e.room) between 1 and 50 and %2$s is not null then row_to_json(data)::text end
+                     and octet_length(e.room) between 1 and 50 and %2$s is not null then row_to_json("roomcast.row")::text end
       into strict here.room, here.key_hash, here.record
-      from new_rows r cross join lateral %3$s e cross join lateral (select %4$s) data;
+      from new_rows r cross join lateral %3$s e cross join lateral (select %4$s) "roomcast.row";
   exception when others then   -- not one row, or not as usual
     record := null;
   end;
