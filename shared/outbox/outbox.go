@@ -8,10 +8,10 @@
 // relays that both believe they hold a room cannot both move it on. It does not
 // promise that a row is returned only once.
 //
-// All of it is SQL, in sql/: tables in numbered migrations, functions in one
-// file. The Go here calls those functions and holds no state but a pool of
-// connections. It keeps to what Supavisor's transaction mode allows: no session
-// state, no LISTEN, no named prepared statements.
+// All of it is SQL, in sql/: tables in numbered migrations, functions by subject. The Go
+// here calls those functions and holds no state but a pool of connections. It keeps to what
+// Supavisor's transaction mode allows: no session state, no LISTEN, no named prepared
+// statements.
 package outbox
 
 import (
