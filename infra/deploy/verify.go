@@ -28,7 +28,7 @@ var (
 	errMode      = errors.New("the process runs in another mode")
 	errDatabase  = errors.New("the process cannot use its database")
 	errSchema    = errors.New("the database's schema is older than this version")
-	errPusher    = errors.New("Pusher does not take the process's requests")
+	errPusher    = errors.New("the process's requests are not taken by Pusher")
 	errApp       = errors.New("the outbox belongs to another Pusher app")
 	errEvent     = errors.New("the test event did not get through")
 )

@@ -236,18 +236,6 @@ func (l *ledger) restored(kept map[string]bool) (taken int) {
 	return taken
 }
 
-// committed are the messages that the writer knows to be in the database.
-func (l *ledger) committed() (ids []string) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for id, e := range l.entries {
-		if e.state == written {
-			ids = append(ids, id)
-		}
-	}
-	return ids
-}
-
 // since is how many of the messages that were begun after the restore have arrived.
 func (l *ledger) since() (n int) {
 	l.mu.Lock()

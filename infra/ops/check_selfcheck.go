@@ -12,7 +12,6 @@ import (
 	"strings"
 	"time"
 
-	"roomcast/shared/event"
 	"roomcast/shared/selfcheck"
 )
 
@@ -258,12 +257,4 @@ func lastAccepted(r *selfcheck.Relay) string {
 		return "nothing was sent by this process yet"
 	}
 	return "Pusher last accepted an event " + span(time.Since(*r.LastAccepted)) + " ago"
-}
-
-func names(kinds []event.ChannelKind) []string {
-	out := make([]string, len(kinds))
-	for i, kind := range kinds {
-		out[i] = string(kind)
-	}
-	return out
 }

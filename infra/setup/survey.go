@@ -33,15 +33,6 @@ func (t table) columns() []string {
 	return names
 }
 
-func (t table) typeOf(name string) string {
-	for _, c := range t.Columns {
-		if c.Name == name {
-			return c.Type
-		}
-	}
-	return ""
-}
-
 // base is the name without its schema and quotes, in lower case.
 func (t table) base() string {
 	_, name, found := strings.Cut(t.Name, ".")

@@ -101,7 +101,7 @@ func (c Config) connect(ctx context.Context, channel string, pushed chan<- Event
 	conn, _, err := websocket.Dial(dialling, c.socketURL(), nil)
 	cancel()
 	if err != nil {
-		return errors.New("Pusher cannot be reached")
+		return errors.New("no connection to Pusher")
 	}
 	defer func() { _ = conn.CloseNow() }()
 	conn.SetReadLimit(1 << 20)
@@ -163,7 +163,7 @@ func (c Config) handle(ctx context.Context, conn *websocket.Conn, f frame, chann
 	case f.Event == "pusher:ping":
 		return write(ctx, conn, frame{Event: "pusher:pong", Data: json.RawMessage("{}")})
 	case f.Event == "pusher:error", f.Event == "pusher:subscription_error":
-		return fmt.Errorf("Pusher says: %s", f.inner())
+		return fmt.Errorf("told by Pusher: %s", f.inner())
 	case f.Channel != channel:
 	case f.Event == "packed":
 		for _, e := range unpack(f.inner()) {
