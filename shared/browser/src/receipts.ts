@@ -102,7 +102,7 @@ class Reporter<L extends Book> {
       try {
         return await this.post(counts, n)
       } catch (err: any) {
-        if (err.status && err.status !== 429 && err.status < 500) return
+        if (err.status && err.status !== 429 && err.status < 500 && !err.expired) return
         await sleep(spread(Math.max(wait, (err.retryAfter ?? 0) / 1000)))
       }
     }
@@ -114,18 +114,20 @@ class Reporter<L extends Book> {
       return await this.attempt(counts, n, token)
     } catch (err: any) {
       const newer = err.status === 401 && await this.session.renew(token)
-      if (!newer) throw err
+      if (!newer) throw Object.assign(err, { expired: err.status === 401 }) // there will be a newer one
       return this.attempt(counts, n, newer)
     }
   }
 
-  private attempt(counts: object, n: number, token?: string) {
+  private async attempt(counts: object, n: number, token?: string) {
     const receipt = { ...this.about, ...counts, page: this.page, n, until: Date.now() }
-    return fetchJSON(this.options.url + '/parity', {
+    const answer = await fetchJSON(this.options.url + '/parity', {
       method: 'POST',
       headers: { 'Content-Type': 'application/json', Authorization: 'Bearer ' + token },
       body: JSON.stringify(receipt),
     })
+    if (token) this.session.accepted(token)
+    return answer
   }
 }
 

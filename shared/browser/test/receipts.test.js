@@ -216,3 +216,18 @@ test('a page that is not in the sample sends nothing after the move', async () =
   await pass(600)
   assert.equal(posts.length, 0)
 })
+
+test('tokens that expire within a minute of each other: no receipt is lost', async () => {
+  let valid = 'one', issued = 'one'
+  const token = async (renew) => renew ? issued = valid : issued
+  answer = (n) => posts[n - 1].bearer === 'Bearer ' + valid ? Response.json({ every: 60 }) : new Response('', { status: 401 })
+  const { both } = page({ token, every: 10 })
+  for (const next of ['two', 'three', 'four']) {
+    both()
+    valid = next
+    await pass(30)
+  }
+  await pass(60)
+  const taken = new Map(posts.filter((p) => p.bearer !== 'Bearer one').map((p) => [p.n, p.both]))
+  assert.equal(sum([...taken.values()]), 3)
+})
