@@ -156,9 +156,9 @@ func TestCancelledStatementIsCancelled(t *testing.T) {
 // A column may have any name, those of our own texts, too.
 func TestColumnsNamedLikeOurOwn(t *testing.T) {
 	names := strings.Fields(`data ids was is_now former x r e q t k s o w b c f p room_key key member value here op record json old stub one more start size taken flow many crowded counts faults begun moved row n new_rows old_rows source lateral`)
-	var columns, list []string
+	var columns []string
 	for _, name := range names {
-		columns, list = append(columns, `"`+name+`" int`), append(list, `"`+name+`"`)
+		columns = append(columns, `"`+name+`" int`)
 	}
 	c := bare(t, `
 		create table halls (id int primary key, data text);
