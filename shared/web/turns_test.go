@@ -40,8 +40,11 @@ func TestTurnsAreFair(t *testing.T) {
 		synctest.Wait()
 		time.Sleep(25 * time.Millisecond)
 		synctest.Wait()
-		if got := strings.Join(order[:5], " "); !strings.Contains(got, "one") {
-			t.Errorf("went in the order %s", got)
+		mu.Lock()
+		first := strings.Join(order[:5], " ")
+		mu.Unlock()
+		if !strings.Contains(first, "one") {
+			t.Errorf("went in the order %s", first)
 		}
 		time.Sleep(time.Second)
 		synctest.Wait()
