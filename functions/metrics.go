@@ -20,7 +20,7 @@ type observations struct {
 
 	webhooks, wakes, rowsClaimed, leasesLost           metrics.Counter
 	published, retries, parked, pauses, databaseErrors metrics.Counter
-	onScreen, onScreenLate                             metrics.Counter
+	onScreen, onScreenLate, offScreen                  metrics.Counter
 	authorizations, forwarded, revocations             metrics.Counter
 	claim, publish, commitToAccept, requests           metrics.Histogram
 	backlog                                            *backlogGauge // nil in forward-only mode
@@ -53,7 +53,8 @@ func newObservations() *observations {
 		authorizations: r.Counter("roomcast_authorizations_total", "Requests of browsers to listen or sign in, by what became of them.", "result"),
 		revocations:    r.Counter("roomcast_revocations_total", "Attempts to end the connections of a user who left a room, by what became of them.", "result"),
 		onScreen:       r.Counter("roomcast_messages_on_screen_total", "Messages that reached a page, by the receipts of a sample of pages, by how they came.", "by"),
-		onScreenLate:   r.Counter("roomcast_messages_on_screen_late_total", "Of these, messages that came more than four seconds after their commit."),
+		onScreenLate:   r.Counter("roomcast_messages_on_screen_late_total", "Of these, messages that came more than four seconds after their commit.", "by"),
+		offScreen:      r.Counter("roomcast_numbers_not_on_screen_total", "Numbers that came to a page by no way, by the same receipts: missing after two minutes, void in the history, or kept no more (window).", "why"),
 		forwarded:      r.Counter("roomcast_webhooks_forwarded_total", "Webhooks of forward-only mode, by what became of them.", "result"),
 
 		claim:   r.Histogram("roomcast_claim_duration_seconds", "Time of the claims that found rows.", buckets()),
@@ -89,7 +90,7 @@ func (o *observations) announce() {
 		authorize.ResultUnavailable, authorize.ResultBusy, authorize.ResultError} {
 		o.authorizations.Add(0, result)
 	}
-	o.arrived(audit.Delivered{}, 0)
+	o.arrived(audit.Delivered{})
 	for _, call := range []string{"wake", "claim", "ack"} {
 		o.databaseErrors.Add(0, call)
 	}
@@ -155,14 +156,21 @@ func (o *observations) request(route string, status int, took time.Duration) {
 
 func (o *observations) authorized(result string) { o.authorizations.Add(1, result) }
 
-// arrived counts what a page's receipt says of how messages came.
-func (o *observations) arrived(d audit.Delivered, late int64) {
-	o.onScreen.Add(int(d.Pushed), "pushed")
-	o.onScreen.Add(int(d.Gap), "gap")
-	o.onScreen.Add(int(d.Reconnect), "reconnect")
-	o.onScreen.Add(int(d.Polled), "polled")
-	o.onScreen.Add(int(d.Supabase), "supabase")
-	o.onScreenLate.Add(int(late))
+// arrived counts what a page's receipt says of how messages came, and which did not.
+func (o *observations) arrived(d audit.Delivered) {
+	for _, way := range []struct {
+		by      string
+		n, late int64
+	}{
+		{"pushed", d.Pushed, d.LatePushed}, {"gap", d.Gap, d.LateGap}, {"reconnect", d.Reconnect, d.LateReconnect},
+		{"polled", d.Polled, d.LatePolled}, {"supabase", d.Supabase, d.LateSupabase},
+	} {
+		o.onScreen.Add(int(way.n), way.by)
+		o.onScreenLate.Add(int(way.late), way.by)
+	}
+	o.offScreen.Add(int(d.Missing), "missing")
+	o.offScreen.Add(int(d.Void), "void")
+	o.offScreen.Add(int(d.Window), "window")
 }
 
 func (o *observations) revoked(result string) { o.revocations.Add(1, result) }

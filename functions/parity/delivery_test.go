@@ -25,9 +25,13 @@ func TestDeliveryIsNoted(t *testing.T) {
 		t.Errorf("%d %s", status, body)
 	}
 	post(t, serve(t, store), "member", deliveryReceipt(now.Add(-time.Hour), ""))
+	late := `,"latePushed":1,"latePolled":2,"void":3,"missing":4,"window":5,"delays":[` + strings.Repeat("0,", 25) + "3]"
+	post(t, serve(t, store), "member", deliveryReceipt(now, late))
+	post(t, serve(t, store), "member", deliveryReceipt(now, `,"latePushed":3`)) // more than its delays say
 	counts := audit.Delivered{Pushed: 5, Gap: 1, Polled: 2, Delays: []int64{0, 3, 5}}
 	skewed := audit.Delivered{Pushed: 5, Gap: 1, Polled: 2, Skewed: 1}
-	if diff := cmp.Diff([]told{{user, page, 2, counts}, {user, page, 2, skewed}}, store.told); diff != "" {
+	causes := audit.Delivered{Pushed: 5, Gap: 1, Polled: 2, LatePushed: 1, LatePolled: 2, Void: 3, Missing: 4, Window: 5, Delays: append(make([]int64, 25), 3)}
+	if diff := cmp.Diff([]told{{user, page, 2, counts}, {user, page, 2, skewed}, {user, page, 2, causes}, {user, page, 2, skewed}}, store.told); diff != "" {
 		t.Errorf("noted (-want +got):\n%s", diff)
 	}
 	for _, tc := range []struct {
@@ -39,6 +43,7 @@ func TestDeliveryIsNoted(t *testing.T) {
 		{"member", strings.Replace(deliveryReceipt(now, ""), page, "not a uuid", 1), 400, "page"},
 		{"member", strings.Replace(deliveryReceipt(now, ""), `"n":2`, `"n":0`, 1), 400, "n"},
 		{"member", deliveryReceipt(now, `,"missing":-1`), 400, "missing"},
+		{"member", deliveryReceipt(now, `,"lateGap":-1`), 400, "lateGap"},
 		{"member", deliveryReceipt(now, `,"pushed":10000000`), 400, "pushed"},
 		{"member", deliveryReceipt(now, `,"delays":[`+strings.Repeat("0,", 40)+`0]`), 400, "delays"},
 		{"member", deliveryReceipt(now, `,"pushed":"x"`), 400, "body"},
@@ -49,7 +54,7 @@ func TestDeliveryIsNoted(t *testing.T) {
 			t.Errorf("%.100s: %d %s, want %d naming %s", tc.body, status, body, tc.status, tc.field)
 		}
 	}
-	if len(store.told) != 2 {
+	if len(store.told) != 4 {
 		t.Errorf("%d receipts were noted", len(store.told))
 	}
 }
@@ -62,7 +67,7 @@ func TestDeliveryReport(t *testing.T) {
 	late[26] = 30
 	store := &fake{findings: clean(), deliveries: audit.Deliveries{At: now, Users: 7, Hours: []audit.DeliveredHour{
 		{Hour: now.Truncate(time.Hour).Add(-time.Hour), Receipts: 4, Delivered: audit.Delivered{Pushed: 990, Gap: 10, Delays: delays}},
-		{Hour: now.Truncate(time.Hour), Receipts: 5, Delivered: audit.Delivered{Pushed: 900, Reconnect: 50, Polled: 80, Missing: 1, Delays: late}},
+		{Hour: now.Truncate(time.Hour), Receipts: 5, Delivered: audit.Delivered{Pushed: 900, Reconnect: 50, Polled: 80, LatePolled: 28, LatePushed: 2, Missing: 1, Void: 7, Delays: late}},
 	}}}
 	get := func(query string) string {
 		t.Helper()
@@ -82,9 +87,17 @@ func TestDeliveryReport(t *testing.T) {
 	if p50 := r.ByHour[0].Delay.P50; p50 < 60 || p50 > 110 {
 		t.Errorf("p50 %v ms, want about 80", p50)
 	}
-	if text := get("?format=text"); !strings.Contains(text, "Messages come late") || !strings.Contains(text, "reconnect") {
+	text := get("?format=text")
+	for _, want := range []string{"Messages come late", "reconnect", "\n28 late and polled", "\n2 late and pushed", "\n1 numbers missing", "\n7 numbers void"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("%q is missing in:\n%s", want, text)
+		}
+	}
+	store.deliveries.Hours[1].Missing = 100
+	if text := get("?format=text"); !strings.Contains(text, "Messages do not come") {
 		t.Error(text)
 	}
+	store.deliveries.Hours[1].Missing = 1
 	if html := get("?format=html"); !strings.Contains(html, "<h1 class=\"no\">Messages come late</h1>") {
 		t.Error(html)
 	}

@@ -63,7 +63,7 @@ type Config struct {
 	Store  Store            // nil in forward-only mode, which has nothing to compare
 	Now    func() time.Time // nil is time.Now
 	// Observe, if set, is told every delivery receipt that was noted, for metrics.
-	Observe func(d audit.Delivered, late int64)
+	Observe func(audit.Delivered)
 }
 
 const (
@@ -81,7 +81,7 @@ type Handler struct {
 	pace   *pace.Pace
 	turns  *web.Turns
 
-	observe func(d audit.Delivered, late int64)
+	observe func(audit.Delivered)
 }
 
 // New returns a Handler.

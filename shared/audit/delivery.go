@@ -9,18 +9,38 @@ import (
 
 // Delivered is how messages reached pages: one receipt's counts, or the sum of many.
 type Delivered struct {
-	Pushed    int64   `json:"pushed"`
-	Gap       int64   `json:"gap"`       // fetched, because a number was missing
-	Reconnect int64   `json:"reconnect"` // fetched after the connection was cut
-	Polled    int64   `json:"polled"`    // fetched, because Pusher was away or refused
-	Supabase  int64   `json:"supabase"`  // by Supabase Realtime in its place
-	Missing   int64   `json:"missing"`   // numbers without an event
-	Skewed    int64   `json:"skewed"`    // receipts without delays, for a clock that was off
-	Delays    []int64 `json:"delays"`    // commit to screen; buckets as the writer defines them
+	Pushed    int64 `json:"pushed"`
+	Gap       int64 `json:"gap"`       // fetched, because a number was missing
+	Reconnect int64 `json:"reconnect"` // fetched after the connection was cut
+	Polled    int64 `json:"polled"`    // fetched, because Pusher was away or refused
+	Supabase  int64 `json:"supabase"`  // by Supabase Realtime in its place
+
+	LatePushed    int64 `json:"late_pushed"` // of each of these, more than four seconds after the commit
+	LateGap       int64 `json:"late_gap"`
+	LateReconnect int64 `json:"late_reconnect"`
+	LatePolled    int64 `json:"late_polled"`
+	LateSupabase  int64 `json:"late_supabase"`
+
+	Void    int64 `json:"void"`    // numbers under which the history has nothing
+	Missing int64 `json:"missing"` // numbers that had not come two minutes after a later one
+	Window  int64 `json:"window"`  // numbers that were kept no more when the page was back
+
+	Skewed int64   `json:"skewed"` // receipts without delays, for a clock that was off
+	Delays []int64 `json:"delays"` // commit to screen; buckets as the writer defines them
 }
 
 // Messages is how many reached a page.
 func (d Delivered) Messages() int64 { return d.Pushed + d.Gap + d.Reconnect + d.Polled + d.Supabase }
+
+// Plus adds counts, and leaves the delays alone.
+func (d Delivered) Plus(b Delivered) Delivered {
+	return Delivered{
+		Pushed: d.Pushed + b.Pushed, Gap: d.Gap + b.Gap, Reconnect: d.Reconnect + b.Reconnect, Polled: d.Polled + b.Polled, Supabase: d.Supabase + b.Supabase,
+		LatePushed: d.LatePushed + b.LatePushed, LateGap: d.LateGap + b.LateGap, LateReconnect: d.LateReconnect + b.LateReconnect,
+		LatePolled: d.LatePolled + b.LatePolled, LateSupabase: d.LateSupabase + b.LateSupabase,
+		Void: d.Void + b.Void, Missing: d.Missing + b.Missing, Window: d.Window + b.Window, Skewed: d.Skewed + b.Skewed, Delays: d.Delays,
+	}
+}
 
 // NoteDelivery adds a page's receipt to this hour and returns one of the outcomes. Page
 // and n name the receipt: the same ones again change nothing.

@@ -14,7 +14,7 @@ func TestDelivery(t *testing.T) {
 	c := newChat(t)
 	note := func(user, page string, n int64, pushed int64) string {
 		t.Helper()
-		outcome, err := c.store().NoteDelivery(c.Context(), user, page, n, audit.Delivered{Pushed: pushed, Gap: 1, Delays: []int64{0, pushed}})
+		outcome, err := c.store().NoteDelivery(c.Context(), user, page, n, audit.Delivered{Pushed: pushed, Gap: 1, LateGap: 1, Void: 2, Window: 4, Delays: []int64{0, pushed}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -46,9 +46,9 @@ func TestDelivery(t *testing.T) {
 	}
 	var sum audit.Delivered
 	for _, hour := range d.Hours {
-		sum.Pushed, sum.Gap = sum.Pushed+hour.Pushed, sum.Gap+hour.Gap
+		sum = sum.Plus(hour.Delivered)
 	}
-	if sum.Pushed != 35 || sum.Gap != 3 {
+	if sum.Pushed != 35 || sum.Gap != 3 || sum.LateGap != 3 || sum.Void != 6 || sum.Window != 12 {
 		t.Errorf("%+v", d.Hours)
 	}
 	for i := range 25 {

@@ -23,6 +23,7 @@ export class Deliveries {
   /** @param {{mode: string, side: "pusher" | "supabase", event: any, how?: string}} arrival */
   see({ mode, side, event, how }) {
     if (how === "again") return figures.repeat();
+    if (!event.data) return; // a number without an event
     const id = event.data.id;
     const record = this.records.get(event) ?? this.begin(event, id, mode);
     record.seq ??= event.seq;

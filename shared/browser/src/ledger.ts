@@ -38,7 +38,7 @@ export class Ledger {
     const way = this.waiting.get(event) ?? { since: Date.now() }
     this.waiting.set(event, way)
     if (way[side]) return
-    way[side] = how ?? delay(event.commit ?? event.data?.roomcast?.at)
+    way[side] = how === 'fetched' ? how : delay(event.commit ?? event.data?.roomcast?.at)
     if (how) this.fetched.set(event.seq!, event)
     if (side === 'supabase') way.order = ++this.arrived
     this.brought(event, way)

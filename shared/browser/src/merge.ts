@@ -5,6 +5,7 @@
 import { jitter } from './platform.js'
 import { Pairs, type Entry } from './pairing.js'
 import { Sequence } from './sequence.js'
+import type { Loss } from './types.js'
 
 export const STREAM_PATIENCE = 2000 // ms a Supabase event waits for its place
 const SPREAD = 120 // ms
@@ -13,6 +14,8 @@ const UNFETCHED = 100 // events after which the numbers are asked for, else a re
 export interface Outlet {
   show(entry: Entry): void
   saw(side: 'pusher' | 'supabase', event: Partial<Entry> & { name: string; at?: string }, how?: 'fetched' | 'again'): void
+  /** Numbers from seq on came by no way. */
+  lost(how: Loss, seq: number, numbers?: number): void
   /** Asks the history in ms. */
   ask(ms: number): void
   isAsking(): boolean
@@ -23,7 +26,7 @@ export interface Outlet {
 }
 
 export class Merge {
-  readonly sequence = new Sequence((entry) => this.show(entry))
+  readonly sequence = new Sequence((entry) => this.show(entry), (seq) => this.outlet.lost('void', seq))
   private pairs: Pairs
   private pending: Entry[] = [] // Supabase's, without a place yet
   private synced?: number // the stream whose events the numbers have caught up with

@@ -14,13 +14,14 @@ import type { Session } from './session.js'
 import { Signals } from './signals.js'
 import type { Listener, Socket } from './socket.js'
 import { Stream } from './stream.js'
-import type { ChannelKind, JoinOptions, Mode, Options, ResetReason, Room } from './types.js'
+import type { Arrival, ChannelKind, JoinOptions, Loss, Mode, Options, ResetReason, Room } from './types.js'
 
 const GAP = 120 // ms in the middle until a gap is fetched: it may only be early
 const EMPTY_PAGES = 5 // in a row, after which a hole is crossed slower
 const SLOW = 300 // ms
 const TOGETHER = 20 // ms: rooms that were let in at once ask at once
 const REFUSALS = 4 // by the function, until a room is denied: a new member may be let in a moment later
+const OVERDUE = 120_000 // ms after which a number counts as missing
 const PROOF = 3000 // ms after which what was fetched should have been pushed
 const EXPECTED = 2500 // ms until an own write is asked for
 // Forward-only mode's events have no roomcast key, and are known by name.
@@ -217,6 +218,10 @@ export class RoomState implements Reader, Listener, Outlet {
     const { sequence } = this.merge
     const missing = sequence.hasGap() ? sequence.next : undefined
     if (missing === this.gap && this.timers.has('gap')) return
+    if (missing !== this.gap) this.timers.cancel('overdue')
+    if (missing !== undefined && missing !== this.gap) {
+      this.timers.start('overdue', OVERDUE, () => sequence.next === missing && this.lost('missing', missing, sequence.gap()))
+    }
     this.gap = missing
     this.timers.cancel('gap')
     if (missing !== undefined) this.timers.start('gap', jitter(GAP), () => this.ask(0))
@@ -246,7 +251,7 @@ export class RoomState implements Reader, Listener, Outlet {
     if (question.after !== undefined && !this.isPlaced()) return 0 // numbered again meanwhile
     this.merge.fetched()
     if (question.after === undefined) this.placed(page)
-    else if (page.reset) this.reset(sequence.epoch && page.epoch !== sequence.epoch ? 'epoch' : 'window', page)
+    else if (page.reset) this.startOver(page)
     else this.fill(page)
     sequence.prune(question.known)
     sequence.advance()
@@ -273,6 +278,14 @@ export class RoomState implements Reader, Listener, Outlet {
     if (this.resetting) this.handlers.emit('reset', { reason: this.resetting })
     this.resetting = undefined
     if (this.wantsStream()) this.openStream()
+  }
+
+  /** Nothing continues from where the room is. */
+  private startOver(page: Page) {
+    const { epoch, next } = this.merge.sequence
+    const isOther = !!epoch && page.epoch !== epoch
+    if (!isOther) this.lost('window', next!, page.head + 1 - next!)
+    this.reset(isOther ? 'epoch' : 'window', page)
   }
 
   private fill(page: Page) {
@@ -315,9 +328,13 @@ export class RoomState implements Reader, Listener, Outlet {
     if (name === 'user-left' && data[options.userColumn ?? 'user_id'] === session.user) this.ask(0)
   }
 
-  saw(side: 'pusher' | 'supabase', event: any, how?: 'fetched' | 'again') {
+  saw(side: 'pusher' | 'supabase', event: any, how?: Arrival['how'], numbers?: number) {
     const { health: { status }, options } = this.context
-    options.onSeen?.({ room: this.id, mode: this.mode!, side, event, how, status, live: this.liveAt })
+    options.onSeen?.({ room: this.id, mode: this.mode!, side, event, how, numbers, status, live: this.liveAt })
+  }
+
+  lost(how: Loss, seq: number, numbers = 1) {
+    if (numbers > 0) this.saw('pusher', { name: '', seq }, how, numbers)
   }
 
   ask(ms: number) {

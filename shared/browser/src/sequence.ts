@@ -18,7 +18,8 @@ export class Sequence {
   private times = new Map<number, number>() // when what was shown under a number was written
   private newest = 0
 
-  constructor(private show: (entry: Entry) => void) {}
+  /** isVoid is told a number under which the history has nothing. */
+  constructor(private show: (entry: Entry) => void, private isVoid: (seq: number) => void) {}
 
   /**
    * What a pushed number is: 'new', a 'repeat', or 'reused': it was given to something
@@ -48,6 +49,12 @@ export class Sequence {
     return this.held.size > 0
   }
 
+  /** How many numbers are missing before what is held; a stub is one. */
+  gap() {
+    const seqs = [...this.held.values()].map(({ seq }) => seq!).filter((seq) => seq >= this.next!)
+    return seqs.length ? Math.max(1, Math.min(...seqs) - this.next!) : 0
+  }
+
   /** Shows what is next, up to a gap or a stub; up to `last`, a missing number is void. */
   advance(last = 0) {
     for (; this.next !== undefined; this.next++) {
@@ -55,8 +62,11 @@ export class Sequence {
       const waits = entry && !entry.shown && !entry.fetched && entry.data.roomcast.stub
       if (entry ? waits : this.next > last) return
       this.held.delete(place(at))
-      if (entry) this.remember(entry)
-      if (entry) this.show(entry)
+      if (!entry) this.isVoid(this.next)
+      else {
+        this.remember(entry)
+        this.show(entry)
+      }
     }
   }
 

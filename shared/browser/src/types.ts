@@ -107,16 +107,26 @@ export interface Room<R = AnyRow> {
 }
 
 /**
+ * Why numbers come by no way. `void`: the history has nothing under them, since their rows
+ * were deleted by hand or are not this user's to read. `missing`: they had not come two
+ * minutes after a later one; what comes of them still is told, too. `window`: the page was
+ * away for longer than events are kept, and the app loads its table again.
+ */
+export type Loss = 'void' | 'missing' | 'window'
+
+/**
  * Something came to a room, by one side. The same change by the other side has the same
  * `event` object. How: it was `fetched` over HTTP; or it came `again` and was dropped,
- * and `event` tells no more than its name, and its seq if it has one. Else it was pushed.
+ * and `event` tells no more than its name, and its seq if it has one; or it is a [Loss] of
+ * so many `numbers`, from the event's seq on, whose name nobody knows. Else it was pushed.
  */
 export interface Arrival {
   room: string
   mode: Mode
   side: 'pusher' | 'supabase'
   event: { readonly name: string; readonly seq?: number; readonly commit?: string; readonly data?: Row; readonly at?: string }
-  how?: 'fetched' | 'again'
+  how?: 'fetched' | 'again' | Loss
+  numbers?: number
   /** How events come to the page, and since when to this room, by this machine's clock. */
   status?: Status['status']
   live?: number

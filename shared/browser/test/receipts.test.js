@@ -198,13 +198,34 @@ test('after the move a sample of pages tells how messages come', async () => {
   await pass(60)
   const [{ page: id, until, delays, ...rest }] = posts
   assert.deepEqual(rest, { address: 'https://f/parity', bearer: 'Bearer token', mode: 'delivery', n: 1,
-    pushed: 2, gap: 1, reconnect: 1, polled: 1, supabase: 1, missing: 0 })
+    pushed: 2, gap: 1, reconnect: 1, polled: 1, supabase: 1, latePushed: 0, lateGap: 0, lateReconnect: 0, latePolled: 0,
+    lateSupabase: 0, void: 0, missing: 0, window: 0 })
   assert.deepEqual([delays[10], sum(delays), posts.length], [6, 6, 1])
   await pass(600)
   assert.equal(posts.length, 1) // nothing happened
   message()
   await pass(60)
   assert.deepEqual([posts[1].n, posts[1].page, posts[1].pushed], [2, id, 1])
+})
+
+test('what came late is told by the way it came, and what never came by why', async () => {
+  const see = sendReceipts({ url: 'https://f', token: async () => 'token', sample: 1 })
+  let seq = 0
+  const message = (ms, more) => see({ room: 'r', mode: 'pusher', side: 'pusher', status: 'live', live: Date.now() - 60_000,
+    event: { name: 'new-message', seq: ++seq, data: { roomcast: { at: new Date(Date.now() - ms).toISOString() } } }, ...more })
+  const lost = (how, numbers) => see({ room: 'r', mode: 'pusher', side: 'pusher', event: { name: '', seq: 9 }, how, numbers })
+  message(3000); message(8000); message(8000)
+  message(9000, { how: 'fetched' })
+  message(9000, { how: 'fetched', status: 'polling' }); message(9000, { how: 'fetched', status: 'polling' })
+  message(9000, { how: 'fetched', live: Date.now() })
+  message(9000, { side: 'supabase' })
+  await pass(60)
+  lost('void', 3); lost('missing', 1); lost('window', 20)
+  await pass(60)
+  const late = ({ latePushed, lateGap, lateReconnect, latePolled, lateSupabase, delays }) =>
+    [latePushed, lateGap, lateReconnect, latePolled, lateSupabase, sum(delays.slice(25))]
+  assert.deepEqual(late(posts[0]), [2, 1, 1, 2, 1, 7])
+  assert.deepEqual([posts[1].void, posts[1].missing, posts[1].window, posts[1].pushed], [3, 1, 20, 0])
 })
 
 test('a page that is not in the sample sends nothing after the move', async () => {

@@ -38,7 +38,7 @@ for (const [what, isHidden, most] of [['in front', false, 12], ['hidden', true, 
 }
 
 /** A connected page whose room is at number 5 of epoch e; `pages` answers the history. */
-async function listening(t, pages) {
+async function listening(t, pages, options) {
   const pass = fakeClock(t)
   const asked = []
   t.mock.method(globalThis, 'fetch', async (address) => {
@@ -46,7 +46,7 @@ async function listening(t, pages) {
     const asks = new URL(address).searchParams.get('after'), after = Number(asks ?? 5)
     return answer({ room: 'r', epoch: 'e', head: after, last: after, events: [], more: false, reset: false, ...asks && pages(after) })
   })
-  const pusher = connectedPusher(), rooms = createRoomcast({ pusher, url: 'http://f', token: () => 'x', mode: 'pusher' })
+  const pusher = connectedPusher(), rooms = createRoomcast({ pusher, url: 'http://f', token: () => 'x', mode: 'pusher', ...options })
   t.after(() => rooms.close())
   const room = rooms.join('r'), shown = []
   room.on('new-message', (m) => shown.push(m.roomcast.seq))
@@ -107,4 +107,40 @@ test('a message at rest that a dead socket does not bring is shown within two mi
   const since = Date.now()
   while (!it.shown.includes(7) && Date.now() - since < 300_000) await it.pass(1000)
   assert.ok(Date.now() - since <= 120_000, `after ${(Date.now() - since) / 1000} s`)
+})
+
+/** Listens, and notes the numbers that came by no way. */
+async function losing(t, pages) {
+  const lost = []
+  const onSeen = ({ event, how, numbers }) => numbers && lost.push(`${how} ${event.seq} ${numbers}`)
+  return { lost, ...await listening(t, pages, { onSeen }) }
+}
+
+test('a number that the history has nothing under is void, at once', async (t) => {
+  const it = await losing(t, () => ({ head: 9, last: 9, events: [{ name: 'new-message', data: it.event(9) }] }))
+  it.push(9)
+  await it.pass(1000)
+  assert.deepEqual(it.shown, [9])
+  assert.deepEqual(it.lost, ['void 6 1', 'void 7 1', 'void 8 1'])
+})
+
+test('a number that does not come for two minutes is missing, once; and late when it comes', async (t) => {
+  let isBack = false
+  const events = () => isBack ? [6, 7, 8, 9].map((seq) => ({ name: 'new-message', data: it.event(seq) })) : []
+  const it = await losing(t, (after) => ({ head: 9, last: isBack ? 9 : after, events: events() }))
+  it.push(9)
+  await it.pass(110_000)
+  assert.deepEqual(it.lost, [])
+  await it.pass(300_000)
+  assert.deepEqual([it.shown, it.lost], [[], ['missing 6 3']])
+  isBack = true
+  await it.pass(300_000)
+  assert.deepEqual([it.shown, it.lost], [[6, 7, 8, 9], ['missing 6 3']])
+})
+
+test('numbers that are kept no more are told as the page’s own absence', async (t) => {
+  const it = await losing(t, (after) => after < 30 ? { head: 30, last: 30, events: [], reset: true } : {})
+  it.rooms.wake()
+  await it.pass(5000)
+  assert.deepEqual(it.lost, ['window 6 25'])
 })

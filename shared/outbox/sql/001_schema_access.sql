@@ -128,7 +128,14 @@ create table if not exists roomcast.delivery (
   reconnect bigint not null default 0,
   polled    bigint not null default 0,
   supabase  bigint not null default 0,
+  late_pushed    bigint not null default 0,
+  late_gap       bigint not null default 0,
+  late_reconnect bigint not null default 0,
+  late_polled    bigint not null default 0,
+  late_supabase  bigint not null default 0,
+  void      bigint not null default 0,
   missing   bigint not null default 0,
+  "window"  bigint not null default 0,
   skewed    bigint not null default 0,
   delays    bigint[] not null default '{}'
 ) with (fillfactor = 70);
@@ -137,7 +144,10 @@ comment on column roomcast.delivery.gap       is 'Fetched, because a number was 
 comment on column roomcast.delivery.reconnect is 'Fetched after the connection was cut.';
 comment on column roomcast.delivery.polled    is 'Fetched, because Pusher was away or refused.';
 comment on column roomcast.delivery.supabase  is 'By Supabase Realtime in its place.';
-comment on column roomcast.delivery.missing   is 'Numbers without an event.';
+comment on column roomcast.delivery.late_pushed is 'Of those, more than four seconds after the commit; likewise the other late_ columns.';
+comment on column roomcast.delivery.void      is 'Numbers under which the history has nothing.';
+comment on column roomcast.delivery.missing   is 'Numbers that had not come two minutes after a later one.';
+comment on column roomcast.delivery."window"  is 'Numbers that were kept no more when the page was back: it loaded its table.';
 comment on column roomcast.delivery.delays    is 'Histogram, commit to screen; its edges are in functions/parity/histogram.go. Trailing zeros are left out.';
 
 -- The last receipt of each page, so that a repeat counts nothing twice.

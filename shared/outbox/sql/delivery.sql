@@ -18,7 +18,7 @@ begin
   select * into last from roomcast.delivery_pages p
    where p.user_id = note_delivery.user_id and p.page = note_delivery.page for update;
   seen := jsonb_populate_record(null::roomcast.delivery, counts);
-  size := seen.pushed + seen.gap + seen.reconnect + seen.polled + seen.supabase + seen.missing;
+  size := seen.pushed + seen.gap + seen.reconnect + seen.polled + seen.supabase + seen.missing + seen.void;
   if last.n >= note_delivery.n then
     return 'repeat';
   elsif note_delivery.n > 20 + coalesce(extract(epoch from clock_timestamp() - last.first_at) / 30, 0) then
@@ -37,12 +37,19 @@ begin
   if not found then
     return 'repeat';
   end if;
-  insert into roomcast.delivery as d (hour, receipts, pushed, gap, reconnect, polled, supabase, missing, skewed, delays)
-  values (this_hour, 1, seen.pushed, seen.gap, seen.reconnect, seen.polled, seen.supabase, seen.missing, seen.skewed, seen.delays)
+  insert into roomcast.delivery as d (hour, receipts, pushed, gap, reconnect, polled, supabase,
+    late_pushed, late_gap, late_reconnect, late_polled, late_supabase, void, missing, "window", skewed, delays)
+  values (this_hour, 1, seen.pushed, seen.gap, seen.reconnect, seen.polled, seen.supabase,
+    seen.late_pushed, seen.late_gap, seen.late_reconnect, seen.late_polled, seen.late_supabase,
+    seen.void, seen.missing, seen."window", seen.skewed, seen.delays)
   on conflict on constraint delivery_pkey do update set
     receipts = d.receipts + 1, pushed = d.pushed + excluded.pushed, gap = d.gap + excluded.gap,
     reconnect = d.reconnect + excluded.reconnect, polled = d.polled + excluded.polled,
-    supabase = d.supabase + excluded.supabase, missing = d.missing + excluded.missing,
+    supabase = d.supabase + excluded.supabase,
+    late_pushed = d.late_pushed + excluded.late_pushed, late_gap = d.late_gap + excluded.late_gap,
+    late_reconnect = d.late_reconnect + excluded.late_reconnect, late_polled = d.late_polled + excluded.late_polled,
+    late_supabase = d.late_supabase + excluded.late_supabase,
+    void = d.void + excluded.void, missing = d.missing + excluded.missing, "window" = d."window" + excluded."window",
     skewed = d.skewed + excluded.skewed, delays = roomcast.add_counts(d.delays, excluded.delays);
   return 'noted';
 end
