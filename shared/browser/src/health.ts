@@ -2,8 +2,8 @@
 // the function every few seconds, or lets Supabase bring the messages.
 //
 // What a page asks (tested): at rest, in front and with nothing wrong, two requests in the
-// minutes after the last event and then one every 400 s, for all rooms together; hidden,
-// none. Where Pusher is away, one every 10 s, and up to one a minute if nothing comes.
+// minutes after the last event and then one every 400 s, for all rooms together, and one
+// when its user does something after a silence, at most three an hour; hidden, none. Where Pusher is away, one every 10 s, and up to one a minute if nothing comes.
 
 import { isHidden, jitter, Timers } from './platform.js'
 import type { Status } from './types.js'
@@ -12,7 +12,8 @@ const AWAY = 10_000 // ms without a connection until Pusher counts as away
 const RESTS = [100_000, 95_000, 400_000] // ms between two questions of a page at rest
 const FIRST = 10_000, SLOWEST = 60_000 // ms between two polls
 const DOUBT = 120_000 // ms during which a socket is not trusted after it brought nothing
-const MINUTE = 60_000
+const TOUCHES = 3 // an hour
+const MINUTE = 60_000, HOUR = 60 * MINUTE
 
 export interface Surroundings {
   isConnected(): boolean
@@ -44,6 +45,8 @@ export class Health implements Status {
   private advice = 0 // seconds between polls: the function says that Pusher refuses its events
   private isSilent = false // connected, and brings nothing
   private lastPush = 0
+  private heardAt = 0 // the function
+  private touches: number[] = [] // when the user's doing made the page ask
   private silences = 0 // in a row
   private reconnectedAt = 0
   private rests = 0
@@ -68,6 +71,7 @@ export class Health implements Status {
 
   /** A page came from the function. */
   heard(poll = 0) {
+    this.heardAt = Date.now()
     if (!Number.isFinite(poll) || poll === this.advice) return
     this.advice = poll
     this.timers.cancel('poll')
@@ -101,6 +105,17 @@ export class Health implements Status {
     this.pause = FIRST
     this.rests = 0
     this.timers.cancel('rest')
+    this.rest()
+  }
+
+  /** The user does something: what a long silence is, is asked now and not when its time comes. */
+  touched() {
+    const now = Date.now()
+    if (!this.around.settle || isHidden() || now - Math.max(this.heardAt, this.lastPush) < RESTS[0]) return
+    this.touches = this.touches.filter((at) => now - at < HOUR)
+    if (this.touches.push(now) > TOUCHES) return void this.touches.pop()
+    this.timers.cancel('rest')
+    this.around.poll()
     this.rest()
   }
 

@@ -73,8 +73,12 @@ export function callApp(fn: () => void) {
 }
 
 /** Calls fn when the page may have missed something; returns what ends that. */
-export function onPageReturns(fn: () => void) {
-  const names = ['online', 'pageshow', 'visibilitychange']
+export const onPageReturns = (fn: () => void) => listen(['online', 'pageshow', 'visibilitychange'], fn)
+
+/** Calls fn whenever the user does something on the page; returns what ends that. */
+export const onTouch = (fn: () => void) => listen(['focus', 'pointerdown', 'keydown'], fn)
+
+function listen(names: string[], fn: () => void) {
   for (const name of names) globalThis.addEventListener?.(name, fn)
   return () => {
     for (const name of names) globalThis.removeEventListener?.(name, fn)

@@ -24,7 +24,7 @@ import { Health } from './health.js'
 import { History } from './history.js'
 import { markRead, readInbox } from './inbox.js'
 import { Plan } from './plan.js'
-import { isHidden, onPageReturns } from './platform.js'
+import { isHidden, onPageReturns, onTouch } from './platform.js'
 import { Requests, type Failure } from './requests.js'
 import { RoomState, type Context } from './room.js'
 import { Session } from './session.js'
@@ -49,7 +49,7 @@ class Client {
   private socket: Socket
   private health: Health
   private context: Context
-  private stopListening: () => void
+  private stopListening: (() => void)[]
 
   constructor(private options: Options) {
     const { url, supabase, mode } = options
@@ -64,7 +64,7 @@ class Client {
     const history = new History(this.requests, (page) => this.health.heard(page.poll))
     const { session, plan, socket, health } = this
     this.context = { options, session, plan, socket, health, history, retry: () => this.requests.retry(), left: (room) => void this.rooms.delete(room) }
-    this.stopListening = onPageReturns(() => isHidden() || this.wake())
+    this.stopListening = [onPageReturns(() => isHidden() || this.wake()), onTouch(() => this.health.touched())]
     this.handle = this.makeHandle()
     this.health.socketChanged()
   }
@@ -150,7 +150,7 @@ class Client {
     this.plan.force('pusher') // asks for no plan any more
     this.rooms.forEach((room) => room.leave())
     this.session.close()
-    this.stopListening()
+    this.stopListening.forEach((stop) => stop())
     this.socket.end()
     this.health.end()
     this.handlers.clear()

@@ -144,3 +144,24 @@ test('numbers that are kept no more are told as the page’s own absence', async
   await it.pass(5000)
   assert.deepEqual(it.lost, ['window 6 25'])
 })
+
+test('a user who does something after a silence: asked at once, three times an hour at most', async (t) => {
+  const listeners = {}
+  Object.assign(globalThis, { addEventListener: (name, fn) => (listeners[name] = fn), removeEventListener: (name) => delete listeners[name] })
+  t.after(() => { delete globalThis.addEventListener; delete globalThis.removeEventListener })
+  const it = await listening(t, () => ({}))
+  it.push(6)
+  await it.pass(330_000) // the next question would come two minutes later
+  it.asked.length = 0
+  listeners.pointerdown()
+  await it.pass(500)
+  assert.equal(it.asked.length, 1, 'asked at once')
+  for (let i = 0; i < 59; i++) {
+    listeners.keydown()
+    await it.pass(60_000)
+  }
+  t.diagnostic(`${it.asked.length} requests an hour`)
+  assert.ok(it.asked.length <= 12, `${it.asked.length} requests`)
+  it.rooms.close()
+  assert.deepEqual(listeners, {}, 'nothing is left behind')
+})
