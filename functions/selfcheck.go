@@ -134,7 +134,7 @@ func (s *selfCheck) sendEvent(ctx context.Context) selfcheck.Event {
 
 func (s *selfCheck) sendItself(ctx context.Context) error {
 	var batch []pusher.Event
-	for _, kind := range event.NewChannels(s.cfg.kinds, s.cfg.PackedRooms).Of(admin.ProbeRoom) {
+	for _, kind := range event.NewChannels(s.cfg.kinds, s.cfg.PackedRooms).Carriers(admin.ProbeRoom) {
 		name, err := event.ChannelName(kind, admin.ProbeRoom)
 		if err != nil {
 			return err

@@ -44,10 +44,12 @@ func TestGolden(t *testing.T) {
 		{"presence", "presence-room-" + room, bearer(t), map[string]string{
 			"auth":         key + "483df1490b826fe2c1bf288df44f4c4d25e18854489d32076e030e53a894d277",
 			"channel_data": `{"user_id":"` + user + `"}`,
+			"events":       "private-room-" + room,
 		}},
 		{"presence with a name", "presence-room-" + room, bearer(t, named), map[string]string{
 			"auth":         key + "505797b263d6d4d75255ca087bdf1b49da68fa27880d1e150a91ba4dddf55b5d",
 			"channel_data": `{"user_id":"` + user + `","user_info":{"name":"Ada <3"}}`,
+			"events":       "private-room-" + room,
 		}},
 		{"user", "", bearer(t, named), map[string]string{
 			"auth":      key + "9b6cb3df53dc3b9c8e7da3cfe3e8d0a09d65d6d350f9d1d6974d4fc3c335a0dc",

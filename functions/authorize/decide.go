@@ -2,6 +2,7 @@ package authorize
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -94,7 +95,30 @@ func (h *Handler) signFor(ctx context.Context, r *http.Request, socketID string,
 			return nil, unavailable(r, "member info cannot be read right now", accessRetry, err)
 		}
 	}
-	return h.sign(q.kind, socketID, q.name, member)
+	signed, err := h.sign(q.kind, socketID, q.name, member)
+	if carriers := h.channels.Carriers(q.key); err == nil && !slices.Contains(carriers, q.kind) {
+		return sayCarrier(signed, carriers, q.key)
+	}
+	return signed, err
+}
+
+// sayCarrier adds to the signature of a channel that carries no events which one does: a
+// private one where there is one, since anything can read its events.
+func sayCarrier(signed []byte, carriers []event.ChannelKind, key string) ([]byte, error) {
+	carrier := carriers[0]
+	if slices.Contains(carriers, event.Private) {
+		carrier = event.Private
+	}
+	fields := map[string]json.RawMessage{}
+	if err := json.Unmarshal(signed, &fields); err != nil {
+		return nil, fmt.Errorf("signature: %w", err)
+	}
+	name, err := event.ChannelName(carrier, key)
+	if err != nil {
+		return nil, err
+	}
+	fields["events"] = json.RawMessage(`"` + name + `"`) // a channel's alphabet needs no escapes
+	return json.Marshal(fields)
 }
 
 // Caller says whose request this is. Its errors are answers: 401, 503.

@@ -124,7 +124,7 @@ func (h *Handler) disconnect(ctx context.Context, changes []event.Change) error 
 // events makes the events of all changes, for every kind of channel.
 func (h *Handler) events(changes []event.Change) (batch []pusher.Event, err error) {
 	for _, c := range changes {
-		events, err := pusher.Events(c, h.Channels.Of(c.Room), 0)
+		events, err := pusher.Events(c, h.Channels.Carriers(c.Room), 0)
 		if err != nil {
 			return nil, &web.Error{Status: http.StatusUnprocessableEntity, Field: "record", Reason: err.Error()}
 		}

@@ -63,7 +63,7 @@ func (w *worker) translate(room int, row outbox.Row, bare bool) item {
 	if row.Seq <= w.progress[room].known {
 		return it
 	}
-	kinds := w.channels.Of(row.Change.Room)
+	kinds := w.channels.Carriers(row.Change.Room)
 	if bare {
 		it.events, it.reject = pusher.ForChannels(event.Bare(row.Change), kinds)
 	} else {

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"roomcast/shared/event"
 	"roomcast/shared/outbox/outboxtest"
 	"roomcast/shared/pusher/pushertest"
 )
@@ -276,5 +277,22 @@ func TestEmpty(t *testing.T) {
 	s.insert(roomA, "not now")
 	if err := fresh.Empty(t.Context()); err == nil {
 		t.Error("no error though Pusher fails")
+	}
+}
+
+// Who is in both a room's private and its presence channel hears each event once, and
+// Pusher counts it once.
+func TestPresenceBesidePrivate(t *testing.T) {
+	s := newStack(t)
+	for i := range 5 {
+		s.insert(roomA, fmt.Sprint(i))
+	}
+	s.relay("r", func(c *Config) { c.Channels = []event.ChannelKind{event.Private, event.Presence} })
+	s.waitUnpacked(5)
+	s.until("the room is through", func() bool {
+		return query[int](s, `select count(*) from roomcast.rooms where sent_seq < head_seq`) == 0
+	})
+	if all := s.pusher.Events(); len(all) != 5 || len(of(all, "private-room-"+roomA)) != 5 {
+		t.Errorf("5 messages are %d events: %q", len(all), says(all))
 	}
 }

@@ -183,7 +183,7 @@ func (r *redrive) sendAll(ctx context.Context, rows []admin.Sent) error {
 // rows are dealt with.
 func (r *redrive) sendSome(ctx context.Context, rows []admin.Sent) (int, error) {
 	var batch []pusher.Event
-	n, kinds := 0, r.kinds.Of(rows[0].Change.Room)
+	n, kinds := 0, r.kinds.Carriers(rows[0].Change.Room)
 	for n < len(rows) && rows[n].Change.Room == rows[0].Change.Room {
 		events, err := pusher.Events(rows[n].Change, kinds, pusher.ChannelsDataLimit(kinds))
 		if err != nil && n == 0 {

@@ -91,7 +91,7 @@ func TestRedriveFails(t *testing.T) {
 // Several channels, and one rejected event among good ones.
 func TestRedriveFindsTheRejected(t *testing.T) {
 	p := newInstallation(t)
-	p.RoomChannels = []string{"private", "presence"}
+	p.RoomChannels = []string{"private", "presence", "public"} // presence carries nothing beside private
 	p.write(roomA, 4)
 	p.ack(p.claim("relay-1")[roomA], 4, 0)
 	p.pusher.Inject(pushertest.Fault{Status: 400, Times: 2}) // the batch of four, and that of two

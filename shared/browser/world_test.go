@@ -242,7 +242,11 @@ func (w *world) sign(r *http.Request, channel string) ([]byte, error) {
 		return nil, status(http.StatusForbidden)
 	}
 	if kind == event.Presence {
-		return w.publish.AuthorizePresence(r.PostFormValue("socket_id"), channel, pusher.Member{UserID: user})
+		signed, err := w.publish.AuthorizePresence(r.PostFormValue("socket_id"), channel, pusher.Member{UserID: user})
+		if carrier, _ := channelOf(id); err == nil && carrier != channel {
+			signed = fmt.Appendf(bytes.TrimSuffix(signed, []byte("}")), `,"events":%q}`, carrier)
+		}
+		return signed, err
 	}
 	return w.publish.AuthorizePrivate(r.PostFormValue("socket_id"), channel)
 }

@@ -48,6 +48,19 @@ func TestUnpackRefuses(t *testing.T) {
 	}
 }
 
+// Where no other channel is the members' own, events go by presence.
+func TestPresenceAloneCarries(t *testing.T) {
+	type kinds = []event.ChannelKind
+	for _, all := range []kinds{{event.Presence}, {event.Presence, event.Public}} {
+		if got := event.NewChannels(all, nil).Carriers("any"); !slices.Equal(got, all) {
+			t.Errorf("%v: published to %v", all, got)
+		}
+	}
+	if c := event.NewChannels(kinds{event.Presence, event.Packed}, []string{"hot"}); !slices.Equal(c.Carriers("hot"), kinds{event.Packed}) || !slices.Equal(c.Carriers("other"), kinds{event.Presence}) {
+		t.Errorf("published to %v and %v", c.Carriers("hot"), c.Carriers("other"))
+	}
+}
+
 // Which rooms have which channels: none is left without.
 func TestChannels(t *testing.T) {
 	type kinds = []event.ChannelKind
@@ -69,6 +82,12 @@ func TestChannels(t *testing.T) {
 		c := event.NewChannels(tc.kinds, tc.rooms)
 		if hot, other := c.Of("hot"), c.Of("other"); !slices.Equal(hot, tc.hot) || !slices.Equal(other, tc.other) {
 			t.Errorf("%s: the hot room has %v, the others %v; want %v and %v", tc.name, hot, other, tc.hot, tc.other)
+		}
+		for _, key := range []string{"hot", "other"} { // presence carries nothing beside another of the members'
+			want := slices.DeleteFunc(slices.Clone(c.Of(key)), func(k event.ChannelKind) bool { return k == event.Presence })
+			if got := c.Carriers(key); !slices.Equal(got, want) {
+				t.Errorf("%s: %s is published to %v, want %v", tc.name, key, got, want)
+			}
 		}
 		if !c.InUse(tc.inUse) || c.InUse(tc.notUse) {
 			t.Errorf("%s: in use are %s %v, %s %v", tc.name, tc.inUse, c.InUse(tc.inUse), tc.notUse, c.InUse(tc.notUse))

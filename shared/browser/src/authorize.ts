@@ -11,6 +11,8 @@ export interface Signature {
   auth: string
   channel_data?: string
   shared_secret?: string
+  /** The channel that the room's events come by, if this one carries none. */
+  events?: string
 }
 
 interface Question {

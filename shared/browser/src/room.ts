@@ -148,6 +148,16 @@ export class RoomState implements Reader, Listener, Outlet {
     this.signals.open(presence || this.channel, !!presence, presence !== this.channel)
   }
 
+  /** The presence channel says who is there, and this one what is said. */
+  private follow(carrier: string) {
+    const presence = this.channel!, leave = this.unsubscribe!
+    this.signals.close()
+    this.signals.open(presence, true, true)
+    leave()
+    this.channel = carrier
+    this.unsubscribe = this.context.socket.subscribe(carrier, this)
+  }
+
   private isSubscribed() {
     return !!this.unsubscribe && this.context.socket.isSubscribed(this.channel!)
   }
@@ -173,6 +183,8 @@ export class RoomState implements Reader, Listener, Outlet {
   // Pusher's side
 
   subscribed() {
+    const carrier = this.context.socket.carrierOf(this.channel!)
+    if (carrier && carrier !== this.channel) return this.follow(carrier)
     this.refusals = 0
     this.isBaseline = true
     if (this.status === 'denied') this.status = 'joining'

@@ -25,6 +25,7 @@ interface Subscription {
   /** It is the app's own, too: it was there before. */
   shared: boolean
   status?: number // of the function's last refusal
+  carrier?: string // the channel that carries the events, if this one does not
 }
 
 export interface SocketEvents {
@@ -68,6 +69,11 @@ export class Socket {
 
   isSubscribed(name: string): boolean {
     return !!this.pusher.channel(name)?.subscribed
+  }
+
+  /** The channel that carries the events of this one, by the function's word. */
+  carrierOf(name: string): string | undefined {
+    return this.subscriptions.get(name)?.carrier
   }
 
   /** Listens to a channel; returns what ends that. */
@@ -175,7 +181,10 @@ export class Socket {
     const same = () => !this.ended && this.pusher.connection.socket_id === socketId
     const wanted = () => same() && this.subscriptions.has(channelName)
     try {
-      done(null, await this.authorizer.channel(socketId, channelName, wanted))
+      const signature = await this.authorizer.channel(socketId, channelName, wanted)
+      const asked = this.subscriptions.get(channelName)
+      if (asked) asked.carrier = signature.events
+      done(null, signature)
     } catch (err: any) {
       if (!same()) return // the channel waits for another connection's by now
       const subscription = this.subscriptions.get(channelName)

@@ -44,6 +44,26 @@ test('presence beside private brings no event twice', async () => {
   assert.deepEqual(seen.seen, ['1', '2', '3'])
 })
 
+test('joined by a presence channel that carries no events, the room is heard by the one that does', async () => {
+  const id = fresh('room'), ada = await page({ settle: 0 }), bob = await page()
+  const room = ada.rooms.join(id, { channel: 'presence' }), other = bob.rooms.join(id, { presence: true }), seen = watch(room)
+  await Promise.all([live(room), live(other)])
+  await until(() => room.members.length === 2, 'both are there')
+  await world('commit', { Room: id, N: 3 })
+  await seen.numbers(1, 3)
+  const heard = []
+  room.on('client-typing', (data, name, from) => heard.push(from?.user_id))
+  assert.ok(other.send('typing'))
+  await until(() => heard.length, 'typing')
+  assert.deepEqual(heard, [bob.user])
+  await world('cut')
+  await world('commit', { Room: id, N: 2 })
+  await seen.numbers(1, 5)
+  await until(() => room.members.length === 2, 'both are back')
+  room.leave()
+  assert.deepEqual(Object.keys(ada.pusher.channels.channels), [])
+})
+
 test('ten a second at most, and none while offline', async () => {
   const id = fresh('room'), p = await page(), room = p.rooms.join(id)
   assert.equal(room.send('typing'), false)
