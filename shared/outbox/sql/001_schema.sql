@@ -226,9 +226,11 @@ comment on table roomcast.unroutable is 'Changes that went nowhere, counted by s
 create table if not exists roomcast.departures (
   id      bigint generated always as identity primary key,
   user_id text not null,
+  room    text,
   at      timestamptz not null default clock_timestamp()
 );
-comment on table roomcast.departures is 'Users whose membership ended, written with the change itself; fold_departures() makes revocations of them.';
+comment on table  roomcast.departures      is 'Users whose membership ended, written with the change itself; fold_departures() makes revocations of them.';
+comment on column roomcast.departures.room is 'Another row made the user a member of this room when this was written; check_departures() asks again after the commit. Null: the user is to be disconnected.';
 
 create table if not exists roomcast.scrub_queue (
   id         bigint generated always as identity primary key,
@@ -265,6 +267,7 @@ begin
     create index outbox_key      on roomcast.outbox (key_hash);
     create index seq_ranges_at   on roomcast.seq_ranges (at);
     create index rooms_attention on roomcast.rooms (attention) where attention is not null;
+    create index departures_room on roomcast.departures (id) where room is not null;
   end if;
 end
 $$;

@@ -77,6 +77,9 @@ begin
   if cardinality(taken) = 0 then
     return;
   end if;
+  if kind = 'members' and exists (select from unnest(taken) t where t.op = 'DELETE') then
+    taken := roomcast.keep_members(attached, taken);
+  end if;
   with counted as (
     insert into roomcast.outbox as b (attached, op, room, key_hash, record, old, stub, wants_wakeup)
     select enqueue.attached, t.op, t.room, t.key_hash, t.record, t.old, t.stub, t.i = 1 and roomcast.wants_wakeup()

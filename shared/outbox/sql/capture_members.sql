@@ -3,6 +3,101 @@ begin;
 select pg_advisory_xact_lock(hashtextextended('roomcast.migrate', 0));
 set local lock_timeout = '3s';
 
+-- may_repeat: can a user have two rows in one room, by the catalog's word?
+create or replace function roomcast.may_repeat(attached int) returns boolean
+language sql stable set search_path = pg_catalog, pg_temp as $$
+  select a.shape = 'array'
+      or exists (select from roomcast.attached_tables b where b.kind = 'members' and b.detached_at is null and b.id <> a.id)
+      or exists (select from pg_class c join pg_inherits i on i.inhparent = c.oid where c.oid = a.relation and c.relkind = 'r')
+      or not exists (
+        select from pg_index i
+         where i.indrelid = a.relation and i.indisunique and i.indisvalid and i.indimmediate and i.indpred is null
+           and not exists (
+             select from generate_series(0, i.indnkeyatts - 1) k
+               left join pg_attribute t on t.attrelid = i.indrelid and t.attnum = i.indkey[k]
+              where coalesce(t.attname, '') not in (a.room_column, a.user_column)))
+    from roomcast.attached_tables a where a.id = may_repeat.attached
+$$;
+
+-- keep_members: where a user's row goes and another one keeps the user in the room, nobody
+-- has left: the deletion becomes an update that carries the ids only. A transaction that
+-- removes the other row meanwhile sees this one still there, so both leave a note to ask
+-- again: see check_departures.
+create or replace function roomcast.keep_members(attached int, taken roomcast.captured[]) returns roomcast.captured[]
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+  a     roomcast.attached_tables;
+  here  bigint[];
+  still bigint[] := '{}';
+  brief boolean;   -- the ids are not all that is told
+begin
+  if not roomcast.may_repeat(attached) then
+    return taken;
+  end if;
+  for a in select t.* from roomcast.attached_tables t join pg_class c on c.oid = t.relation
+            where t.kind = 'members' and t.detached_at is null order by t.id loop
+    begin
+      execute roomcast.remaining_sql(roomcast.renamed(a)) into here using taken;
+      still := still || here;
+    exception when others then
+      null;   -- a user-left too many is better than one too few
+    end;
+  end loop;
+  if cardinality(still) = 0 then
+    return taken;
+  end if;
+  select x.columns is null or not x.columns <@ x.keys into brief from roomcast.attached_tables x where x.id = keep_members.attached;
+  insert into roomcast.departures (user_id, room)
+  select distinct t.member, t.room from unnest(taken) with ordinality as t (n, op, room, key_hash, record, old, stub, member, i)
+   where t.i = any (still);
+  return array(
+    select case when t.i = any (still) then row(t.n, 'UPDATE', t.room, t.key_hash, t.record, null, brief, t.member)::roomcast.captured
+                else row(t.n, t.op, t.room, t.key_hash, t.record, t.old, t.stub, t.member)::roomcast.captured end
+      from unnest(taken) with ordinality as t (n, op, room, key_hash, record, old, stub, member, i) order by t.i);
+end
+$$;
+
+-- remaining_sql is the query for those of the deletions in $1 whose user one members table
+-- still has in the room. Nobody can read who is no uuid.
+create or replace function roomcast.remaining_sql(a roomcast.attached_tables) returns text
+language sql stable set search_path = pg_catalog, pg_temp as $$
+  select format(E'select coalesce(array_agg(t.i), ''{}'')
+      from unnest($1) with ordinality as t (n, op, room, key_hash, record, old, stub, member, i)
+     where t.op = ''DELETE'' and lower(t.member) ~ ''^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$''
+       and exists (select from %1$s r where r.%2$I = regexp_replace(t.room, ''^@@'', ''@'')::%3$s and t.member::%4$s %5$s and (%6$s\n))',
+    a.relation, a.room_column, roomcast.column_type(a.relation, a.room_column),
+    regexp_replace(roomcast.column_type(a.relation, a.user_column), '\[\]$', ''),
+    format(case when a.shape = 'array' then '= any (r.%I)' else '= r.%I' end, a.user_column), coalesce(a.active, 'true'))
+$$;
+
+-- check_departures asks again, after the commit, whether those are still members of whom
+-- keep_members saw another row. It returns how many were not, and ends their access.
+create or replace function roomcast.check_departures(max_rows int) returns bigint
+language plpgsql security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off set jit = off as $$
+declare
+  d     roomcast.departures;
+  still boolean;
+  n     bigint := 0;
+begin
+  for d in
+    delete from roomcast.departures x
+     where x.id = any (array(select o.id from roomcast.departures o where o.room is not null order by o.id limit max_rows for update skip locked))
+    returning x.*
+  loop
+    begin
+      still := roomcast.is_member(regexp_replace(d.room, '^@@', '@'), d.user_id::uuid);
+    exception when others then
+      still := false;
+    end;
+    if not still then
+      perform roomcast.revoke(regexp_replace(d.room, '^@@', '@'), d.user_id::uuid);
+      n := n + 1;
+    end if;
+  end loop;
+  return n;
+end
+$$;
+
 -- note_members: who came or went hears of it in person, and who went is to be cut off.
 -- Nobody is cut off who went with the room: what is gone with it has no listeners' harm.
 create or replace function roomcast.note_members(attached int, taken roomcast.captured[], crowded text[]) returns void
@@ -16,6 +111,12 @@ begin
   insert into roomcast.departures (user_id)
   select distinct t.member from unnest(taken) t
    where t.op = 'DELETE' and t.member is not null and t.room is not null and (gone is null or t.room <> all (gone));
+  if exists (select from roomcast.departures d where d.room is not null) then   -- no need to ask again
+    delete from roomcast.departures d
+     where d.id = any (array(
+       select n.id from unnest(taken) t join roomcast.departures n on n.room = t.room and n.user_id = t.member
+        where t.op = 'DELETE' for update of n skip locked));
+  end if;
   perform roomcast.enqueue(attached, 'person', array(
     select row(t.n, t.op, '@' || lower(t.member), t.key_hash, t.record, t.old, t.stub, null)::roomcast.captured
       from unnest(taken) t

@@ -148,6 +148,9 @@ begin
     perform roomcast.notice_restore(anyway => true);
     return null;   -- what it has made new is new to the next numbering, and comes before what is written now
   end if;
+  if exists (select from roomcast.departures d where d.room is not null) then
+    perform roomcast.check_departures(100);
+  end if;
   p := roomcast.pick_rows(c, assign_seqs.most);
   with fresh as (
     select o.id, o.room, o.at, null::bigint as step from roomcast.outbox o

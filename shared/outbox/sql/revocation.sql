@@ -20,8 +20,9 @@ language sql security definer set search_path = pg_catalog, pg_temp set enable_s
      where s.kind = 'members' and o.op in ('DELETE', 'BULK') and o.room !~ '^@[^@]'
   ), noted as (   -- what capture noted of the same
     delete from roomcast.departures d
-     where d.user_id in (select m.user_id from meant m)
-        or d.id = any (array(select n.id from roomcast.departures n where exists (select from meant m where m.op = 'BULK') order by n.id limit 10000))
+     where d.room is null
+       and (d.user_id in (select m.user_id from meant m)
+            or d.id = any (array(select n.id from roomcast.departures n where exists (select from meant m where m.op = 'BULK') and n.room is null order by n.id limit 10000)))
     returning d.user_id
   ), gone as (
     select m.user_id from meant m where m.op = 'DELETE' and m.user_id is not null
@@ -43,6 +44,7 @@ language plpgsql security definer set search_path = pg_catalog, pg_temp set enab
 #variable_conflict use_column
 begin
   if exists (select from roomcast.departures) then
+    perform roomcast.check_departures(1000);
     perform roomcast.fold_departures(1000);
   end if;
   return query

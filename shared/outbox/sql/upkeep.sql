@@ -76,7 +76,7 @@ create or replace function roomcast.fold_departures(max_rows int) returns bigint
 language sql security definer set search_path = pg_catalog, pg_temp as $$
   with gone as (
     delete from roomcast.departures d
-     where d.id = any (array(select o.id from roomcast.departures o where o.at < clock_timestamp() - interval '3 seconds'
+     where d.id = any (array(select o.id from roomcast.departures o where o.at < clock_timestamp() - interval '3 seconds' and o.room is null
                                order by o.id limit max_rows for update skip locked))
     returning d.user_id
   ), noted as (

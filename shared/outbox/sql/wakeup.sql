@@ -222,6 +222,7 @@ declare
   woken boolean := false;
 begin
   perform roomcast.find_expired();
+  perform roomcast.check_departures(1000);
   if not roomcast.is_awake()
      and (roomcast.has_unnumbered()
           or exists (select from roomcast.rooms r where r.attention <= (select clock_timestamp()))
