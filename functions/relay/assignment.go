@@ -69,7 +69,7 @@ func (w *worker) translate(room int, row outbox.Row, bare bool) item {
 	} else {
 		it.events, it.reject = pusher.Events(row.Change, kinds, w.limit)
 	}
-	if len(it.events) > 0 {
+	if len(it.events) > 0 && len(it.events) == len(kinds) { // else the room's name is too long for some
 		it.packed = slices.Index(kinds, event.Packed)
 	}
 	return it

@@ -133,7 +133,7 @@ const (
 
 // cleanSome is one step of the cleaning, per row that went.
 func cleanSome(ctx context.Context, db *database, box *outbox.DB) (time.Duration, error) {
-	if _, err := db.pool.Exec(ctx, `select roomcast.configure(retention => interval '1 microsecond')`); err != nil {
+	if _, err := db.pool.Exec(ctx, `update roomcast.settings set retention = '1 microsecond'`); err != nil {
 		return 0, err
 	}
 	start := time.Now()

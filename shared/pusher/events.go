@@ -1,6 +1,10 @@
 package pusher
 
-import "roomcast/shared/event"
+import (
+	"errors"
+
+	"roomcast/shared/event"
+)
 
 // Events makes what is published of a change: one event for each kind of channel of its
 // room or user, in the order of kinds. limit bounds
@@ -15,15 +19,21 @@ func Events(c event.Change, kinds []event.ChannelKind, limit int) ([]Event, erro
 	return ForChannels(e, kinds)
 }
 
-// ForChannels makes what is published of an event: the same for each kind of channel.
+// ForChannels makes what is published of an event: the same for each kind of channel. A
+// room whose name is too long for some kinds has the others; for all of them, it has none.
 func ForChannels(e event.Event, kinds []event.ChannelKind) ([]Event, error) {
 	events := make([]Event, 0, len(kinds))
+	var misfit error
 	for _, kind := range kinds {
 		channel, err := event.ChannelName(kind, e.Room)
 		if err != nil {
-			return nil, err
+			misfit = errors.Join(misfit, err)
+			continue
 		}
 		events = append(events, Event{Channel: channel, Name: e.Name, Data: e.Data})
+	}
+	if len(events) == 0 {
+		return nil, misfit
 	}
 	return events, nil
 }

@@ -105,6 +105,18 @@ begin
     raise exception 'secret: must be at least 32 printable ASCII characters without spaces'
       using errcode = 'invalid_parameter_value';
   end if;
+  if retention not between '1 minute' and '1 year' then
+    raise exception 'retention: must be 1 minute to 1 year' using errcode = 'invalid_parameter_value';
+  end if;
+  if bulk not between 1 and 100000 then
+    raise exception 'bulk: must be 1 to 100000 rows' using errcode = 'invalid_parameter_value';
+  end if;
+  if timeout_ms not between 1000 and 10000 then
+    raise exception 'timeout_ms: must be 1000 to 10000' using errcode = 'invalid_parameter_value';
+  end if;
+  if pusher_app = '' then
+    raise exception 'pusher_app: is empty' using errcode = 'invalid_parameter_value';
+  end if;
   update roomcast.settings s
      set url = coalesce(configure.url, s.url),
          retention = coalesce(configure.retention, s.retention),

@@ -38,14 +38,27 @@ begin
 end
 $$;
 
--- pick keeps the named keys of a record. A record that cannot be taken apart keeps none.
+-- pick keeps the named keys of a record. Postgres cannot take JSON apart that has an escape
+-- of no character anywhere (\u0000, half a surrogate pair), though type json holds it: there
+-- the escapes are set aside meanwhile. What is no JSON keeps none.
 create or replace function roomcast.pick(record text, keys text[]) returns text
 language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
+declare
+  aside constant text := md5(record);   -- stands for \u; no text holds its own
 begin
-  return (select '{' || coalesce(string_agg(to_json(f.key)::text || ': ' || f.value::text, ', '), '') || '}' from json_each(record::json) f where f.key = any (keys));
+  return roomcast.pick_json(record, keys);
 exception when others then
-  return '{}';
+  begin
+    return replace(roomcast.pick_json(regexp_replace(record, '(?<!\\)((?:\\\\)*)\\u', '\1' || aside, 'g'), keys), aside, '\u');
+  exception when others then
+    return '{}';
+  end;
 end
+$$;
+
+create or replace function roomcast.pick_json(record text, keys text[]) returns text
+language sql immutable set search_path = pg_catalog, pg_temp as $$
+  select '{' || coalesce(string_agg(to_json(f.key)::text || ': ' || f.value::text, ', '), '') || '}' from json_each(pick_json.record::json) f where f.key = any (pick_json.keys)
 $$;
 
 -- fold_unroutable adds up what was counted, by day, once there is much of it, and forgets
