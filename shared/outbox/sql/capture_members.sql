@@ -28,7 +28,7 @@ language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
   a     roomcast.attached_tables;
   here  bigint[];
-  still bigint[] := '{}';
+  still bigint[] := array[]::bigint[];
   brief boolean;   -- the ids are not all that is told
 begin
   if not roomcast.may_repeat(attached) then
