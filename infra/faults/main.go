@@ -1,7 +1,7 @@
 // Command faults breaks Roomcast in every way the design names, on this machine
 // and against real processes, and counts what became of the messages.
 //
-//	go run ./infra/faults [-short] [-seed N] [-only name] [-markdown] [-packed] [-v] [-owner]
+//	go run ./infra/faults [-short] [-seed N [-seeds N]] [-only name] [-markdown] [-packed] [-v] [-owner]
 //
 // It runs a real Postgres, two relays (the function's own binary), the Pusher
 // emulator, what stands in for pg_net and pg_cron, and writers that keep a ledger
@@ -19,6 +19,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -37,6 +38,7 @@ func main() {
 type options struct {
 	short    bool
 	seed     uint64
+	seeds    int
 	only     string
 	markdown bool
 	packed   bool
@@ -62,7 +64,8 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	flags.SetOutput(stderr)
 	flags.BoolVar(&o.short, "short", false, "half of the faults, with a short lease and sweep; under a minute")
 	flags.Uint64Var(&o.seed, "seed", uint64(time.Now().UnixNano()), "of all that is random")
-	flags.StringVar(&o.only, "only", "", "only the faults whose name contains this, or does not contain what follows a !")
+	flags.IntVar(&o.seeds, "seeds", 1, "run so many times, with the seeds from -seed on; the table has the worst of each fault")
+	flags.StringVar(&o.only, "only", "", "only the faults whose name contains this, or one of several between |; or not what follows a !")
 	flags.BoolVar(&o.markdown, "markdown", false, "print the table as Markdown")
 	flags.BoolVar(&o.packed, "packed", false, "rooms are heard by packed channels, whose larger packs the emulator refuses like poison")
 	flags.BoolVar(&o.owner, "owner", false, "instead of all this, five minutes of a hostile owner of the chat's tables")
@@ -72,6 +75,9 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	}
 	if flags.NArg() > 0 {
 		return o, fmt.Errorf("unexpected argument %q", flags.Arg(0))
+	}
+	if o.seeds < 1 {
+		return o, fmt.Errorf("-seeds: %d is no number of runs", o.seeds)
 	}
 	if o.short {
 		o.timing.lease, o.timing.sweep = 2*time.Second, time.Second
@@ -96,6 +102,31 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 	if len(chosen) == 0 {
 		return fmt.Errorf("-only: no fault is called %q", o.only)
 	}
+	var results []result
+	for n := range o.seeds {
+		seed := o
+		seed.seed += uint64(n)
+		var more []result
+		more, err = suffer(ctx, seed, chosen, stderr)
+		results = worst(results, more, seed)
+		if err != nil {
+			break // the table shows what came before
+		}
+	}
+	printTable(stdout, results, o)
+	if err != nil {
+		return err
+	}
+	for _, r := range results {
+		if !r.kept() {
+			return errBroken
+		}
+	}
+	return nil
+}
+
+// suffer brings about all faults with one seed.
+func suffer(ctx context.Context, o options, chosen []fault, stderr io.Writer) (results []result, err error) {
 	fmt.Fprintf(stderr, "faults: seed %d, lease %s, sweep %s\n", o.seed, o.timing.lease, o.timing.sweep)
 	var shared *stack
 	defer func() {
@@ -103,23 +134,16 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 			err = errors.Join(err, shared.stop())
 		}
 	}()
-	var results []result
 	for _, f := range chosen {
 		began := time.Now()
 		r, err := f.suffered(ctx, o, &shared, stderr)
 		if err != nil {
-			return fmt.Errorf("%s: %w", f.name, err)
+			return results, fmt.Errorf("%s: %w", f.name, err)
 		}
 		fmt.Fprintf(stderr, "faults: %s: %.1f s\n", f.name, time.Since(began).Seconds())
 		results = append(results, r)
 	}
-	printTable(stdout, results, o)
-	for _, r := range results {
-		if !r.kept() {
-			return errBroken
-		}
-	}
-	return nil
+	return results, nil
 }
 
 // suffered brings the fault about: in the shared stack, started on first use, or alone.
@@ -144,7 +168,8 @@ func (f fault) suffered(ctx context.Context, o options, shared **stack, stderr i
 func choose(o options) (chosen []fault) {
 	for _, f := range allFaults() {
 		part, not := strings.CutPrefix(o.only, "!")
-		if strings.Contains(f.name, part) != not && f.form.has(o.short) {
+		named := slices.ContainsFunc(strings.Split(part, "|"), func(s string) bool { return strings.Contains(f.name, s) })
+		if named != not && f.form.has(o.short) {
 			chosen = append(chosen, f)
 		}
 	}

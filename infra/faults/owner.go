@@ -29,7 +29,7 @@ func hostileOwner(ctx context.Context, o options, stdout, stderr io.Writer) (err
 	}
 	defer func() { err = errors.Join(err, server.Stop()) }()
 	days := 0
-	for end := time.Now().Add(lasts); time.Now().Before(end); days++ {
+	for end := time.Now().Add(lasts); days < o.seeds || o.seeds == 1 && time.Now().Before(end); days++ {
 		name := fmt.Sprintf("owner_%d", days)
 		if err := outboxtest.Exec(ctx, server.URL("postgres"), "create database "+name); err != nil {
 			return err

@@ -116,6 +116,13 @@ type seen struct {
 	requests                             float64       // a page
 }
 
+// add is the sum of what must be kept and the worst of the rest.
+func (v *seen) add(o seen) {
+	v.messages, v.lost, v.outOfOrder = v.messages+o.messages, v.lost+o.lost, v.outOfOrder+o.outOfOrder
+	v.repeated, v.requests = max(v.repeated, o.repeated), max(v.requests, o.requests)
+	v.median, v.worst, v.worstWriter = max(v.median, o.median), max(v.worst, o.worst), max(v.worstWriter, o.worstWriter)
+}
+
 func (s *screens) judge() seen {
 	s.mu.Lock()
 	defer s.mu.Unlock()

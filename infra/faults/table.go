@@ -28,6 +28,35 @@ func (r result) cells() []string {
 	}
 }
 
+// worst adds what another seed came to: messages and what was broken are added up, of the
+// rest the worst counts.
+func worst(all, more []result, o options) []result {
+	for _, r := range more {
+		if o.seeds > 1 {
+			for i := range r.wrong {
+				r.wrong[i] = fmt.Sprintf("seed %d: %s", o.seed, r.wrong[i])
+			}
+			for i := range r.notes {
+				r.notes[i] = fmt.Sprintf("seed %d: %s", o.seed, r.notes[i])
+			}
+		}
+		i := slices.IndexFunc(all, func(a result) bool { return a.fault == r.fault })
+		if i < 0 {
+			all = append(all, r)
+			continue
+		}
+		a := &all[i]
+		a.messages, a.lost, a.outOfOrder = a.messages+r.messages, a.lost+r.lost, a.outOfOrder+r.outOfOrder
+		a.repeated, a.again, a.parked = max(a.repeated, r.repeated), max(a.again, r.again), max(a.parked, r.parked)
+		a.seconds = max(a.seconds, r.seconds)
+		a.wrong, a.notes = append(a.wrong, r.wrong...), append(a.notes, r.notes...)
+		if r.seen != nil {
+			a.seen.add(*r.seen)
+		}
+	}
+	return all
+}
+
 // printTable writes the results, what else was seen, and what was broken.
 func printTable(w io.Writer, results []result, o options) {
 	if o.markdown {
@@ -38,7 +67,11 @@ func printTable(w io.Writer, results []result, o options) {
 	if slices.ContainsFunc(results, func(r result) bool { return r.seen != nil }) {
 		printScreens(w, results)
 	}
-	fmt.Fprintf(w, "\nSeed %d, lease %s, sweep %s.\n", o.seed, o.timing.lease, o.timing.sweep)
+	seeds := fmt.Sprintf("Seed %d", o.seed)
+	if o.seeds > 1 {
+		seeds = fmt.Sprintf("Seeds %d to %d: messages, lost and out of order of all, the worst of the rest", o.seed, o.seed+uint64(o.seeds)-1)
+	}
+	fmt.Fprintf(w, "\n%s; lease %s, sweep %s.\n", seeds, o.timing.lease, o.timing.sweep)
 	for _, r := range results {
 		if r.parked > 0 {
 			fmt.Fprintf(w, "%s: %d refused messages parked\n", r.fault, r.parked)

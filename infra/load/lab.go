@@ -105,3 +105,15 @@ func (l *lab) command(ctx context.Context, dir, name string, args ...string) err
 	}
 	return nil
 }
+
+// output runs a program with this environment to its end and returns what it printed. A
+// status other than 0 is an answer, too: doctor's is what it found.
+func (l *lab) output(ctx context.Context, env []string, name string, args ...string) (string, error) {
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH")}, env...)
+	out, err := cmd.Output()
+	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) {
+		err = nil
+	}
+	return string(out), err
+}

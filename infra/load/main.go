@@ -73,6 +73,7 @@ func scenarios() []scenario {
 		{name: "retention", run: retention},
 		{name: "smallest", run: smallest},
 		{name: "growth", run: growth, long: time.Hour},
+		{name: "snapshot", run: heldSnapshot, long: time.Hour},
 	}
 }
 
