@@ -27,6 +27,8 @@ type lab struct {
 	databases int               // made so far
 	profiled  int               // functions started so far that write profiles
 	limits    *cgroup           // of the functions started; nil for none
+
+	statements statements // how long they took, of those that Postgres logs
 }
 
 func openLab(ctx context.Context, opts options, say func(string, ...any)) (_ *lab, err error) {
@@ -49,7 +51,7 @@ func openLab(ctx context.Context, opts options, say func(string, ...any)) (_ *la
 	}
 	say("starting Postgres")
 	// Durable: a commit that need not reach the disk would flatter everybody.
-	if l.postgres, err = outboxtest.StartPostgres(ctx, outboxtest.Options{Durable: true}); err != nil {
+	if l.postgres, err = outboxtest.StartPostgres(ctx, outboxtest.Options{Durable: true, Log: l.statements.line}); err != nil {
 		return nil, err
 	}
 	return l, l.makeTemplate(ctx)

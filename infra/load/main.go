@@ -74,6 +74,7 @@ func scenarios() []scenario {
 		{name: "smallest", run: smallest},
 		{name: "growth", run: growth, long: time.Hour},
 		{name: "snapshot", run: heldSnapshot, long: time.Hour},
+		{name: "burst", run: burst, long: time.Hour},
 	}
 }
 

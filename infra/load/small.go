@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -18,27 +19,31 @@ const (
 	smallMemory = 256 << 20
 )
 
-// cgroup is a control group with the smallest machine's limits, of version 1 or 2.
+// cgroup is a control group with limits, of version 1 or 2.
 type cgroup struct {
 	dirs []string // of version 1: cpu and memory apart
 }
 
-// newCgroup makes one; the error says why it cannot be had here.
-func newCgroup() (*cgroup, error) {
+// newCgroup makes one with so much memory, and of the CPU quota each smallPeriod, all if
+// that is 0; the error says why it cannot be had here.
+func newCgroup(memoryLimit int, cpuQuota time.Duration) (*cgroup, error) {
 	const root = "/sys/fs/cgroup"
 	name := "roomcast-load-" + strconv.Itoa(os.Getpid())
 	c := &cgroup{}
-	quota, period := strconv.FormatInt(smallQuota.Microseconds(), 10), strconv.FormatInt(smallPeriod.Microseconds(), 10)
+	period, most, quota := strconv.FormatInt(smallPeriod.Microseconds(), 10), strconv.Itoa(memoryLimit), ""
+	if cpuQuota > 0 {
+		quota = strconv.FormatInt(cpuQuota.Microseconds(), 10)
+	}
 	limits := map[string]string{}
 	if _, err := os.Stat(filepath.Join(root, "cgroup.controllers")); err == nil {
 		dir := filepath.Join(root, name)
 		c.dirs = []string{dir}
-		limits[dir+"/cpu.max"], limits[dir+"/memory.max"] = quota+" "+period, strconv.Itoa(smallMemory)
+		limits[dir+"/cpu.max"], limits[dir+"/memory.max"] = cmp.Or(quota, "max")+" "+period, most
 	} else {
 		cpu, memory := filepath.Join(root, "cpu", name), filepath.Join(root, "memory", name)
 		c.dirs = []string{cpu, memory}
-		limits[cpu+"/cpu.cfs_period_us"], limits[cpu+"/cpu.cfs_quota_us"] = period, quota
-		limits[memory+"/memory.limit_in_bytes"] = strconv.Itoa(smallMemory)
+		limits[cpu+"/cpu.cfs_period_us"], limits[cpu+"/cpu.cfs_quota_us"] = period, cmp.Or(quota, "-1")
+		limits[memory+"/memory.limit_in_bytes"] = most
 	}
 	for _, dir := range c.dirs {
 		if err := os.Mkdir(dir, 0o755); err != nil {
@@ -77,7 +82,7 @@ func (c *cgroup) remove() error {
 // smallest: what the function can do on the smallest machine. Only the function is in
 // it: Postgres, Pusher's stand-in and the clients have what else this machine has.
 func smallest(ctx context.Context, l *lab, db *database) (results []result, err error) {
-	limits, err := newCgroup()
+	limits, err := newCgroup(smallMemory, smallQuota)
 	if err != nil {
 		return []result{{what: "smallest machine (1/16 of a core, 256 MB)", reached: "not measured", note: "No control group can be made here: " + err.Error()}}, nil
 	}

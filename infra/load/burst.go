@@ -1,0 +1,222 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+)
+
+const (
+	burstRows   = 3_000_000
+	burstMemory = 64 << 20 // of the relay, by a control group: more, and it is killed
+	burstStep   = 100_000  // rows of one statement
+	// otherRooms have a message every so often, from before the burst until it is sent.
+	otherRooms = 4
+	otherPause = 500 * time.Millisecond
+	otherLimit = 10 * time.Second
+)
+
+// burst: one transaction with millions of rows, in many rooms and in one, and rows that are
+// large, through a relay of 64 MB, while other rooms go on.
+func burst(ctx context.Context, l *lab, _ *database) (results []result, err error) {
+	l.limits, err = newCgroup(burstMemory, 0)
+	if err != nil {
+		return []result{{what: "burst through a relay of 64 MB", reached: "not measured", note: "No control group can be made here: " + err.Error()}}, nil
+	}
+	defer func() {
+		limits := l.limits
+		l.limits = nil
+		err = errors.Join(err, limits.remove())
+	}()
+	rows := l.pick(burstRows, burstStep)
+	for _, b := range []struct {
+		what   string
+		events int
+		write  []string
+	}{
+		{"250 rows of 1 MB", 250, []string{fmt.Sprintf(largeSQL, 250, 1_000_000)}},
+		{"one row of 100 MB", 1, []string{fmt.Sprintf(largeSQL, 1, l.pick(100_000_000, 10_000_000))}},
+		{count(rows) + " rows in 200 rooms, one transaction", rows, burstSQL(rows, 200)},
+		{count(rows) + " rows in one room, one transaction", rows, burstSQL(rows, 1)},
+	} {
+		l.say("  %s", b.what)
+		err := l.with(ctx, func(db *database) error {
+			r, err := l.burstOf(ctx, db, b.what, b.events, b.write)
+			results = append(results, r)
+			return errors.Join(err, l.stopPrograms())
+		})
+		if err != nil {
+			return results, fmt.Errorf("%s: %w", b.what, err)
+		}
+	}
+	return results, nil
+}
+
+const largeSQL = `insert into public.messages (room_id, user_id, content)
+	select public.room(0), gen_random_uuid(), repeat(md5(i::text), %[2]d / 32) from generate_series(1, %[1]d) i`
+
+// burstSQL are statements of one transaction.
+func burstSQL(rows, rooms int) (out []string) {
+	for from := 1; from <= rows; from += burstStep {
+		out = append(out, fmt.Sprintf(`insert into public.messages (room_id, user_id, content)
+			select public.room(i %% %d), gen_random_uuid(), 'a message of usual length, more or less, number ' || i
+			  from generate_series(%d, %d) i`, rooms, from, from+burstStep-1))
+	}
+	return out
+}
+
+// burstOf commits the statements together and waits until Pusher has accepted so many
+// events of them, and all that was written to other rooms meanwhile.
+func (l *lab) burstOf(ctx context.Context, db *database, what string, events int, write []string) (r result, err error) {
+	slow := l.statements.watch("execute <unnamed>: select room, epoch, fence") // the claim's first line
+	if _, err := db.pool.Exec(ctx, `do $$ begin
+		execute format('alter database %I set track_functions = pl', current_database());
+		execute format('alter database %I set log_min_duration_statement = 0', current_database()); end $$`); err != nil {
+		return r, err
+	}
+	p, err := l.awakeFunction(ctx, db, "LINGER=60s")
+	if err != nil {
+		return r, err
+	}
+	watch := newStopwatch(int(time.Hour / otherPause))
+	defer l.sink.listen(watch.note)()
+	from := l.sink.events.Load()
+	writing, stop := context.WithCancel(ctx)
+	defer stop()
+	var others errgroup.Group
+	written := 0
+	others.Go(func() (err error) {
+		written, err = db.writeToOthers(writing, watch)
+		return err
+	})
+	start := time.Now()
+	tx, err := db.pool.Begin(ctx)
+	if err != nil {
+		return r, err
+	}
+	for _, sql := range write {
+		if _, err := tx.Exec(ctx, sql); err != nil {
+			return r, errors.Join(err, tx.Rollback(ctx))
+		}
+	}
+	if err := tx.Commit(ctx); err != nil {
+		return r, err
+	}
+	committed := time.Now()
+	for int(l.sink.events.Load()-from) < events {
+		if err := pause(ctx, 50*time.Millisecond); err != nil {
+			return r, fmt.Errorf("%w: %d of %d: %s", errShort, l.sink.events.Load()-from, events, p.log.String())
+		}
+	}
+	stop()
+	if err := others.Wait(); err != nil {
+		return r, err
+	}
+	if err := db.untilEmpty(ctx); err != nil {
+		return r, err
+	}
+	took := time.Since(committed)
+	waits := watch.times()[:written]
+	var used drained
+	used.account(ctx, db, []*program{p}, events)
+	worst, median := quantile(waits, 1), median(waits)
+	claims, claim := slow.stop()
+	steps, err := db.functionTime(ctx, "assign_seqs")
+	return result{
+		what: what + " through a relay of 64 MB",
+		reached: fmt.Sprintf("sent %.1f s after the commit; peak %s; %d messages of other rooms meanwhile: median %s, worst %.1f s",
+			took.Seconds(), mb(used.peak), written, ms(median), worst.Seconds()),
+		target: "worst of the others < 10 s",
+		met:    worst < otherLimit,
+		note: fmt.Sprintf("Written in %.1f s. Longest of %s claims %s, in the server; %s. CPU a row: %s of the relay and %s of Postgres. Load average: %s.",
+			committed.Sub(start).Seconds(), count(claims), ms(claim), steps, us1(used.program), us1(used.postgres), loadAverage()),
+	}, err
+}
+
+// writeToOthers commits a message to another room every so often, until ctx ends, and
+// returns how many.
+func (db *database) writeToOthers(ctx context.Context, watch *stopwatch) (n int, err error) {
+	tick := time.NewTicker(otherPause)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return n, nil
+		case <-tick.C:
+		}
+		err := db.insertOne(context.WithoutCancel(ctx), 1000+n%otherRooms, mark+strconv.Itoa(n)+" ")
+		if err != nil {
+			return n, err
+		}
+		watch.commit(n)
+		n++
+	}
+}
+
+// functionTime says how often one of our functions ran, and how long on average.
+func (db *database) functionTime(ctx context.Context, name string) (string, error) {
+	var calls int64
+	var total float64
+	err := db.pool.QueryRow(ctx, `select coalesce(sum(calls), 0)::bigint, coalesce(sum(total_time), 0)
+		from pg_stat_user_functions where schemaname = 'roomcast' and funcname = $1`, name).Scan(&calls, &total)
+	if err != nil || calls == 0 {
+		return name + " never ran", err
+	}
+	return fmt.Sprintf("%s ran %s times, %s on average", name, count(calls), ms(time.Duration(total/float64(calls)*float64(time.Millisecond)))), nil
+}
+
+// statements watches the server's log for how long statements took.
+type statements struct {
+	mu   sync.Mutex
+	seen *durations
+}
+
+type durations struct {
+	of      *statements
+	text    string
+	count   int
+	longest time.Duration
+}
+
+// watch begins to count the statements with a text.
+func (s *statements) watch(text string) *durations {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.seen = &durations{of: s, text: text}
+	return s.seen
+}
+
+// line takes one of the server's log; a statement of several lines goes on in the next.
+func (s *statements) line(text string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.seen != nil {
+		s.seen.add(text)
+	}
+}
+
+func (d *durations) add(text string) {
+	_, rest, found := strings.Cut(text, "duration: ")
+	if !found || !strings.Contains(rest, d.text) {
+		return
+	}
+	number, _, _ := strings.Cut(rest, " ms")
+	if took, err := strconv.ParseFloat(number, 64); err == nil {
+		d.count++
+		d.longest = max(d.longest, time.Duration(took*float64(time.Millisecond)))
+	}
+}
+
+// stop returns how many there were, and the longest.
+func (d *durations) stop() (int, time.Duration) {
+	d.of.mu.Lock()
+	defer d.of.mu.Unlock()
+	d.of.seen = nil
+	return d.count, d.longest
+}
