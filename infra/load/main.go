@@ -75,6 +75,7 @@ func scenarios() []scenario {
 		{name: "growth", run: growth, long: time.Hour},
 		{name: "snapshot", run: heldSnapshot, long: time.Hour},
 		{name: "burst", run: burst, long: time.Hour},
+		{name: "restored", run: restored, long: 10 * time.Minute},
 	}
 }
 

@@ -222,15 +222,16 @@ end
 $$;
 
 -- mark_unnumbered makes rows that no range holds, and that numbering would pass over, new
--- to it: as if this transaction had written them. It returns how many there are. With
--- restored, what the cursor says is of another cluster.
+-- to it: as if this transaction had written them. It returns how many there are, and reads
+-- all that is kept. With restored, what the cursor says is of another cluster.
 create or replace function roomcast.mark_unnumbered(restored boolean default false) returns bigint
-language plpgsql security definer set search_path = pg_catalog, pg_temp set enable_seqscan = on set jit = off set work_mem = '64MB' as $$
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+set enable_seqscan = on set enable_mergejoin = off set enable_nestloop = off set jit = off set work_mem = '64MB' as $$
 declare
   n bigint;
 begin
   with numbered as materialized (
-    select u.id from roomcast.seq_ranges g cross join lateral unnest(g.ids) as u (id)
+    select unnest(g.ids) as id from roomcast.seq_ranges g   -- in the list of columns, where it costs least
   ), waiting as materialized (
     select w.id from roomcast.unnumbered() w where not mark_unnumbered.restored
   ), passed as (
