@@ -7,13 +7,13 @@ import (
 )
 
 // How long the relay waits after what failure. Every wait is jittered, and longer
-// where Pusher asks for it with Retry-After. All but the last of Pusher's end within 25 s,
+// where Pusher asks for it with Retry-After. All but the last of Pusher's end within 25 s, it in 75,
 // jitter included: whatever broke, that is how long after its end the rows wait at most.
 var (
 	roomBackoff       = backoff.Span{First: 100 * time.Millisecond, Most: 20 * time.Second} // one room's batch failed, others go on
 	pusherBackoff     = backoff.Span{First: 500 * time.Millisecond, Most: 20 * time.Second} // Pusher fails every caller
 	credentialBackoff = backoff.Span{First: 5 * time.Second, Most: 20 * time.Second}        // 401: until somebody corrects secret or clock
-	refusedBackoff    = backoff.Span{First: time.Minute, Most: 5 * time.Minute}             // 403: quota or disabled app
+	refusedBackoff    = backoff.Span{First: 15 * time.Second, Most: time.Minute}            // 403: quota or disabled app
 	databaseBackoff   = backoff.Span{First: 100 * time.Millisecond, Most: 5 * time.Second}
 )
 

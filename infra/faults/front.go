@@ -17,16 +17,21 @@ import (
 type front struct {
 	relays   []*relay
 	turn     atomic.Uint32
-	received atomic.Int64 // wake-ups, lost or not
-	deaf     atomic.Bool  // wake-ups are lost
-	lost     atomic.Int64 // how many were
-	requests atomic.Int64 // of pages
+	received atomic.Int64                 // wake-ups, lost or not
+	deaf     atomic.Bool                  // wake-ups are lost
+	lost     atomic.Int64                 // how many were
+	requests atomic.Int64                 // of pages
+	tab      atomic.Pointer[http.Handler] // the pages themselves
 }
 
 // ServeHTTP passes a wake-up on. pg_net never repeats one, so a 503 loses it.
 func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if strings.HasPrefix(r.URL.Path, "/page-") {
 		f.page(w, r)
+		return
+	}
+	if tab := f.tab.Load(); tab != nil && strings.HasPrefix(r.URL.Path, "/tab/") {
+		(*tab).ServeHTTP(w, r)
 		return
 	}
 	f.received.Add(1)

@@ -1,29 +1,25 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	_ "embed"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 
-	"roomcast/infra/child"
+	"roomcast/shared/browser/chromiumtest"
 	"roomcast/shared/pusher/pushertest"
 	"roomcast/shared/token/tokentest"
 )
 
-// Client pages while people write, with the real pusher-js and our client, in Node: of
-// those that write and of those that only look on.
+// Client pages while people write, with the real pusher-js and our client, in windows of a
+// headless Chromium: of those that write and of those that only look on.
 const (
 	writerPages   = 2
 	onlookerPages = 4
@@ -32,19 +28,33 @@ const (
 	onlookWithin  = 120 * time.Second
 )
 
-//go:embed pages.mjs
-var pagesScript string
+//go:embed page.js
+var pageScript string
 
-// pages are the process with all pages, and what they have shown.
-type pages struct {
-	*screens
-	process *child.Process
-	stdin   io.WriteCloser
-	room    string
-	db      *pgx.Conn
+// pageConfig is what page.js is told. Every page has a user and an address of its own, so
+// that its requests are counted.
+type pageConfig struct {
+	Page    int    `json:"page"`
+	Key     string `json:"key"`
+	Sockets string `json:"sockets"`
+	Room    string `json:"room"`
+	URL     string `json:"url"`
+	Token   string `json:"token"`
 }
 
-// openPages starts the pages and waits until each is live.
+// pages are the browser with all pages, and what they have shown.
+type pages struct {
+	*screens
+	browser interface {
+		// expect tells a page that its user has written.
+		expect(ctx context.Context, page int, id string) error
+		close() error
+	}
+	room string
+	db   *pgx.Conn
+}
+
+// openPages opens the pages and waits until each is live.
 func (s *scene) openPages(ctx context.Context) (_ *pages, err error) {
 	p := &pages{room: s.room(), screens: newScreens(writerPages+onlookerPages, writerPages)}
 	if p.db, err = pgx.Connect(ctx, s.ownerURL); err != nil {
@@ -54,80 +64,53 @@ func (s *scene) openPages(ctx context.Context) (_ *pages, err error) {
 		language sql stable set search_path = pg_catalog, pg_temp return true`); err != nil {
 		return nil, fmt.Errorf("can_read: %w", err)
 	}
-	node, browser, err := findNode(ctx)
+	folder, err := browserFolder(ctx)
 	if err != nil {
 		return nil, err
 	}
-	config, err := s.pagesConfig(p.room, browser)
+	configs, err := s.pageConfigs(p.room)
 	if err != nil {
 		return nil, err
 	}
-	cmd := exec.Command(node, "--input-type=module", "--eval", pagesScript)
-	cmd.Env, cmd.Stderr = append(os.Environ(), "PAGES="+config), s.stderr
-	if p.stdin, err = cmd.StdinPipe(); err != nil {
-		return nil, err
+	if _, missing := chromiumtest.Find(); missing != nil && os.Getenv("CI") != "true" {
+		fmt.Fprintf(s.stderr, "faults: NOT IN A REAL BROWSER but in Node: %v\n", missing)
+		p.browser, err = openNode(folder, configs, p.screens, s.stderr)
+	} else {
+		tab := serveTab(folder)
+		s.front.tab.Store(&tab)
+		p.browser, err = openTabs(ctx, s.frontURL, configs, p.screens)
 	}
-	stdout, err := cmd.StdoutPipe()
 	if err != nil {
 		return nil, err
 	}
-	if p.process, err = child.Start(cmd, syscall.SIGTERM); err != nil {
-		return nil, fmt.Errorf("pages: %w", err)
+	if err := s.until(ctx, "the pages to be live", func() bool { return p.live() == writerPages+onlookerPages }); err != nil {
+		return nil, errors.Join(err, p.close())
 	}
-	go p.read(stdout)
-	return p, s.until(ctx, "the pages to be live", func() bool { return p.live() == writerPages+onlookerPages })
+	return p, nil
 }
 
-// findNode returns Node and the client's folder with its packages.
-func findNode(ctx context.Context) (node, browser string, err error) {
-	if node, err = exec.LookPath("node"); err != nil {
-		return "", "", err
-	}
+// browserFolder returns the client's folder, with its packages.
+func browserFolder(ctx context.Context) (string, error) {
 	mod, err := exec.CommandContext(ctx, "go", "env", "GOMOD").Output()
 	if err != nil {
-		return "", "", fmt.Errorf("module: %w", err)
+		return "", fmt.Errorf("module: %w", err)
 	}
-	browser = filepath.Join(filepath.Dir(strings.TrimSpace(string(mod))), "shared", "browser")
-	if _, err := os.Stat(filepath.Join(browser, "node_modules", "pusher-js")); err != nil {
-		return "", "", fmt.Errorf("run `npm ci` in shared/browser: %w", err)
+	folder := filepath.Join(filepath.Dir(strings.TrimSpace(string(mod))), "shared", "browser")
+	if _, err := os.Stat(filepath.Join(folder, "node_modules", "pusher-js")); err != nil {
+		return "", fmt.Errorf("run `npm ci` in shared/browser: %w", err)
 	}
-	return node, browser, nil
+	return folder, nil
 }
 
-// pagesConfig is what the script is told: every page has a user and an address of its
-// own, so that its requests are counted.
-func (s *scene) pagesConfig(room, browser string) (string, error) {
-	type page struct {
-		URL   string `json:"url"`
-		Token string `json:"token"`
-	}
-	config := struct {
-		Browser string `json:"browser"`
-		Key     string `json:"key"`
-		Sockets string `json:"sockets"`
-		Room    string `json:"room"`
-		Pages   []page `json:"pages"`
-	}{browser, s.pusher.Config().Key, s.sockets.address(), room, nil}
+func (s *scene) pageConfigs(room string) (configs []pageConfig, err error) {
 	for n := range writerPages + onlookerPages {
 		token, err := tokentest.HS256(jwtSecret).Sign(tokentest.Claims("http://127.0.0.1:9", uuid(s.rnd), time.Now()))
 		if err != nil {
-			return "", err
+			return nil, err
 		}
-		config.Pages = append(config.Pages, page{fmt.Sprintf("%s/page-%d", s.frontURL, n), token})
+		configs = append(configs, pageConfig{n, s.pusher.Config().Key, s.sockets.address(), room, fmt.Sprintf("%s/page-%d", s.frontURL, n), token})
 	}
-	text, err := json.Marshal(config)
-	return string(text), err
-}
-
-// read notes what the pages say, until their end.
-func (p *pages) read(stdout io.Reader) {
-	lines := bufio.NewScanner(stdout)
-	for lines.Scan() {
-		var said saying
-		if err := json.Unmarshal(lines.Bytes(), &said); err == nil {
-			p.note(said, time.Now())
-		}
-	}
+	return configs, nil
 }
 
 // write has the writers' users write in turns for so long, a message at a time, as an app
@@ -141,7 +124,7 @@ func (p *pages) write(ctx context.Context, s *scene, lasts time.Duration) error 
 			return err
 		}
 		p.committed(e.id, time.Now())
-		if _, err := fmt.Fprintf(p.stdin, "{\"page\":%d,\"id\":%q}\n", n%writerPages, e.id); err != nil {
+		if err := p.browser.expect(ctx, n%writerPages, e.id); err != nil {
 			return err
 		}
 		wait(ctx, pagesPace/2+time.Duration(s.rnd.Int64N(int64(pagesPace))))
@@ -150,7 +133,7 @@ func (p *pages) write(ctx context.Context, s *scene, lasts time.Duration) error 
 }
 
 func (p *pages) close() error {
-	return errors.Join(p.stdin.Close(), p.process.Stop(child.KillTimeout), p.db.Close(context.Background()))
+	return errors.Join(p.browser.close(), p.db.Close(context.Background()))
 }
 
 // watched runs a fault in front of pages: they show what is written before, during and
@@ -174,7 +157,7 @@ func (s *scene) watched(ctx context.Context, lasts, cooling time.Duration, begin
 	}
 	p.asked(s.front.requests.Load() - requests)
 	s.screens = p.screens
-	return errors.Join(err, p.close())
+	return errors.Join(err, p.fault(), p.close())
 }
 
 // refuse has Pusher refuse what is published, while its sockets go on.
@@ -192,7 +175,7 @@ func (s *scene) accept() error {
 }
 
 func overQuota(ctx context.Context, s *scene) error {
-	return s.watched(ctx, 10*time.Minute, 7*time.Minute, s.refuse(pushertest.Fault{Status: 403, Body: "over quota"}), s.accept)
+	return s.watched(ctx, 10*time.Minute, 2*time.Minute, s.refuse(pushertest.Fault{Status: 403, Body: "over quota"}), s.accept)
 }
 
 func restDown(ctx context.Context, s *scene) error {

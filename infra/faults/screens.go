@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"encoding/json"
 	"fmt"
 	"io"
 	"slices"
@@ -9,7 +10,7 @@ import (
 	"time"
 )
 
-// saying is a line of the pages' script.
+// saying is what page.js says.
 type saying struct {
 	Page   int    `json:"page"`
 	Live   bool   `json:"live"`
@@ -32,6 +33,7 @@ type screens struct {
 	resets     int
 	statuses   map[string]int // how often a page came to each
 	requests   int64
+	broken     error // what a page threw
 }
 
 type screen struct {
@@ -52,6 +54,30 @@ func (s *screens) committed(id string, at time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.commits[id] = at
+}
+
+// heard takes a line of a page's.
+func (s *screens) heard(line []byte, at time.Time) {
+	var said saying
+	if err := json.Unmarshal(line, &said); err != nil || said.Page < 0 || said.Page >= len(s.pages) {
+		s.broke(fmt.Errorf("a page says %.200q", line))
+		return
+	}
+	s.note(said, at)
+}
+
+// broke takes what a page threw.
+func (s *screens) broke(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.broken = cmp.Or(s.broken, err)
+}
+
+// fault is the first of that.
+func (s *screens) fault() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.broken
 }
 
 // note takes what a page says.

@@ -44,7 +44,7 @@ func tempDir(tb testing.TB) string {
 // The context it returns is chromedp's.
 func Start(tb testing.TB, width, height int) context.Context {
 	tb.Helper()
-	path, err := Find()
+	_, err := Find()
 	if err != nil && os.Getenv("CI") == "true" {
 		tb.Fatal(err)
 	}
@@ -52,20 +52,32 @@ func Start(tb testing.TB, width, height int) context.Context {
 		fmt.Fprintf(os.Stderr, "NOT TESTED in a real browser: %s: %v\n", tb.Name(), err)
 		tb.Skip(err)
 	}
-	temp := tempDir(tb)
-	ctx, cancel := chromedp.NewExecAllocator(tb.Context(), chromedp.Env("TMPDIR="+temp),
+	ctx, stop, err := Launch(tb.Context(), tempDir(tb), width, height)
+	tb.Cleanup(func() { _ = stop() })
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return ctx
+}
+
+// Launch starts a Chromium whose files are all in a folder, with a window of this size. The
+// context it returns is chromedp's; stop ends it and waits, so that the folder can be removed.
+func Launch(ctx context.Context, temp string, width, height int) (_ context.Context, stop func() error, err error) {
+	path, err := Find()
+	if err != nil {
+		return nil, func() error { return nil }, err
+	}
+	ctx, cancel := chromedp.NewExecAllocator(ctx, chromedp.Env("TMPDIR="+temp),
 		chromedp.ExecPath(path), chromedp.Headless, chromedp.NoSandbox, chromedp.DisableGPU, chromedp.NoFirstRun,
 		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-background-networking", true),
 		chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-sync", true),
 		chromedp.UserDataDir(filepath.Join(temp, "profile")), chromedp.WindowSize(width, height), chromedp.WSURLReadTimeout(time.Minute))
-	tb.Cleanup(cancel)
-	ctx, cancel = chromedp.NewContext(ctx)
-	tb.Cleanup(func() {
-		_ = chromedp.Cancel(ctx) // waits for its end, so that its profile can be removed
+	ctx, end := chromedp.NewContext(ctx)
+	stop = func() error {
+		err := chromedp.Cancel(ctx) // waits for its end
+		end()
 		cancel()
-	})
-	if err := chromedp.Do(ctx); err != nil { // starts it; its life is that of this call's context
-		tb.Fatal(err)
+		return err
 	}
-	return ctx
+	return ctx, stop, chromedp.Do(ctx) // starts it; its life is that of this call's context
 }

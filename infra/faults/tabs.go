@@ -1,0 +1,107 @@
+package main
+
+import (
+	"context"
+	_ "embed"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/runtime"
+	"github.com/chromedp/chromedp"
+
+	"roomcast/shared/browser/chromiumtest"
+)
+
+//go:embed tab.html
+var tabHTML []byte
+
+// serveTab answers with what a tab loads: the real pusher-js, and the client as built.
+func serveTab(browser string) http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /tab/{$}", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/html; charset=utf-8")
+		_, _ = w.Write(tabHTML)
+	})
+	mux.HandleFunc("GET /tab/page.js", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/javascript")
+		_, _ = w.Write([]byte(pageScript))
+	})
+	mux.HandleFunc("GET /tab/pusher.js", func(w http.ResponseWriter, r *http.Request) {
+		http.ServeFile(w, r, filepath.Join(browser, "node_modules", "pusher-js", "dist", "web", "pusher.js"))
+	})
+	mux.Handle("GET /tab/", http.StripPrefix("/tab/", http.FileServer(http.Dir(browser)))) // roomcast.js and its parts
+	return mux
+}
+
+// tabs are pages in windows of a headless Chromium, each in front.
+type tabs struct {
+	pages []context.Context
+	end   func() error
+}
+
+func openTabs(ctx context.Context, address string, configs []pageConfig, s *screens) (_ *tabs, err error) {
+	temp, err := os.MkdirTemp("", "faults-")
+	if err != nil {
+		return nil, err
+	}
+	root, stop, err := chromiumtest.Launch(context.WithoutCancel(ctx), temp, 1000, 700)
+	t := &tabs{end: func() error { return errors.Join(stop(), os.RemoveAll(temp)) }}
+	if err != nil {
+		return nil, errors.Join(err, t.end())
+	}
+	for _, config := range configs {
+		page, err := openTab(root, address, config, s)
+		if err != nil {
+			return nil, errors.Join(fmt.Errorf("tab %d: %w", config.Page, err), t.end())
+		}
+		t.pages = append(t.pages, page)
+	}
+	return t, nil
+}
+
+// openTab opens a page of another person's: a browser context of its own, which is not
+// throttled as what lies behind another window would be.
+func openTab(root context.Context, address string, config pageConfig, s *screens) (context.Context, error) {
+	text, err := json.Marshal(config)
+	if err != nil {
+		return nil, err
+	}
+	heard := func(event any) {
+		if said, ok := event.(*runtime.EventBindingCalled); ok && said.Name == "say" {
+			s.heard([]byte(said.Payload), time.Now())
+		}
+		if thrown, ok := event.(*runtime.EventExceptionThrown); ok {
+			s.broke(fmt.Errorf("page %d: %s", config.Page, thrown.ExceptionDetails.Text))
+		}
+	}
+	page, _ := chromedp.NewContext(root, chromedp.WithNewBrowserContext(), chromedp.WithListener(heard)) // ends with root
+	if _, err := chromedp.Call(page, runtime.AddBinding, runtime.AddBindingParams{Name: "say"}); err != nil {
+		return nil, err
+	}
+	if _, err := chromedp.Call(page, emulation.SetFocusEmulationEnabled, emulation.SetFocusEmulationEnabledParams{Enabled: true}); err != nil {
+		return nil, err
+	}
+	err = chromedp.Do(page, chromedp.Navigate(address+"/tab/"), chromedp.Evaluate[chromedp.Void](fmt.Sprintf(`begin(%s)`, text)))
+	if err != nil {
+		return nil, err
+	}
+	isVisible, err := chromedp.Run(page, chromedp.Evaluate[bool](`document.visibilityState === 'visible' && document.hasFocus()`))
+	if err == nil && !isVisible {
+		err = errors.New("it is not in front")
+	}
+	return page, err
+}
+
+func (t *tabs) expect(ctx context.Context, page int, id string) error {
+	limited, cancel := context.WithTimeout(t.pages[page], 10*time.Second)
+	defer cancel()
+	return errors.Join(ctx.Err(), chromedp.Do(limited, chromedp.Evaluate[chromedp.Void](fmt.Sprintf(`opened.expect(%q)`, id))))
+}
+
+func (t *tabs) close() error { return t.end() }
