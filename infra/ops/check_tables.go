@@ -27,6 +27,8 @@ type attachedTable struct {
 	Missing   []string // columns that are needed and not there
 	SoftLeave []string // columns that may say that a member has left
 	IsLookUp  bool
+	Unwatched []string // partitions and inheriting tables without its triggers
+	Moved     []string // those that came or went of late, and could not be told of in full
 }
 
 const tablesSQL = `
@@ -39,7 +41,9 @@ const tablesSQL = `
 	              where not exists (select from pg_attribute a where a.attrelid = s.relation and a.attname = n and a.attnum > 0 and not a.attisdropped)),
 	       array(select a.attname::text from pg_attribute a where s.kind = 'members' and a.attrelid = s.relation and a.attnum > 0 and not a.attisdropped
 	               and a.attname = any ('{left_at,removed_at,deleted_at,kicked_at,banned_at,ended_at,revoked_at,status,state,is_active,active,is_member,has_left,left}') order by a.attnum),
-	       s.kind = 'rows' and s.shape = 'query'
+	       s.kind = 'rows' and s.shape = 'query',
+	       array(select u::text from unnest(roomcast.children_of(s.relation)) u where not roomcast.has_triggers(s, u)),
+	       array(select a.problem || ': ' || a.note from roomcast.audits a where a.relation = s.relation::text and a.problem like 'partition %' and a.at > now() - interval '1 day' order by a.id limit 3)
 	  from roomcast.attached_tables s left join pg_class c on c.oid = s.relation
 	 where s.detached_at is null order by s.id`
 
@@ -92,6 +96,11 @@ func (t attachedTable) check(f *findings) {
 		f.fail(again, "%s has lost a trigger: not all of it is relayed", t.Table)
 	case t.Capture == "D": // disabled, or fires on replicas only
 		f.fail(fmt.Sprintf("alter table %s enable trigger user;", t.Table), "%s has a trigger disabled: not all of it is relayed", t.Table)
+	case len(t.Unwatched) > 0:
+		f.fail("select roomcast.follow_children(); the sweep does so every ten seconds, and its log says what hinders it",
+			"%s below %s: what is written under that name is not relayed", strings.Join(t.Unwatched, ", "), t.Table)
+	case len(t.Moved) > 0:
+		f.warn("where pages show its rows: select roomcast.send('a room', 'reload');", "%s: %s", t.Table, strings.Join(t.Moved, "; "))
 	case t.Name == "message" && t.Truncate != "O" && t.Truncate != "A":
 		f.warn(again, "%s has no working trigger for TRUNCATE: a truncated table would keep its text in the outbox", t.Table)
 	case len(t.SoftLeave) > 0 && t.Active == "":

@@ -90,6 +90,8 @@ func faults() []fault {
 			p.function.delay = delays(1500 * time.Millisecond)
 		}, "pg_net", failure, "had no answer in 1.0 s", "timeout_ms"},
 
+		{"a table began to inherit", sql(`create table more (like messages including all); alter table more inherit messages`), "tables", failure, "more below messages", "follow_children"},
+		{"a partition was dropped", sql(`insert into roomcast.audits (relation, problem, note) values ('messages', 'partition dropped', 'number 1')`), "tables", warning, "messages: partition dropped: number 1", "roomcast.send"},
 		{"no pg_cron", sql(`drop schema cron cascade`), "sweep", warning, "no pg_cron", "create extension pg_cron"},
 		{"the sweep is not scheduled", sql(`select cron.unschedule('roomcast-sweep')`), "sweep", failure, "not scheduled", "roomcast.configure()"},
 		{"the sweep is switched off", sql(`update cron.job set active = false`), "sweep", failure, "switched off", "cron.alter_job"},

@@ -81,6 +81,7 @@ create table if not exists roomcast.attached_tables (
   detached_at timestamptz,
   time_column name,
   repairs     boolean not null default false,
+  children    regclass[] not null default '{}',
   constraint one_name_per_table unique (relation, name)
 );
 comment on table  roomcast.attached_tables             is 'The tables that are relayed, each under one name or several. A detached one stays, for the rows of it still kept.';
@@ -99,6 +100,7 @@ comment on column roomcast.attached_tables.watched     is 'Null: present() fills
 comment on column roomcast.attached_tables.row_wise    is 'Its rows are written under other tables'' names (partitions, inheritance): captured one by one.';
 comment on column roomcast.attached_tables.numbers     is 'The table''s columns by name, as pg_attribute numbers them: a renamed one is found again.';
 comment on column roomcast.attached_tables.fingerprint is 'Of the columns for which its trigger functions were written.';
+comment on column roomcast.attached_tables.children    is 'The partitions and inheriting tables that it was last seen to have: see follow_children().';
 comment on column roomcast.attached_tables.time_column is 'The column that says when a row was written. Null: the audit finds one itself.';
 comment on column roomcast.attached_tables.repairs     is 'Whether the hourly audit enqueues again what it finds missing.';
 
@@ -243,7 +245,7 @@ create table if not exists roomcast.scrub_queue (
 );
 comment on table  roomcast.scrub_queue            is 'Deleted rows whose text is still to be taken out of kept outbox rows; scrub_queued() works it off.';
 comment on column roomcast.scrub_queue.room       is 'Rows of this room only. Null: wherever they were sent.';
-comment on column roomcast.scrub_queue.key_hashes is 'The rows. Null: all of the table (it was truncated).';
+comment on column roomcast.scrub_queue.key_hashes is 'The rows. Null: all that the table no longer has (it, or a part of it, was truncated).';
 comment on column roomcast.scrub_queue.last_id    is 'Outbox rows behind this one are not meant.';
 comment on column roomcast.scrub_queue.done_id    is 'How far a truncated table''s rows have been scrubbed.';
 

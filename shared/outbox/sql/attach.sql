@@ -54,9 +54,6 @@ begin
       using errcode = 'wrong_object_type', hint = 'Attach the table behind it.';
   elsif c.relpersistence = 't' then
     raise exception 'table_name: % is temporary', tbl using errcode = 'wrong_object_type';
-  elsif c.relkind = 'r' and exists (select from pg_inherits i where i.inhparent = tbl) then
-    raise exception 'table_name: other tables inherit from %, and its triggers do not see their rows', tbl
-      using errcode = 'wrong_object_type', hint = 'Attach each of them by itself, or make it a partitioned table.';
   end if;
   return c.relkind = 'p' or exists (select from pg_inherits i where i.inhrelid = tbl);
 end

@@ -92,30 +92,6 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
   select t.typcategory = 'A' from pg_attribute c join pg_type t on t.oid = c.atttypid where c.attrelid = tbl and c.attname = is_array.name
 $$;
 
--- make_triggers puts an attachment's triggers on its table.
-create or replace function roomcast.make_triggers(a roomcast.attached_tables) returns void
-language plpgsql set search_path = pg_catalog, pg_temp as $$
-declare
-  op text;
-begin
-  foreach op in array array['insert', 'update', 'delete'] loop
-    execute format('create or replace trigger roomcast_%1$s_%2$s after %2$s on %3$s %4$s execute function roomcast.capture_%1$s_%2$s()',
-      a.id, op, a.relation,
-      case when a.row_wise then 'for each row'
-           else 'referencing' || case when op <> 'insert' then ' old table as old_rows' else '' end
-                || case when op <> 'delete' then ' new table as new_rows' else '' end || ' for each statement' end);
-  end loop;
-  if a.row_wise then
-    execute format('create or replace trigger roomcast_%1$s_end after insert or update or delete on %2$s '
-                   'for each statement execute function roomcast.capture_end(%1$L)', a.id, a.relation);
-  elsif exists (select from pg_trigger t where t.tgrelid = a.relation and t.tgname = format('roomcast_%s_end', a.id)) then
-    execute format('drop trigger roomcast_%s_end on %s', a.id, a.relation);
-  end if;
-  execute format('create or replace trigger roomcast_%1$s_truncate before truncate on %2$s '
-                 'for each statement execute function roomcast.capture_truncate(%1$L)', a.id, a.relation);
-end
-$$;
-
 -- capture_end makes one event of what a statement wrote by the row, if it was much.
 create or replace function roomcast.capture_end() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
@@ -128,12 +104,13 @@ $$;
 create or replace function roomcast.drop_triggers(a roomcast.attached_tables) returns void
 language plpgsql set search_path = pg_catalog, pg_temp set client_min_messages = warning as $$
 declare
+  tbl    regclass;
   suffix text;
 begin
-  foreach suffix in array array['insert', 'update', 'delete', 'end', 'truncate'] loop
-    if exists (select from pg_class c where c.oid = a.relation) then
-      execute format('drop trigger if exists roomcast_%s_%s on %s', a.id, suffix, a.relation);
-    end if;
+  foreach tbl in array a.relation || a.children loop
+    perform roomcast.drop_triggers_on(a.id, tbl);
+  end loop;
+  foreach suffix in array array['insert', 'update', 'delete'] loop
     execute format('drop function if exists roomcast.capture_%s_%s()', a.id, suffix);
   end loop;
 end

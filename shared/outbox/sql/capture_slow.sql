@@ -163,42 +163,4 @@ begin
 end
 $$;
 
--- capture_truncate runs before a TRUNCATE: it is a deletion of all rows. Each room hears
--- of it once; members are cut off, and the texts are scrubbed by the sweep.
-create or replace function roomcast.capture_truncate() returns trigger
-language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
-declare
-  a     roomcast.attached_tables;
-  rooms text[];
-  sizes bigint[];
-  users text[];
-  reason text;
-  rows  constant text := format('(select 1::bigint as "roomcast.n", s.* from %s s)', tg_relid::regclass);
-begin
-  select * into a from roomcast.attached_tables x where x.id = tg_argv[0]::int;
-  if current_setting('roomcast.capture', true) is not distinct from 'off' and roomcast.may_skip(a.id, tg_op) then
-    return null;
-  end if;
-  begin
-    a := roomcast.present(a);
-    execute format('select array_agg(c.room), array_agg(c.count) from (select e.room, count(*) as count from %s and e.room is not null group by e.room limit 1000) c',
-                   roomcast.events_sql(a, 'DELETE', rows, null, null)) into rooms, sizes;
-    if a.kind = 'members' then
-      execute format('select array_agg(distinct e.member) from %s', roomcast.events_sql(a, 'DELETE', rows, null, null)) into users;
-    end if;
-  exception when others then
-    reason := sqlerrm;
-  end;
-  if reason is not null then
-    perform roomcast.note_unroutable(a.id, tg_op, reason);
-  elsif rooms is not null then
-    perform roomcast.enqueue_bulk(a.id, tg_op, rooms, sizes);
-  end if;
-  insert into roomcast.departures (user_id) select u from unnest(users) u where u is not null;
-  insert into roomcast.scrub_queue (attached, last_id)
-  select a.id, coalesce(pg_sequence_last_value('roomcast.outbox_id_seq'), 0) where a.kind = 'rows';
-  return null;
-end
-$$;
-
 commit;

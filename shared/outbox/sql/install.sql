@@ -9,6 +9,7 @@
 \ir capture.sql
 \ir capture_members.sql
 \ir capture_slow.sql
+\ir children.sql
 \ir upkeep.sql
 \ir numbering.sql
 \ir restore.sql

@@ -74,7 +74,7 @@ declare
   step text;
 begin
   foreach step in array array['clean(20)', 'clean_presence()', 'clean_parity(100)', 'clean_delivery(100)', 'scrub_queued(1000)',
-                              'fold_unroutable(1000)', 'repair_captures()', 'prune_runs(1000)'] loop
+                              'fold_unroutable(1000)', 'repair_captures()', 'follow_children()', 'prune_runs(1000)'] loop
     begin
       execute 'select roomcast.' || step;
     exception when others then

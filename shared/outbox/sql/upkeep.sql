@@ -12,6 +12,7 @@ declare
   job  roomcast.scrub_queue;
   keys text[];
   ids  bigint[];
+  size int;
 begin
   select * into job from roomcast.scrub_queue q order by q.id limit 1 for update skip locked;
   if not found then
@@ -21,20 +22,42 @@ begin
   perform roomcast.forget_old_messages(job.attached, job.room, job.key_hashes);
   if job.key_hashes is null then   -- a truncated table: all rows in turn, from the first kept one on
     ids := array(select o.id from roomcast.outbox o where o.id > job.done_id and o.id <= job.last_id order by o.id limit max_rows);
-    update roomcast.scrub_queue q set done_id = ids[cardinality(ids)] where q.id = job.id and cardinality(ids) = max_rows;
+    size := cardinality(ids);
+    update roomcast.scrub_queue q set done_id = ids[size] where q.id = job.id and size = max_rows;
+    ids := roomcast.rows_gone(job.attached, ids);
   else
     ids := array(
       select o.id from roomcast.outbox o
        where o.key_hash = any (job.key_hashes) and o.attached = job.attached and o.op not in ('DELETE', 'BULK')
          and o.id <= job.last_id and (job.room is null or o.room = job.room)
        limit max_rows for update skip locked);
+    size := cardinality(ids);
   end if;
   update roomcast.outbox o set op = 'DELETE', record = roomcast.pick(o.record, keys), old = null, stub = false
    where o.id = any (ids) and o.attached = job.attached and o.op not in ('DELETE', 'BULK');
-  if cardinality(ids) < max_rows then
+  if size < max_rows then
     delete from roomcast.scrub_queue q where q.id = job.id;
   end if;
-  return cardinality(ids);
+  return size;
+end
+$$;
+
+-- rows_gone: of these outbox rows, those of an attachment whose row is no longer in its
+-- table: another partition may still have it. Where that cannot be asked, all.
+create or replace function roomcast.rows_gone(attached int, ids bigint[]) returns bigint[]
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+declare
+  a    roomcast.attached_tables;
+  gone bigint[];
+begin
+  select (roomcast.renamed(x)).* into a from roomcast.attached_tables x where x.id = rows_gone.attached;
+  execute format('select array(select o.id from roomcast.outbox o where o.id = any ($1) and o.attached = $2 and o.op not in (''DELETE'', ''BULK'')
+                                 and not exists (select from %s m where %s))', a.relation,
+                 (select string_agg(format('m.%1$I = roomcast.field_of(o.record, %1$L)::%2$s', id, roomcast.column_type(a.relation, id)), ' and ') from unnest(a.ids) as i (id)))
+     into gone using ids, attached;
+  return gone;
+exception when others then
+  return ids;
 end
 $$;
 
