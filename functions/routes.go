@@ -32,6 +32,7 @@ const forwardLimit = 4 * time.Second
 //	POST /parity                the browser client, likewise    parity.Handler.Receive
 //	GET  /parity                the operator                    parity.Handler.Show
 //	GET  /roomcast.js           browsers                        browser.Script
+//	GET  /parts/{part}          roomcast.js, where needed       browser.Parts
 //	GET  /receipts.js           browsers, in the dual run       browser.Script
 //	GET  /roomcast.d.ts         editors and compilers           browser.Script
 //	GET  /roomcast.json         the browser client              browser.Plan
@@ -66,6 +67,7 @@ func (a *app) routes() http.Handler {
 	handle("POST /parity", a.parity.Receive, limit, user, bodies)
 	handle("GET /parity", a.parity.Show, limit, operator, dear, answers)
 	handle("GET /roomcast.js", browser.NewScript().Serve, limit)
+	handle("GET /parts/{part}", browser.NewParts().Serve, limit)
 	handle("GET /receipts.js", browser.NewReceipts().Serve, limit)
 	handle("GET /roomcast.d.ts", browser.NewTypes().Serve, limit)
 	handle("GET /roomcast.json", a.cfg.plan.Serve, limit)

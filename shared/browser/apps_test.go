@@ -74,7 +74,11 @@ func TestPack(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := "package/README.md\npackage/package.json\n"
+	parts, err := filepath.Glob("parts/*.js")
+	if err != nil || len(parts) == 0 {
+		t.Fatal(parts, err)
+	}
+	want := "package/README.md\npackage/package.json\npackage/" + strings.Join(parts, "\npackage/") + "\n"
 	for _, name := range []string{"list.d.ts", "react.d.ts", "react.js", "receipts.d.ts", "receipts.js", "roomcast.d.ts", "roomcast.js",
 		"svelte.d.ts", "svelte.js", "vue.d.ts", "vue.js"} {
 		want += "package/" + name + "\n"

@@ -1,16 +1,19 @@
 // Package browser holds the client: its TypeScript sources in src, and the modules that
-// build makes of them. It serves roomcast.js, receipts.js, which is for the time of the
-// dual run, and their types, and has the plan that tells the client which way messages
-// come. The directory is also the npm package "roomcast".
+// build makes of them. It serves roomcast.js, the parts that it loads where a page needs
+// them, receipts.js, which is for the time of the dual run, and their types, and has the
+// plan that tells the client which way messages come. The directory is also the npm
+// package "roomcast".
 package browser
 
 import (
 	"bytes"
 	"compress/gzip"
 	"crypto/sha256"
-	_ "embed"
+	"embed"
 	"encoding/hex"
+	"io/fs"
 	"net/http"
+	"path"
 	"strconv"
 	"strings"
 	"sync"
@@ -25,37 +28,72 @@ var (
 	receipts []byte
 	//go:embed roomcast.d.ts
 	types []byte
+	//go:embed parts
+	parts embed.FS
 )
 
 // scriptAge is how long browsers use a module without asking again. A page loads
 // it once; a new one reaches everybody within minutes of a deployment.
 const scriptAge = "public, max-age=300"
 
+// partAge is for what never changes under its name.
+const partAge = "public, max-age=31536000, immutable"
+
 const javaScript = "text/javascript; charset=utf-8"
 
 // Script serves a module or its types, compressed for clients that accept gzip.
 type Script struct {
 	kind    string // its Content-Type
+	age     string // its Cache-Control
 	source  []byte
 	etag    string
 	gzipped func() []byte // compressed when first asked for
 }
 
 // NewScript prepares the answers to GET /roomcast.js.
-func NewScript() *Script { return newScript(script, javaScript) }
+func NewScript() *Script { return newScript(script, javaScript, scriptAge) }
 
 // NewReceipts prepares the answers to GET /receipts.js.
-func NewReceipts() *Script { return newScript(receipts, javaScript) }
+func NewReceipts() *Script { return newScript(receipts, javaScript, scriptAge) }
 
 // NewTypes prepares the answers to GET /roomcast.d.ts.
-func NewTypes() *Script { return newScript(types, "text/plain; charset=utf-8") }
+func NewTypes() *Script { return newScript(types, "text/plain; charset=utf-8", scriptAge) }
+
+// Parts serves what roomcast.js loads by import().
+type Parts struct {
+	scripts map[string]*Script // by name
+}
+
+// NewParts prepares the answers to GET /parts/{part}.
+func NewParts() *Parts {
+	p := &Parts{scripts: map[string]*Script{}}
+	names, _ := fs.Glob(parts, "parts/*.js") // the pattern is a valid one
+	for _, name := range names {
+		source, _ := parts.ReadFile(name) // it is there
+		p.scripts[path.Base(name)] = newScript(source, javaScript, partAge)
+	}
+	return p
+}
+
+// Serve answers with a part of this version: another one's roomcast.js asks for another
+// name, and goes on without. Its error is always nil.
+func (p *Parts) Serve(w http.ResponseWriter, r *http.Request) error {
+	script := p.scripts[r.PathValue("part")]
+	if script == nil {
+		w.Header().Set("Cache-Control", "no-store") // another machine may have it
+		http.NotFound(w, r)
+		return nil
+	}
+	return script.Serve(w, r)
+}
 
 // newScript compresses when first asked: compressing takes longer than all the rest of a
 // start, and most starts are caused by a message and not by a page.
-func newScript(source []byte, kind string) *Script {
+func newScript(source []byte, kind, age string) *Script {
 	sum := sha256.Sum256(source)
 	return &Script{
 		kind:    kind,
+		age:     age,
 		source:  source,
 		etag:    hex.EncodeToString(sum[:8]),
 		gzipped: sync.OnceValue(func() []byte { return compress(source) }),
@@ -80,7 +118,7 @@ func (s *Script) Serve(w http.ResponseWriter, r *http.Request) error {
 		body, etag = s.gzipped(), `"`+s.etag+`-gz"`
 		h.Set("Content-Encoding", "gzip")
 	}
-	h.Set("Cache-Control", scriptAge)
+	h.Set("Cache-Control", s.age)
 	h.Set("ETag", etag)
 	if strings.Contains(r.Header.Get("If-None-Match"), etag) {
 		h.Del("Content-Encoding")

@@ -138,8 +138,8 @@ func (w *world) user(compact string) (string, error) {
 
 // function stands for the function's own routes.
 func (w *world) function(mux *http.ServeMux) {
-	script := browser.NewScript()
-	w.handle(mux, "GET /roomcast.js", func(rw http.ResponseWriter, r *http.Request) error { return script.Serve(rw, r) })
+	w.handle(mux, "GET /roomcast.js", browser.NewScript().Serve)
+	w.handle(mux, "GET /parts/{part}", browser.NewParts().Serve)
 	w.handle(mux, "GET /roomcast.json", func(rw http.ResponseWriter, r *http.Request) error {
 		w.mu.Lock()
 		defer w.mu.Unlock()

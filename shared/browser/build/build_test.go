@@ -17,6 +17,10 @@ func TestBuiltFilesAreCurrent(t *testing.T) {
 		t.Fatal(err)
 	}
 	compare(t, built)
+	inParts, err := filepath.Glob("../parts/*")
+	if err != nil || len(inParts) != len(parts) {
+		t.Errorf("parts holds %v, want %d", inParts, len(parts))
+	}
 }
 
 func TestDeclarationsAreCurrent(t *testing.T) {

@@ -5,6 +5,7 @@ package main
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"os"
@@ -20,6 +21,11 @@ const notice = "// Built from shared/browser/src by `go generate ./shared/browse
 // entries are the modules of the package; those of frameworks are separate, so that
 // nobody loads one for another.
 var entries = []string{"roomcast", "receipts", "react", "vue", "svelte"}
+
+// parts are loaded by import() from the first module, where a page needs them. A part's
+// name has its content's hash: a page that was opened before a deployment never gets
+// another version's, and browsers keep what they have for good.
+var parts = []string{"move"}
 
 func main() {
 	if err := run(".."); err != nil {
@@ -38,6 +44,12 @@ func run(dir string) error {
 	if err != nil {
 		return err
 	}
+	if err := os.RemoveAll(filepath.Join(dir, "parts")); err != nil {
+		return err
+	}
+	if err := os.Mkdir(filepath.Join(dir, "parts"), 0o755); err != nil {
+		return err
+	}
 	for _, files := range []map[string][]byte{built, types} {
 		for name, content := range files {
 			if err := os.WriteFile(filepath.Join(dir, name), content, 0o644); err != nil {
@@ -48,29 +60,62 @@ func run(dir string) error {
 	return nil
 }
 
-// modules bundles and minifies each entry to one ES module. Its result depends on the
-// sources and esbuild's version only.
+// modules bundles and minifies the parts and then each entry, which names them, to one ES
+// module each. Its result depends on the sources and esbuild's version only.
 func modules(dir string) (map[string][]byte, error) {
-	out := map[string][]byte{}
-	for _, name := range entries {
-		result := api.Build(api.BuildOptions{
-			EntryPoints: []string{filepath.Join(dir, "src", name+".ts")},
-			Bundle:      true, MinifySyntax: true, MinifyWhitespace: true, MinifyIdentifiers: true,
-			Format: api.FormatESModule, Target: api.ES2022, Charset: api.CharsetUTF8,
-			External: []string{"react", "vue", "svelte/store"},
-			// One setting for all: the tsconfig.json there is the compiler's.
-			TsconfigRaw: "{}",
-			Write:       false,
-		})
-		for _, message := range result.Errors {
-			return nil, fmt.Errorf("%s: %s", name, message.Text)
+	out, names := map[string][]byte{}, map[string]string{}
+	for _, part := range parts {
+		content, err := bundle(dir, part, nil)
+		if err != nil {
+			return nil, err
 		}
-		if len(result.OutputFiles) != 1 {
-			return nil, fmt.Errorf("%s: %d files in place of one", name, len(result.OutputFiles))
+		names["./"+part+".js"] = fmt.Sprintf("./parts/%s-%.4x.js", part, sha256.Sum256(content))
+		out[names["./"+part+".js"]] = content
+	}
+	for _, entry := range entries {
+		content, err := bundle(dir, entry, names)
+		if err != nil {
+			return nil, err
 		}
-		out[name+".js"] = append([]byte(header(name)), result.OutputFiles[0].Contents...)
+		out[entry+".js"] = content
 	}
 	return out, nil
+}
+
+// bundle makes one module of a source and all that it imports; import() of a part is left
+// to the browser, under the part's name.
+func bundle(dir, name string, names map[string]string) ([]byte, error) {
+	result := api.Build(api.BuildOptions{
+		EntryPoints: []string{filepath.Join(dir, "src", name+".ts")},
+		Bundle:      true, MinifySyntax: true, MinifyWhitespace: true, MinifyIdentifiers: true,
+		Format: api.FormatESModule, Target: api.ES2022, Charset: api.CharsetUTF8,
+		External: []string{"react", "vue", "svelte/store"},
+		// One setting for all: the rest of tsconfig.json is the compiler's.
+		TsconfigRaw: `{"compilerOptions":{"useDefineForClassFields":false}}`,
+		Plugins:     []api.Plugin{loadsParts(names)},
+		Write:       false,
+	})
+	for _, message := range result.Errors {
+		return nil, fmt.Errorf("%s: %s", name, message.Text)
+	}
+	if len(result.OutputFiles) != 1 {
+		return nil, fmt.Errorf("%s: %d files in place of one", name, len(result.OutputFiles))
+	}
+	return append([]byte(header(name)), result.OutputFiles[0].Contents...), nil
+}
+
+func loadsParts(names map[string]string) api.Plugin {
+	return api.Plugin{Name: "parts", Setup: func(build api.PluginBuild) {
+		build.OnResolve(api.OnResolveOptions{Filter: `^\./`}, func(args api.OnResolveArgs) (api.OnResolveResult, error) {
+			if args.Kind != api.ResolveJSDynamicImport {
+				return api.OnResolveResult{}, nil
+			}
+			if names[args.Path] == "" {
+				return api.OnResolveResult{}, fmt.Errorf("%s is not among the parts", args.Path)
+			}
+			return api.OnResolveResult{Path: names[args.Path], External: true}, nil
+		})
+	}}
 }
 
 // header goes before a module. A hook's has Next's mark: it runs in the browser.

@@ -4,6 +4,9 @@
 /** How long anything may take that somebody else does: a request, a token. */
 export const PATIENCE = 10_000
 
+/** How long a room waits for its place in the order, and an event of Supabase's for its own. */
+export const STREAM_PATIENCE = 2_000
+
 /** Between half and one and a half of so many ms: many pages must not come at once. */
 export const jitter = (ms: number) => ms * (0.5 + Math.random())
 

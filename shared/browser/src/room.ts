@@ -2,18 +2,17 @@
 // missing, and hands everything to the app.
 
 import { channelName, userChannelName } from './channel.js'
+import { Feed, type Entry } from './feed.js'
 import { Handlers } from './handlers.js'
 import type { Health } from './health.js'
 import type { History, Page, Question, Reader } from './history.js'
-import { Merge, STREAM_PATIENCE, type Outlet } from './merge.js'
-import type { Entry } from './pairing.js'
 import type { Plan } from './plan.js'
-import { backoff, jitter, Timers } from './platform.js'
+import { backoff, jitter, STREAM_PATIENCE, Timers } from './platform.js'
 import type { Failure } from './requests.js'
 import type { Session } from './session.js'
+import type { Side } from './side.js'
 import { Signals } from './signals.js'
 import type { Listener, Socket } from './socket.js'
-import { Stream } from './stream.js'
 import type { Arrival, ChannelKind, JoinOptions, Loss, Mode, Options, ResetReason, Room } from './types.js'
 
 const GAP = 120 // ms in the middle until a gap is fetched: it may only be early
@@ -40,18 +39,18 @@ export interface Context {
   left(room: RoomState): void
 }
 
-export class RoomState implements Reader, Listener, Outlet {
+export class RoomState implements Reader, Listener {
   status: Room['status'] = 'joining'
   mode: Mode | undefined
   readonly handle: Room
-  private merge: Merge
+  readonly feed: Feed
+  /** What Supabase brings, in modes that use it and once that module is loaded. */
+  side?: Side
   private signals: Signals
   private handlers = new Handlers()
   private timers = new Timers()
   private channel?: string
   private unsubscribe?: () => void
-  private stream?: Stream
-  private streams = { last: 0 }
   private generation = 0 // changes with the user
   private resetting?: ResetReason // to be told when it is known where the room goes on
   private liveAt = 0 // when a source last let the room in
@@ -62,13 +61,13 @@ export class RoomState implements Reader, Listener, Outlet {
   private pushed = { seq: 0, at: 0 } // the latest by Pusher
   private isBaseline = false // the next page also has what came before the subscription
 
-  constructor(private context: Context, readonly id: string, readonly personal: boolean, private join: JoinOptions) {
+  constructor(readonly context: Context, readonly id: string, readonly personal: boolean, private join: JoinOptions) {
     const { options } = context
     if (!personal) channelName(this.kind(), id) // throws
-    this.merge = new Merge(options.key ?? ((row) => row.id), this)
+    this.feed = new Feed(options.key ?? ((row) => row.id), this)
     this.signals = new Signals(context.socket, this.handlers)
     const after: any = (join.after as any)?.roomcast ?? join.after
-    if (after !== undefined) this.merge.sequence.restart(after.epoch, (after.seq ?? after) + 1)
+    if (after !== undefined) this.feed.sequence.restart(after.epoch, (after.seq ?? after) + 1)
     this.handle = this.makeHandle()
   }
 
@@ -101,42 +100,28 @@ export class RoomState implements Reader, Listener, Outlet {
   /** Opens what the room's mode asks for, and closes the rest once that is live. */
   open() {
     const { session, plan, health } = this.context
-    if (this.status === 'left' || this.status === 'denied' || session.isSignedOut()) return
+    if (this.isOver() || session.isSignedOut()) return
     this.mode = this.personal ? 'pusher' : plan.modeOf(this.id, session.user)
+    if (!this.personal) this.side ??= plan.move?.createSide(this)
     if (this.mode !== 'supabase') this.openPusher()
-    if (this.wantsStream()) this.startStream()
+    this.openSide()
     if (!this.isPlaced()) this.timers.start('position', this.mode === 'supabase' ? 0 : STREAM_PATIENCE, () => this.isPlaced() || this.ask(0))
-    this.prune()
     health.update()
   }
 
-  isStreamLive() {
-    return !!this.stream?.isLive
+  /** The old source goes when the new one is live. */
+  private openSide() {
+    this.side?.open()
+    if (this.mode === 'supabase' && this.side?.isLive) this.closePusher()
   }
 
-  private wantsStream() {
-    return !this.personal && (this.mode !== 'pusher' || this.context.health.isSubstituted)
+  /** It is known where the room is. */
+  isPlaced() {
+    return this.feed.sequence.next !== undefined
   }
 
-  private isPlaced() {
-    return this.merge.sequence.next !== undefined
-  }
-
-  /** Listens to Supabase when the room's place is known, or does not come. */
-  private startStream() {
-    if (this.isPlaced()) this.openStream()
-    else this.timers.start('stream', STREAM_PATIENCE, () => this.openStream())
-  }
-
-  private openStream() {
-    if (this.stream || !this.wantsStream() || this.status === 'left' || this.status === 'denied') return
-    this.stream = new Stream(this.context.options, this.id, this.streams, {
-      live: () => this.sourceLive(),
-      event: (name, row, commit, number) => {
-        this.merge.witness(name, row, commit, number)
-        this.settle()
-      },
-    })
+  isOver() {
+    return this.status === 'left' || this.status === 'denied'
   }
 
   private openPusher() {
@@ -158,7 +143,7 @@ export class RoomState implements Reader, Listener, Outlet {
     this.unsubscribe = this.context.socket.subscribe(carrier, this)
   }
 
-  private isSubscribed() {
+  isSubscribed() {
     return !!this.unsubscribe && this.context.socket.isSubscribed(this.channel!)
   }
 
@@ -166,18 +151,6 @@ export class RoomState implements Reader, Listener, Outlet {
     this.signals.close()
     this.unsubscribe?.()
     this.unsubscribe = undefined
-  }
-
-  private closeStream() {
-    this.timers.cancel('stream')
-    this.stream?.close()
-    this.stream = undefined
-  }
-
-  /** The old source goes when the new one is live. */
-  private prune() {
-    if (!this.wantsStream() && this.isSubscribed()) this.closeStream()
-    if (this.mode === 'supabase' && this.isStreamLive()) this.closePusher()
   }
 
   // Pusher's side
@@ -192,11 +165,11 @@ export class RoomState implements Reader, Listener, Outlet {
   }
 
   /** A source has let the room in, or is back: whatever came before is asked for. */
-  private sourceLive() {
+  sourceLive() {
     this.liveAt = Date.now()
     this.becomeLive()
-    this.prune()
-    this.timers.cancel('patience')
+    this.openSide()
+    this.side?.renew()
     this.context.retry()
     this.ask(this.isPlaced() ? jitter(GAP) : TOGETHER) // everybody else is back now, too
     this.context.health.active()
@@ -218,16 +191,16 @@ export class RoomState implements Reader, Listener, Outlet {
     const { seq = 0 } = data.roomcast ?? {}
     this.pushed = { seq: Math.max(seq, this.pushed.seq), at: Date.now() }
     this.context.health.pushed()
-    if (this.merge.take(name, data)) return this.startAgain('repeat', name, data)
-    this.merge.sequence.advance()
+    if (this.feed.take(name, data)) return this.startAgain('repeat', name, data)
+    this.feed.sequence.advance()
     this.watchGap()
-    this.merge.flush()
+    this.side?.flush()
     this.settle()
   }
 
   /** A gap is fetched soon after it is seen, whatever follows it. */
   private watchGap() {
-    const { sequence } = this.merge
+    const { sequence } = this.feed
     const missing = sequence.hasGap() ? sequence.next : undefined
     if (missing === this.gap && this.timers.has('gap')) return
     if (missing !== this.gap) this.timers.cancel('overdue')
@@ -241,39 +214,38 @@ export class RoomState implements Reader, Listener, Outlet {
 
   /** The numbers went back. Shows nothing until it is known where they are now. */
   private startAgain(reason: ResetReason, name: string, data: any) {
-    this.merge.sequence.clear()
-    this.merge.sequence.restart()
+    this.feed.sequence.clear()
+    this.feed.sequence.restart()
     this.pushed.seq = 0
     this.resetting = reason
-    this.merge.take(name, data)
+    this.feed.take(name, data)
     this.ask(0)
   }
 
   // The history
 
   question(): Question | undefined {
-    if (this.status === 'left' || this.status === 'denied' || this.context.session.isSignedOut()) return
-    const { next, epoch, count: known } = this.merge.sequence, { generation } = this
+    if (this.isOver() || this.context.session.isSignedOut()) return
+    const { next, epoch, count: known } = this.feed.sequence, { generation } = this
     return { after: next === undefined ? undefined : next - 1, epoch, generation, known }
   }
 
   answered(page: Page, question: Question): number | undefined {
-    const { sequence } = this.merge, before = sequence.next
+    const { sequence } = this.feed, before = sequence.next
     if (this.status === 'left' || question.generation !== this.generation) return
     if (question.after !== undefined && !this.isPlaced()) return 0 // numbered again meanwhile
-    this.merge.fetched()
     if (question.after === undefined) this.placed(page)
     else if (page.reset) this.startOver(page)
     else this.fill(page)
     sequence.prune(question.known)
     sequence.advance()
     this.becomeLive()
-    this.merge.flush()
+    this.side?.fetched()
     return this.askAgain(page, question, before)
   }
 
   private askAgain(page: Page, { after }: Question, before?: number): number | undefined {
-    const { sequence } = this.merge
+    const { sequence } = this.feed
     this.empty = page.events.length ? 0 : this.empty + 1
     if (after !== undefined && page.more && !page.reset) return this.empty > EMPTY_PAGES ? jitter(SLOW) : 0
     this.empty = 0
@@ -284,25 +256,25 @@ export class RoomState implements Reader, Listener, Outlet {
 
   /** It is known where the room is. */
   private placed(page: Page) {
-    const { sequence } = this.merge
+    const { sequence } = this.feed
     if (!this.isPlaced()) sequence.start(page.epoch, page.head)
     this.isBaseline = false
     if (this.resetting) this.handlers.emit('reset', { reason: this.resetting })
     this.resetting = undefined
-    if (this.wantsStream()) this.openStream()
+    this.side?.start()
   }
 
   /** Nothing continues from where the room is. */
   private startOver(page: Page) {
-    const { epoch, next } = this.merge.sequence
+    const { epoch, next } = this.feed.sequence
     const isOther = !!epoch && page.epoch !== epoch
     if (!isOther) this.lost('window', next!, page.head + 1 - next!)
     this.reset(isOther ? 'epoch' : 'window', page)
   }
 
   private fill(page: Page) {
-    const { sequence } = this.merge
-    for (const { name, data } of page.events) if (data.roomcast.seq >= sequence.next!) this.merge.take(name, data, true)
+    const { sequence } = this.feed
+    for (const { name, data } of page.events) if (data.roomcast.seq >= sequence.next!) this.feed.take(name, data, true)
     if (page.events.length) this.doubt(page.events[page.events.length - 1].data.roomcast.seq)
     this.isBaseline &&= page.more
     sequence.advance(page.last)
@@ -322,8 +294,8 @@ export class RoomState implements Reader, Listener, Outlet {
     if (this.status === 'left') return
     this.handlers.emit('error', err)
     if (err.status === 403 && this.status === 'live') this.deny()
-    if (this.wantsStream()) this.openStream()
-    this.merge.flush()
+    this.side?.start()
+    this.side?.flush()
   }
 
   // The app
@@ -332,7 +304,7 @@ export class RoomState implements Reader, Listener, Outlet {
     const { options, session } = this.context
     if (name === 'bulk-change') {
       const { name: table, op, count } = data
-      this.merge.drop()
+      this.side?.drop()
       return this.handlers.emit('reset', { reason: 'bulk', name: table, op, count })
     }
     this.handlers.emit(name, data)
@@ -357,16 +329,8 @@ export class RoomState implements Reader, Listener, Outlet {
     return this.context.history.isAsking(this)
   }
 
-  wait(late: () => void) {
-    this.timers.start('patience', STREAM_PATIENCE, late)
-  }
-
-  waited() {
-    this.timers.cancel('patience')
-  }
-
   /** A lost last message leaves no gap: asks once after each burst. */
-  private settle() {
+  settle() {
     this.context.health.active()
     this.context.health.burst(this)
   }
@@ -375,7 +339,7 @@ export class RoomState implements Reader, Listener, Outlet {
     const wrote = Date.now()
     this.context.health.active()
     this.timers.start('expect', EXPECTED, () => {
-      if (key === undefined ? this.pushed.at < wrote : !this.merge.knows(key)) this.ask(0)
+      if (key === undefined ? this.pushed.at < wrote : !this.feed.knows(key)) this.ask(0)
     })
   }
 
@@ -383,22 +347,22 @@ export class RoomState implements Reader, Listener, Outlet {
   private becomeLive() {
     const { socket } = this.context
     const letIn = this.mode !== 'supabase' && (this.isSubscribed() || this.isPlaced() && !socket.isConnected())
-    if (this.status !== 'joining' || !(letIn && this.isPlaced()) && !this.isStreamLive()) return
+    if (this.status !== 'joining' || !(letIn && this.isPlaced()) && !this.side?.isLive) return
     this.status = 'live'
     this.handlers.emit('live')
   }
 
   private reset(reason: ResetReason, page?: Page) {
-    this.merge.drop()
+    this.side?.drop()
     this.pushed.seq = 0
-    this.merge.sequence.restart(page?.epoch, page && page.head + 1)
+    this.feed.sequence.restart(page?.epoch, page && page.head + 1)
     this.handlers.emit('reset', { reason })
   }
 
   /** This user may not read the room. Nothing is heard until it is asked for again. */
   private deny() {
     this.closePusher()
-    this.closeStream()
+    this.side?.stop()
     this.timers.cancelAll()
     const before = this.status
     this.status = 'denied'
@@ -424,11 +388,12 @@ export class RoomState implements Reader, Listener, Outlet {
   /** Another user: nothing of the last one's is left. */
   restart() {
     this.closePusher()
-    this.closeStream()
+    this.side?.stop()
     this.timers.cancelAll()
     this.context.history.forget(this)
     this.generation++
-    this.merge.clear()
+    this.feed.clear()
+    this.side?.clear()
     this.refusals = this.stuck = 0
     this.status = 'joining'
     this.reset('user')
@@ -437,7 +402,7 @@ export class RoomState implements Reader, Listener, Outlet {
 
   leave() {
     this.closePusher()
-    this.closeStream()
+    this.side?.stop()
     this.timers.end()
     this.status = 'left'
     this.handlers.clear()

@@ -91,8 +91,8 @@ class Client {
       isConnected: () => this.socket.isConnected(),
       isRefused: () => this.socket.isRefused(),
       needsPusher: () => rooms().some((room) => room.mode !== 'supabase'),
-      maySubstitute: () => this.plan.maySubstitute(),
-      isSupabaseLive: () => rooms().some((room) => room.isStreamLive()),
+      maySubstitute: () => this.plan.usesSupabase(),
+      isSupabaseLive: () => rooms().some((room) => room.side?.isLive),
       isAnswering: () => !this.requests.failures,
       settle: this.options.settle ?? 20_000,
       poll: () => rooms().forEach((room) => room.poll()),
@@ -147,7 +147,7 @@ class Client {
   }
 
   private close() {
-    this.plan.force('pusher') // asks for no plan any more
+    this.plan.end()
     this.rooms.forEach((room) => room.leave())
     this.session.close()
     this.stopListening.forEach((stop) => stop())

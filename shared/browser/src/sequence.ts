@@ -1,7 +1,7 @@
 // The order of a room's numbered events. `next` is shown and nothing else: lower numbers
 // are repeats, higher ones are held while a fetch fills the gap.
 
-import type { Entry } from './pairing.js'
+import type { Entry } from './feed.js'
 import type { Position } from './types.js'
 
 const MOST_HELD = 2000 // what comes beyond is fetched later

@@ -22,9 +22,9 @@ export const fresh = (prefix) => `${prefix}-${process.pid}-${++names}`
 /**
  * A page of a signed-in user, with the real pusher-js and supabase-js. `Library` is another
  * pusher-js, `settings` are more of its options, `auth` those of supabase-js, `create` another
- * supabase-js's createClient.
+ * supabase-js's createClient, `client` another copy of Roomcast's.
  */
-export async function page({ user = fresh('user'), Library = Pusher, settings, auth, create = createClient, ...options } = {}) {
+export async function page({ user = fresh('user'), Library = Pusher, settings, auth, create = createClient, client = createRoomcast, ...options } = {}) {
   const supabase = create(WORLD, 'sb_publishable_test', { realtime: { transport: WebSocket }, auth: { autoRefreshToken: false, persistSession: false, ...auth } })
   const login = async (name) => {
     const { error } = await supabase.auth.setSession(await world('login', { user: name }))
@@ -32,7 +32,7 @@ export async function page({ user = fresh('user'), Library = Pusher, settings, a
   }
   await login(user)
   const pusher = new Library(process.env.PUSHER_KEY, { cluster: '', wsHost: host, wsPort: port, forceTLS: false, enabledTransports: ['ws'], disableStats: true, ...settings })
-  const rooms = createRoomcast({ pusher, supabase, url: WORLD, mode: 'pusher', settle: 600, ...options })
+  const rooms = client({ pusher, supabase, url: WORLD, mode: 'pusher', settle: 600, ...options })
   const it = {
     user, login, pusher, supabase, rooms,
     close() {
