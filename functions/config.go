@@ -88,6 +88,7 @@ type Config struct {
 
 	kinds []event.ChannelKind // RoomChannels, checked
 	plan  browser.Plan        // ClientMode, checked
+	place place               // what run has taken
 }
 
 // loadConfig reads the environment and reports everything that is wrong with it

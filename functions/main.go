@@ -72,7 +72,12 @@ func run(ctx context.Context, environ []string, logTo io.Writer) error {
 		return err
 	}
 	log := newLog(logTo, cfg.LogLevel)
-	app, err := assemble(cfg, log, runtime.Freezes(lookup(environ)))
+	freezes := runtime.Freezes(lookup(environ))
+	if !freezes && !cfg.forwardOnly() {
+		cfg.place = takePlace(cfg.FlyMachine, cfg.Port)
+		defer cfg.place.leave()
+	}
+	app, err := assemble(cfg, log, freezes)
 	if err != nil {
 		return err
 	}
@@ -207,7 +212,7 @@ func (nobody) CanRead(context.Context, string, string, []byte) (bool, error) { r
 
 func (a *app) relayFrom(push *pusher.Client) {
 	a.relay = relay.New(relay.Config{
-		Name: relayName(), Outbox: a.db, Publisher: a.selfcheck.journal, Channels: a.cfg.kinds, PackedRooms: a.cfg.PackedRooms,
+		Name: a.cfg.place.relayName(), Place: a.cfg.place.name, Outbox: a.db, Publisher: a.selfcheck.journal, Channels: a.cfg.kinds, PackedRooms: a.cfg.PackedRooms,
 		Observer: a.metrics, Log: a.log,
 		Claim: outbox.Limits{Lease: a.cfg.ClaimLease}, Linger: a.cfg.Linger,
 		Accepted: a.openInbox(push),
@@ -262,15 +267,6 @@ func (a *app) close() {
 		a.db.Close()
 		a.front.Close()
 	}
-}
-
-// relayName tells operators which process holds a room.
-func relayName() string {
-	host, err := os.Hostname()
-	if err != nil {
-		host = "relay"
-	}
-	return fmt.Sprintf("%s:%d", host, os.Getpid())
 }
 
 // lookup reads one variable from a list of KEY=value.

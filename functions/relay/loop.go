@@ -77,7 +77,7 @@ func (l *loop) stayAwake(ctx context.Context) {
 		}
 		switch {
 		case !woken:
-			woken = l.call(ctx, "wake", func(ctx context.Context) error { return l.Outbox.StartAwake(ctx, l.AwakeLease) })
+			woken = l.call(ctx, "wake", func(ctx context.Context) error { return l.Outbox.StartAwake(ctx, l.AwakeLease, l.Place) })
 			l.renewAt = time.Now().Add(l.AwakeLease / 3)
 		case l.lingering():
 			l.renew(ctx)

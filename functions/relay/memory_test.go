@@ -22,10 +22,10 @@ type flood struct {
 	claims atomic.Int64
 }
 
-func (f *flood) StartAwake(context.Context, time.Duration) error { return nil }
-func (f *flood) StayAwake(context.Context, time.Duration) error  { return nil }
-func (f *flood) LeaveAwake(context.Context) error                { return nil }
-func (f *flood) HasWaiting(context.Context) (bool, error)        { return true, nil }
+func (f *flood) StartAwake(context.Context, time.Duration, string) error { return nil }
+func (f *flood) StayAwake(context.Context, time.Duration) error          { return nil }
+func (f *flood) LeaveAwake(context.Context) error                        { return nil }
+func (f *flood) HasWaiting(context.Context) (bool, error)                { return true, nil }
 func (f *flood) Ack(context.Context, []outbox.Ack) ([]string, error) {
 	return nil, nil
 }

@@ -29,7 +29,7 @@ import (
 
 // Outbox is the database as the relay sees it.
 type Outbox interface {
-	StartAwake(ctx context.Context, lease time.Duration) error
+	StartAwake(ctx context.Context, lease time.Duration, place string) error
 	StayAwake(ctx context.Context, lease time.Duration) error
 	LeaveAwake(ctx context.Context) error
 	MaySleep(ctx context.Context) (bool, error)
@@ -74,7 +74,10 @@ var (
 // Config is what a relay is made of. Name, Outbox, Publisher, Channels and Log
 // are needed; the zero value of the rest means the default.
 type Config struct {
-	Name      string // of this process among relays; shown to operators
+	Name string // of this process among relays; shown to operators
+	// Place, if set, is what no other living relay has, and Name then ends in @Place: what was
+	// leased to it before is a dead relay's, and is taken over at once.
+	Place     string
 	Outbox    Outbox
 	Publisher Publisher
 	Channels  []event.ChannelKind // every event goes to each of these of its room

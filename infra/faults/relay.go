@@ -31,7 +31,7 @@ type relay struct {
 
 	mu      sync.Mutex
 	process *child.Process // nil while it is not running
-	addr    string
+	addr    string         // the same at each start
 }
 
 // start runs the process, if it is not running, and waits until it is healthy.
@@ -41,9 +41,11 @@ func (r *relay) start(ctx context.Context) error {
 	if r.process != nil {
 		return nil
 	}
-	addr, err := freeAddr()
-	if err != nil {
-		return err
+	addr, err := r.addr, error(nil)
+	if addr == "" {
+		if addr, err = freeAddr(); err != nil {
+			return err
+		}
 	}
 	metrics, err := freeAddr()
 	if err != nil {

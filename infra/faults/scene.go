@@ -231,7 +231,8 @@ func (s *scene) holder(ctx context.Context, room string) (*relay, error) {
 	if err != nil {
 		return nil, err
 	}
-	pid, _ := strconv.Atoi(name[strings.LastIndexByte(name, ':')+1:]) // "host:pid", see functions/main.go
+	name, _, _ = strings.Cut(name, "@")
+	pid, _ := strconv.Atoi(name[strings.LastIndexByte(name, ':')+1:]) // "host:pid@place", see functions/place.go
 	for _, r := range s.relays {
 		if pid != 0 && r.pid() == pid {
 			return r, nil

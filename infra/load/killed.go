@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"time"
 )
 
@@ -11,7 +12,7 @@ import (
 func killed(ctx context.Context, l *lab, db *database) (results []result, err error) {
 	for _, c := range []struct {
 		what   string
-		by     func(context.Context, *database) (func(context.Context) error, error)
+		by     func(context.Context, *database) (rescue, error)
 		within time.Duration
 	}{
 		{"seconds until drained after kill -9: by another relay", l.byAnother, 5 * time.Second},
@@ -36,25 +37,28 @@ func killed(ctx context.Context, l *lab, db *database) (results []result, err er
 	return results, nil
 }
 
+// rescue is what is done once a relay has been killed.
+type rescue func(ctx context.Context, victim *program) error
+
 // byAnother has a second relay polling beside the first; byItself starts the first again.
-func (l *lab) byAnother(ctx context.Context, db *database) (func(context.Context) error, error) {
+func (l *lab) byAnother(ctx context.Context, db *database) (rescue, error) {
 	p, err := l.function(ctx, "DATABASE_URL="+db.relay, "LINGER=60s")
 	if err != nil {
 		return nil, err
 	}
-	return func(context.Context) error { return nil }, wake(ctx, p)
+	return func(context.Context, *program) error { return nil }, wake(ctx, p)
 }
 
-func (l *lab) byItself(_ context.Context, db *database) (func(context.Context) error, error) {
-	return func(ctx context.Context) error {
-		_, err := l.startFunction(ctx, "DATABASE_URL="+db.relay)
+func (l *lab) byItself(_ context.Context, db *database) (rescue, error) {
+	return func(ctx context.Context, victim *program) error {
+		_, err := l.startFunction(ctx, "DATABASE_URL="+db.relay, "PORT="+strconv.Itoa(victim.port))
 		return err
 	}, nil
 }
 
 // killOne kills a relay that has claimed rows and waits for Pusher, and returns how long
 // it takes until nothing waits.
-func (l *lab) killOne(ctx context.Context, db *database, by func(context.Context, *database) (func(context.Context) error, error)) (time.Duration, error) {
+func (l *lab) killOne(ctx context.Context, db *database, by func(context.Context, *database) (rescue, error)) (time.Duration, error) {
 	victim, err := l.awakeFunction(ctx, db)
 	if err != nil {
 		return 0, err
@@ -69,7 +73,7 @@ func (l *lab) killOne(ctx context.Context, db *database, by func(context.Context
 	}
 	pid := victim.Cmd.Process.Pid
 	for held := 0; held == 0; {
-		if err := db.pool.QueryRow(ctx, `select count(*) from roomcast.rooms where holder like '%:' || $1::text and sent_seq < head_seq`, fmt.Sprint(pid)).Scan(&held); err != nil {
+		if err := db.pool.QueryRow(ctx, `select count(*) from roomcast.rooms where holder like '%:' || $1::text || '@%' and sent_seq < head_seq`, fmt.Sprint(pid)).Scan(&held); err != nil {
 			return 0, err
 		}
 	}
@@ -79,7 +83,7 @@ func (l *lab) killOne(ctx context.Context, db *database, by func(context.Context
 	<-victim.Done()
 	start := time.Now()
 	l.sink.delay.Store(0)
-	if err := rescue(ctx); err != nil {
+	if err := rescue(ctx, victim); err != nil {
 		return 0, err
 	}
 	if err := db.untilEmpty(ctx); err != nil {

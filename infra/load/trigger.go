@@ -87,7 +87,7 @@ func (db *database) lease(ctx context.Context, awake time.Duration) error {
 	if awake == 0 {
 		return box.LeaveAwake(ctx)
 	}
-	return box.StartAwake(ctx, awake)
+	return box.StartAwake(ctx, awake, "")
 }
 
 // insertCost is what one INSERT takes.

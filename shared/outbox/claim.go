@@ -59,7 +59,7 @@ const (
 )
 
 // Claim takes the rooms with waiting rows that no relay holds, leases them under
-// the relay's name and returns their next rows. It is one round trip; when
+// the relay's name (with @ and its place, see [DB.StartAwake]) and returns their next rows. It is one round trip; when
 // nothing waits it writes nothing. The lease runs from before the call: measure
 // it from the moment the call was made.
 func (db *DB) Claim(ctx context.Context, relay string, l Limits) (rooms []Room, err error) {

@@ -103,11 +103,15 @@ func (db *DB) Ping(ctx context.Context) error {
 }
 
 // StartAwake is a relay's first call after start or sleep. It takes the awake lease for
-// this long, during which writers request no wake-up, and notices a restored database.
-func (db *DB) StartAwake(ctx context.Context, lease time.Duration) error {
-	return db.seeing(func() error {
-		return db.Exec(ctx, "start awake", `select roomcast.start_awake($1::interval, nullif($2, ''))`, lease, db.app)
-	})
+// this long, during which writers request no wake-up, and notices a restored database. A
+// place, if not empty, is what no other living relay has: rooms leased to a name that ends
+// in @place are a dead one's, and are free at once.
+func (db *DB) StartAwake(ctx context.Context, lease time.Duration, place string) error {
+	sql, args := `select roomcast.start_awake($1::interval, nullif($2, ''))`, []any{lease, db.app}
+	if place != "" {
+		sql, args = sql+`, roomcast.release_leases($3)`, append(args, place)
+	}
+	return db.seeing(func() error { return db.Exec(ctx, "start awake", sql, args...) })
 }
 
 // StayAwake moves the awake lease ahead of the database's clock.

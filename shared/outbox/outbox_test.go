@@ -104,6 +104,35 @@ func TestNumberingInTheWritersOwnTransaction(t *testing.T) {
 	c.WantClaim(c.Claim("r")[roomA], "1 INSERT mine", "2 INSERT next")
 }
 
+// A relay that is started again takes what its dead predecessor held, and nothing else; if
+// that one is not so dead, its ack counts until another relay has claimed.
+func TestASuccessorReleasesLeases(t *testing.T) {
+	c := newChat(t)
+	c.Exec(insertMessage, roomA, user1, "a")
+	held := c.Claim("host:1@here")
+	c.Exec(insertMessage, roomB, user1, "b")
+	c.Claim("host:2@there")
+	if err := c.DB.StartAwake(t.Context(), time.Second, ""); err != nil {
+		t.Fatal(err)
+	}
+	if rooms := c.Claim("host:3"); len(rooms) > 0 {
+		t.Errorf("without a place it took %v", rooms)
+	}
+	if err := c.DB.StartAwake(t.Context(), time.Second, "here"); err != nil {
+		t.Fatal(err)
+	}
+	again := c.Claim("host:3@here")
+	if len(again) != 1 {
+		t.Errorf("it took %v", again)
+	}
+	c.WantClaim(again[roomA], "1 INSERT a")
+	late := []outbox.Ack{{Room: roomA, Fence: held[roomA].Fence, Seq: 1}}
+	if refused, err := c.DB.Ack(t.Context(), late); err != nil || len(refused) != 1 {
+		t.Errorf("late ack: refused %v, %v", refused, err)
+	}
+	c.AckAll(again)
+}
+
 func TestAckNeedsTheFence(t *testing.T) {
 	c := newChat(t)
 	c.Exec(insertMessage, roomA, user1, "one")
@@ -375,7 +404,7 @@ func TestRetentionWaitsForNobody(t *testing.T) {
 // number: what nobody has numbered is still found.
 func TestRestoredDatabase(t *testing.T) {
 	c := newChat(t)
-	if err := c.DB.StartAwake(t.Context(), time.Second); err != nil {
+	if err := c.DB.StartAwake(t.Context(), time.Second, ""); err != nil {
 		t.Fatal(err)
 	}
 	c.Exec(insertMessage, roomA, user1, "sent before the copy")
@@ -388,7 +417,7 @@ func TestRestoredDatabase(t *testing.T) {
 	c.WantClaim(c.Claim("r")[roomA], "2 INSERT written after it")
 
 	c.Exec(`update roomcast.settings set identity = 'another cluster:' || identity`)
-	if err := c.DB.StartAwake(t.Context(), time.Second); err != nil {
+	if err := c.DB.StartAwake(t.Context(), time.Second, ""); err != nil {
 		t.Fatal(err)
 	}
 	if now := one[string](c, `select incarnation from roomcast.settings`); now == epoch {
@@ -445,7 +474,7 @@ func TestRelayRoleReadsNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	relay := outboxtest.Open(t, fmt.Sprintf("postgres://roomcast_relay:relay@%s:%d/%s?sslmode=disable", config.Host, config.Port, config.Database))
-	if err := relay.StartAwake(t.Context(), time.Second); err != nil {
+	if err := relay.StartAwake(t.Context(), time.Second, ""); err != nil {
 		t.Errorf("wake: %v", err)
 	}
 	rooms, err := relay.Claim(t.Context(), "relay", outbox.Limits{Rows: 10, PerRoom: 10, Lease: time.Minute})

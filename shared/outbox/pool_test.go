@@ -27,7 +27,7 @@ func TestDatabaseOfOtherDefaults(t *testing.T) {
 			c.Exec(insertMessage, roomA, user1, "before")
 			c.Exec(fmt.Sprintf(`alter database %s set %s`, one[string](c, `select current_database()`), setting))
 			c.DB = outboxtest.Open(t, c.URL)
-			if err := c.DB.StartAwake(t.Context(), 5*time.Second); err != nil {
+			if err := c.DB.StartAwake(t.Context(), 5*time.Second, ""); err != nil {
 				t.Fatal(err)
 			}
 			c.AckAll(c.Claim("r"))
@@ -106,11 +106,11 @@ func TestAnotherPusherApp(t *testing.T) {
 	}
 	c.Exec(insertMessage, roomA, user1, "hello")
 	production, staging := open("111"), open("222")
-	if err := production.StartAwake(t.Context(), time.Second); err != nil {
+	if err := production.StartAwake(t.Context(), time.Second, ""); err != nil {
 		t.Fatal(err)
 	}
 	c.Exec(`select roomcast.leave_awake()`)
-	if err := staging.StartAwake(t.Context(), 5*time.Second); !errors.Is(err, outbox.ErrOtherApp) {
+	if err := staging.StartAwake(t.Context(), 5*time.Second, ""); !errors.Is(err, outbox.ErrOtherApp) {
 		t.Errorf("staging starts: %v", err)
 	}
 	if one[bool](c, `select roomcast.is_awake()`) {
@@ -123,7 +123,7 @@ func TestAnotherPusherApp(t *testing.T) {
 		t.Errorf("production claims: %v, %v", rooms, err)
 	}
 	c.Exec(`select roomcast.configure(pusher_app => '222')`)
-	if err := staging.StartAwake(t.Context(), time.Second); err != nil {
+	if err := staging.StartAwake(t.Context(), time.Second, ""); err != nil {
 		t.Errorf("after configure: %v", err)
 	}
 }

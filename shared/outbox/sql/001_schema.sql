@@ -172,7 +172,7 @@ comment on column roomcast.rooms.accepted  is 'When sent_seq last moved on.';
 comment on column roomcast.rooms.fence     is 'Counts the claims: an ack that names an older one is refused.';
 comment on column roomcast.rooms.due       is 'When the room may be claimed: a lease and a backoff both move it ahead.';
 comment on column roomcast.rooms.attention is 'When the room is to be claimed again, if rows were left. Null under a lease: find_expired() looks for one that ended unanswered.';
-comment on column roomcast.rooms.holder    is 'The relay that holds the lease, for people to read.';
+comment on column roomcast.rooms.holder    is 'The relay that holds the lease: host:pid, and @ what release_leases() knows it by.';
 
 create table if not exists roomcast.parked (
   room      text collate "C" not null,

@@ -37,6 +37,22 @@ begin
 end
 $$;
 
+-- release_leases frees the rooms of a dead relay, so that nobody waits until its leases
+-- end. place is what one process at a time can have, and what a holder's name has behind
+-- its @: who has the place now proves that who had it before is dead.
+create or replace function roomcast.release_leases(place text) returns void
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set jit = off set plan_cache_mode = force_generic_plan as $$
+begin
+  if roomcast.read_clock('roomcast.last_claim') > clock_timestamp() - interval '1 minute' then   -- it reads all rooms
+    update roomcast.rooms r set due = clock_timestamp(), attention = clock_timestamp(), holder = null
+     where r.room in (
+       select e.room from roomcast.rooms e
+        where e.holder is not null and split_part(e.holder, '@', 2) = release_leases.place
+        limit 20000 for update skip locked);
+  end if;
+end
+$$;
+
 -- await_rows waits until a claim would find something, for as long as patience, checking
 -- every so often for new rows, and says whether it would. It leases nothing: the caller may
 -- be gone by the time there is an answer. A check from in here costs a fraction of a claim

@@ -29,6 +29,7 @@ grant execute on function
   roomcast.stay_awake(interval),
   roomcast.may_sleep(),
   roomcast.leave_awake(),
+  roomcast.release_leases(text),
   roomcast.has_waiting(),
   roomcast.assign_seqs(boolean, int),
   roomcast.await_rows(interval, interval),
