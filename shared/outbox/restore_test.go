@@ -46,7 +46,7 @@ func TestCopyInAnotherCluster(t *testing.T) {
 			c.Exec(`update roomcast.settings set identity = 'another cluster:' || identity`)
 			c.Exec(tc.identities)
 			c.Exec(insertMessage, roomA, user1, "written here")
-			if err := c.DB.StartAwake(t.Context(), time.Second); err != nil {
+			if err := c.DB.StartAwake(t.Context(), time.Second, ""); err != nil {
 				t.Fatal(err)
 			}
 			c.Exec(`update roomcast.settings set claims_from = null`)
