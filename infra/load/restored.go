@@ -95,7 +95,7 @@ func (db *database) firstClaimIn(ctx context.Context, identity string) (time.Dur
 	if _, err := db.pool.Exec(ctx, `update roomcast.settings set identity = `+identity); err != nil {
 		return 0, err
 	}
-	if err := box.StartAwake(ctx, 4*time.Second); err != nil {
+	if err := box.StartAwake(ctx, 4*time.Second, ""); err != nil {
 		return 0, err
 	}
 	if _, err := db.pool.Exec(ctx, `update roomcast.settings set claims_from = null`); err != nil {
