@@ -63,6 +63,13 @@ func (s *stack) client(change ...func(*pusher.Config)) *pusher.Client {
 // relay starts a relay on the stack. It is drained at the end of the test.
 func (s *stack) relay(name string, change ...func(*Config)) *Relay {
 	s.Helper()
+	r, _ := s.start(name, change...)
+	return r
+}
+
+// start is relay, with what ends it as a crash does: it tells nobody.
+func (s *stack) start(name string, change ...func(*Config)) (r *Relay, kill func()) {
+	s.Helper()
 	db, err := outbox.Open(outboxtest.Pooled(s, s.url), 4)
 	if err != nil {
 		s.Fatal(err)
@@ -74,19 +81,22 @@ func (s *stack) relay(name string, change ...func(*Config)) *Relay {
 	for _, fn := range change {
 		fn(&c)
 	}
-	r := New(c)
+	r = New(c)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() {
 		r.Run(ctx)
 		close(done)
 	}()
-	s.Cleanup(func() {
+	kill = func() {
 		cancel()
 		<-done
+	}
+	s.Cleanup(func() {
+		kill()
 		db.Close()
 	})
-	return r
+	return r, kill
 }
 
 // webhooks starts the stand-in for pg_net and a server that answers its wake-up webhooks with r.

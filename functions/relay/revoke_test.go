@@ -38,7 +38,12 @@ func (s *stack) disconnects() (*disconnects, func(*Config)) {
 func (s *stack) revoker(c *Config, terminator revoke.Terminator, d *disconnects) *revoke.Revoker {
 	return revoke.New(revoke.Config{
 		Store: access.Store{DB: c.Outbox.(*outbox.DB)}, Terminator: terminator, Log: c.Log,
-		Forget: func(user string) { d.forgot <- user }, Observe: func(result string) { d.result <- result },
+		Forget: func(user string) { d.forgot <- user }, Observe: func(result string) {
+			select {
+			case d.result <- result:
+			default: // of failures there is no end, and nobody counts them all
+			}
+		},
 	})
 }
 
@@ -219,6 +224,51 @@ func TestRemovedWhilePusherIsAway(t *testing.T) {
 	wantInOrder(t, s.roomEvents(roomA))
 }
 
+// Everything fails in turn: Pusher refuses, the relay is killed, the next one cannot
+// disconnect. The former member's connection, which nobody can close, hears no text that was
+// written after the removal; the members have it as soon as the disconnect is confirmed.
+func TestNothingIsHeardAfterTheRemoval(t *testing.T) {
+	s := newStack(t)
+	s.join(roomA, user1, user2)
+	d, with := s.disconnects()
+	short := func(c *Config) { c.Claim.Lease = time.Second }
+	first, kill := s.start("first", with, short)
+	first.Wake()
+	s.waitFor(2)
+	refusing := s.pusher.Inject(pushertest.Fault{Status: 503})
+	s.exec(`delete from room_participants where user_id = $1`, user1)
+	s.insert(roomA, "secret, while Pusher refuses")
+	s.until("pusher refuses", func() bool { return refusing.Hits() > 0 })
+	kill()
+	s.insert(roomA, "secret, while no relay runs")
+	failing := s.pusher.Inject(pushertest.Fault{Path: "/apps/*/users/*/terminate_connections", Status: 500})
+	refusing.Remove()
+	d, with = s.disconnects()
+	s.relay("second", with, short).Wake()
+	s.insert(roomA, "secret, while disconnects fail")
+	s.wait("three events without their text", func(all []pushertest.Accepted) bool {
+		held := 0
+		for _, a := range all {
+			if a.Name == event.Held {
+				held++
+			}
+		}
+		return held >= 3
+	})
+	failing.Remove()
+	next(t, d.confirmed)
+	s.untilSQL("the room is acked", `select not exists (select from roomcast.rooms where sent_seq < head_seq)`)
+	s.insert(roomA, "open again")
+	s.wait("text in the room", func(all []pushertest.Accepted) bool {
+		return slices.ContainsFunc(all, func(a pushertest.Accepted) bool { return strings.Contains(a.Data, "open again") })
+	})
+	for _, a := range s.pusher.Events() {
+		if strings.Contains(a.Data, "secret") {
+			t.Errorf("heard: %s", a.Data)
+		}
+	}
+}
+
 // roomEvents are the events accepted for a room so far.
 func (s *stack) roomEvents(room string) (out []pushertest.Accepted) {
 	for _, a := range s.pusher.Events() {
@@ -317,6 +367,37 @@ func TestBulkDepartureStopsTheRoom(t *testing.T) {
 	s.waitForName(event.NewMessage)
 	if n := len(d.confirmed); n < 250 {
 		t.Errorf("%d of 250 were disconnected before the next event", n)
+	}
+}
+
+// Nor while their disconnects fail, however often they are tried: the second attempt finds
+// them noted already.
+func TestBulkDepartureHoldsWhileDisconnectsFail(t *testing.T) {
+	s := newStack(t)
+	d, _ := s.disconnects()
+	var failing atomic.Bool
+	failing.Store(true)
+	s.exec(`insert into room_participants (room_id, user_id) select $1, ('00000000-0000-4000-8000-' || lpad(i::text, 12, '0'))::uuid from generate_series(1, 210) i`, roomA)
+	s.relay("r", func(c *Config) {
+		c.Revoker = s.revoker(c, terminatorFunc(func(ctx context.Context, user string) error {
+			if failing.Load() {
+				return context.DeadlineExceeded
+			}
+			return d.TerminateUser(ctx, user)
+		}), d)
+	}).Wake()
+	s.waitForName(event.BulkChange)
+	s.exec(`delete from room_participants where user_id <= '00000000-0000-4000-8000-000000000205'`)
+	s.insert(roomA, "secret")
+	s.waitForName(event.Held)
+	failing.Store(false)
+	for range 205 {
+		next(t, d.confirmed)
+	}
+	for _, a := range s.pusher.Events() {
+		if strings.Contains(a.Data, "secret") {
+			t.Errorf("heard: %s", a.Data)
+		}
 	}
 }
 

@@ -18,6 +18,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -39,7 +40,7 @@ const (
 
 // Store keeps the second disconnects; [access.Store] is one.
 type Store interface {
-	QueueRevocations(ctx context.Context, gone []access.Departure, grace time.Duration) (users []string, err error)
+	QueueRevocations(ctx context.Context, gone []access.Departure, grace time.Duration) (access.Leavers, error)
 	ClaimRevocations(ctx context.Context, most int, lease time.Duration) ([]access.Revocation, error)
 	ConfirmRevocations(ctx context.Context, confirmed []access.Confirmation) error
 }
@@ -97,18 +98,22 @@ func New(c Config) *Revoker {
 // departures may be published; wait is how long to wait at least before the next attempt.
 func (r *Revoker) Revoke(ctx context.Context, gone []access.Departure, read time.Time) (wait time.Duration, err error) {
 	before := time.Now()
-	users, err := r.queue(ctx, gone)
+	left, err := r.queue(ctx, gone)
 	if err != nil {
 		return 0, err
 	}
 	after := time.Now()
-	for _, user := range users {
+	for _, user := range left.Users {
 		r.Forget(user)
 		r.waiting.add(user, gone[0].Room, before.Add(Grace), after.Add(Grace))
 	}
 	r.soon(Grace)
-	results := make([]error, len(users))
+	users := slices.Concat(left.Users, left.Known)
+	results := make([]error, len(users), len(users)+1)
 	inParallel(len(users), func(i int) { results[i] = r.disconnect(ctx, users[i], read) })
+	if left.More {
+		results = append(results, errMore)
+	}
 	for _, result := range results {
 		if result == nil {
 			continue
@@ -122,7 +127,10 @@ func (r *Revoker) Revoke(ctx context.Context, gone []access.Departure, read time
 	return wait, err
 }
 
-func (r *Revoker) queue(ctx context.Context, gone []access.Departure) ([]string, error) {
+// errMore says that a bulk change ended the access of more users than one attempt takes.
+var errMore = errors.New("more users left than are disconnected at once")
+
+func (r *Revoker) queue(ctx context.Context, gone []access.Departure) (access.Leavers, error) {
 	ctx, cancel := context.WithTimeout(ctx, dbLimit)
 	defer cancel()
 	return r.Store.QueueRevocations(ctx, gone, Grace)

@@ -19,18 +19,21 @@ type store struct {
 	mu        sync.Mutex
 	due       map[string]time.Time
 	confirmed []access.Confirmation
+	known     []string
+	more      bool
 	err       error
 }
 
-func (s *store) QueueRevocations(_ context.Context, gone []access.Departure, grace time.Duration) (users []string, err error) {
+func (s *store) QueueRevocations(_ context.Context, gone []access.Departure, grace time.Duration) (l access.Leavers, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	l.Known, l.More = s.known, s.more
 	for _, g := range gone {
 		user := fmt.Sprint("user", g.Seq)
 		s.due[user] = time.Now().Add(grace)
-		users = append(users, user)
+		l.Users = append(l.Users, user)
 	}
-	return users, s.err
+	return l, s.err
 }
 
 func (s *store) ClaimRevocations(context.Context, int, time.Duration) (claimed []access.Revocation, err error) {
@@ -126,6 +129,34 @@ func TestLimit(t *testing.T) {
 	}
 	if _, err := r.Revoke(t.Context(), gone("a", 2), time.Now()); err != nil {
 		t.Errorf("another user: %v", err)
+	}
+}
+
+// A bulk change does not say who left: the room goes on when all who are noted were
+// disconnected, also those of an earlier attempt, and none is left to be noted.
+func TestBulkChange(t *testing.T) {
+	r, s, c := newRevoker()
+	s.known, s.more = []string{"earlier"}, true
+	read := time.Now()
+	if _, err := r.Revoke(t.Context(), gone("a", 1), read); !errors.Is(err, errMore) {
+		t.Errorf("the room goes on though others are still listening: %v", err)
+	}
+	s.more = false
+	c.fail = func(user string) error {
+		if user == "later" {
+			return context.DeadlineExceeded
+		}
+		return nil
+	}
+	if _, err := r.Revoke(t.Context(), gone("a", 1), read); err != nil || len(c.calls()) != 2 || !slices.Contains(c.calls(), "earlier") {
+		t.Errorf("%v; disconnected %v", err, c.calls())
+	}
+	s.known = []string{"later"}
+	if _, err := r.Revoke(t.Context(), gone("a", 1), read); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("the room goes on though the disconnect of a noted user fails: %v", err)
+	}
+	if n := len(r.waiting.users); n != 1 {
+		t.Errorf("%d users are waited for; what was noted before has its second disconnect already", n)
 	}
 }
 

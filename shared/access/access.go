@@ -83,22 +83,38 @@ type Revocation struct {
 	Tries  int    // attempts since the user was last revoked, this one included
 }
 
+// Leavers are the users whose access some departures ended.
+type Leavers struct {
+	Users []string // noted now
+	Known []string // of a bulk change: noted before, and not yet confirmed
+	More  bool     // a bulk change ended the access of others, too: ask again
+}
+
 // QueueRevocations notes that the users of these departures are to be disconnected, not before
 // grace has passed, and returns them. What is queued survives the relay that queued it.
 // Saying it twice is harmless.
-func (s Store) QueueRevocations(ctx context.Context, gone []Departure, grace time.Duration) (users []string, err error) {
+func (s Store) QueueRevocations(ctx context.Context, gone []Departure, grace time.Duration) (l Leavers, err error) {
 	rooms, seqs := make([]string, len(gone)), make([]int64, len(gone))
 	for i, d := range gone {
 		rooms[i], seqs[i] = d.Room, d.Seq
 	}
-	rows, err := s.Query(ctx, `select * from roomcast.queue_revocations($1::text[], $2::bigint[], $3::interval)`, rooms, seqs, grace)
+	var user string
+	var known bool
+	rows, err := s.Query(ctx, `select user_id, known, more from roomcast.queue_revocations($1::text[], $2::bigint[], $3::interval)`, rooms, seqs, grace)
 	if err == nil {
-		users, err = pgx.CollectRows(rows, pgx.RowTo[string])
+		_, err = pgx.ForEachRow(rows, []any{&user, &known, &l.More}, func() error {
+			if known {
+				l.Known = append(l.Known, user)
+			} else {
+				l.Users = append(l.Users, user)
+			}
+			return nil
+		})
 	}
 	if err != nil {
-		return nil, fmt.Errorf("queue revocations: %w", err)
+		return Leavers{}, fmt.Errorf("queue revocations: %w", err)
 	}
-	return users, nil
+	return l, nil
 }
 
 // ClaimRevocations leases at most most users whose turn it is.

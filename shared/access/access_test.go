@@ -32,12 +32,12 @@ func (c *chat) departures() (gone []access.Departure) {
 
 func (c *chat) queue(gone []access.Departure, grace time.Duration) []string {
 	c.Helper()
-	users, err := c.store().QueueRevocations(c.Context(), gone, grace)
+	left, err := c.store().QueueRevocations(c.Context(), gone, grace)
 	if err != nil {
 		c.Fatal(err)
 	}
-	slices.Sort(users)
-	return users
+	slices.Sort(left.Users)
+	return left.Users
 }
 
 func (c *chat) claimRevocations() []access.Revocation {
@@ -83,6 +83,49 @@ func TestCuts(t *testing.T) {
 	}
 	if n := one[int](c, `select count(*) from roomcast.revocations`); n != 0 {
 		t.Errorf("%d users are still to be cut", n)
+	}
+}
+
+// A member who goes is to be disconnected, also the last member of a room, and all of them at
+// once: the room can be there still, and get other members.
+func TestAllMembersAtOnce(t *testing.T) {
+	c := newChat(t)
+	c.Exec(`update roomcast.settings set bulk = 1`)
+	c.Exec(`insert into room_participants (room_id, user_id) values ($1, $2), ($1, $3)`, roomA, user1, user2)
+	c.Exec(`delete from room_participants`)
+	if users := c.queue(c.departures(), time.Hour); !slices.Equal(users, []string{user1, user2}) {
+		t.Errorf("to be disconnected: %v", users)
+	}
+}
+
+// A bulk change names nobody: all count who are noted, whichever attempt noted them, ten
+// thousand at a time, until none is left.
+func TestBulkDepartures(t *testing.T) {
+	c := newChat(t)
+	c.Exec(`insert into room_participants (room_id, user_id) values ($1, $2), ($1, $3)`, roomA, user1, user2)
+	c.Exec(`insert into roomcast.departures (user_id) select 'earlier ' || i from generate_series(1, 10000) i`)
+	c.Exec(`update roomcast.settings set bulk = 1`)
+	c.Exec(`delete from room_participants`)
+	gone := c.departures()
+	if len(gone) != 1 {
+		t.Fatalf("departures %v, want one of many", gone)
+	}
+	for n, want := range []struct {
+		noted, known int
+		more         bool
+	}{{10000, 0, true}, {2, 10000, false}, {0, 10000, true}} {
+		left, err := c.store().QueueRevocations(t.Context(), gone, time.Hour)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(left.Users) != want.noted || len(left.Known) != want.known || left.More != want.more {
+			t.Errorf("attempt %d: %d noted, %d known, more: %v; want %+v", n+1, len(left.Users), len(left.Known), left.More, want)
+		}
+	}
+	c.Exec(`delete from roomcast.revocations where user_id like 'earlier%'`)
+	left, err := c.store().QueueRevocations(t.Context(), gone, time.Hour)
+	if slices.Sort(left.Known); err != nil || left.More || !slices.Equal(left.Known, []string{user1, user2}) {
+		t.Errorf("at last: %+v, %v", left, err)
 	}
 }
 

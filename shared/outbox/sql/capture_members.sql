@@ -99,14 +99,15 @@ end
 $$;
 
 -- note_members: who came or went hears of it in person, and who went is to be cut off.
--- Nobody is cut off who went with the room: what is gone with it has no listeners' harm.
+-- Nobody is cut off who went with the room, where a foreign key says so: in what is gone
+-- there is nothing to hear. A room all of whose members went may get others.
 create or replace function roomcast.note_members(attached int, taken roomcast.captured[], crowded text[]) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
   gone text[];
 begin
   if exists (select from unnest(taken) t where t.op = 'DELETE') then
-    gone := roomcast.rooms_gone(attached, array(select distinct t.room from unnest(taken) t where t.op = 'DELETE'), crowded);
+    gone := roomcast.rooms_gone(attached, array(select distinct t.room from unnest(taken) t where t.op = 'DELETE'));
   end if;
   insert into roomcast.departures (user_id)
   select distinct t.member from unnest(taken) t
@@ -126,9 +127,10 @@ begin
 end
 $$;
 
--- rooms_gone: of these rooms, those that are no more. Where a foreign key says whose rooms
--- they are, their row is missing; elsewhere so many went at once that no member remains.
-create or replace function roomcast.rooms_gone(attached int, rooms text[], crowded text[]) returns text[]
+-- rooms_gone: of these rooms, those that are no more: a foreign key says whose rooms they
+-- are, and their row is missing. Null where there is none.
+drop function if exists roomcast.rooms_gone(int, text[], text[]);
+create or replace function roomcast.rooms_gone(attached int, rooms text[]) returns text[]
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
 declare
   a      roomcast.attached_tables;
@@ -141,16 +143,13 @@ begin
     join pg_attribute k on k.attrelid = c.conrelid and k.attnum = c.conkey[1] and k.attname = a.room_column
     join pg_attribute f on f.attrelid = c.confrelid and f.attnum = c.confkey[1]
    where c.contype = 'f' and c.conrelid = a.relation and cardinality(c.conkey) = 1 limit 1;
-  if parent is null and crowded is null then
+  if parent is null then
     return null;
   end if;
   execute format('select array_agg(g.room) from unnest($1) as g (room)
-                   where %s not exists (select from %s = regexp_replace(g.room, ''^@@'', ''@'')::%s%s)',
-                 case when parent is null then 'g.room = any ($2) and' else '' end,
-                 coalesce(parent, format('%s r where r.%I', a.relation, a.room_column)),
-                 roomcast.column_type(a.relation, a.room_column),
-                 case when parent is null and a.active is not null then ' and (' || a.active || ')' else '' end)
-     into gone using rooms, crowded;
+                   where not exists (select from %s = regexp_replace(g.room, ''^@@'', ''@'')::%s)',
+                 parent, roomcast.column_type(a.relation, a.room_column))
+     into gone using rooms;
   return gone;
 exception when others then
   return null;   -- too many cut off is better than too few

@@ -7,9 +7,13 @@ set local lock_timeout = '3s';
 -- queue_revocations notes that the users who left by these events are to be disconnected,
 -- not before grace has passed, and returns them. Seqs that are no departures are passed
 -- over. A bulk change of members does not say who left: then all count whose departure
--- capture has noted so far, up to ten thousand. Saying it twice is harmless, and so is
--- saying it under a lease that was lost.
-create or replace function roomcast.queue_revocations(rooms text[], seqs bigint[], grace interval) returns setof text
+-- capture has noted so far, ten thousand at a time, and, as known, those who were noted
+-- before and are not confirmed: by an earlier attempt at the same change, by another relay.
+-- more: there are others beyond these. Saying it twice is harmless, and so is saying it
+-- under a lease that was lost.
+drop function if exists roomcast.queue_revocations(text[], bigint[], interval);   -- its columns may have changed
+create or replace function roomcast.queue_revocations(rooms text[], seqs bigint[], grace interval)
+returns table (user_id text, known boolean, more boolean)
 language sql security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off set jit = off as $$
   with meant as (
     select o.op, roomcast.field_of(o.record, s.user_column) as user_id
@@ -27,12 +31,21 @@ language sql security definer set search_path = pg_catalog, pg_temp set enable_s
   ), gone as (
     select m.user_id from meant m where m.op = 'DELETE' and m.user_id is not null
     union select n.user_id from noted n
+  ), queued as (
+    insert into roomcast.revocations as r (user_id, confirmable_at, due)
+    select g.user_id, clock_timestamp() + queue_revocations.grace, clock_timestamp() + queue_revocations.grace from gone g order by g.user_id
+    on conflict (user_id) do update
+       set confirmable_at = excluded.confirmable_at, due = least(r.due, excluded.due), tries = 0
+    returning r.user_id
+  ), before as (   -- as they stood before this statement
+    select r.user_id from roomcast.revocations r
+     where exists (select from meant m where m.op = 'BULK') and not exists (select from gone g where g.user_id = r.user_id)
+     order by r.user_id limit 10001
+  ), listed as (
+    select q.user_id, false as known from queued q
+    union all (select b.user_id, true from before b limit 10000)
   )
-  insert into roomcast.revocations as r (user_id, confirmable_at, due)
-  select g.user_id, clock_timestamp() + queue_revocations.grace, clock_timestamp() + queue_revocations.grace from gone g order by g.user_id
-  on conflict (user_id) do update
-     set confirmable_at = excluded.confirmable_at, due = least(r.due, excluded.due), tries = 0
-  returning r.user_id
+  select l.user_id, l.known, (select count(*) from noted) >= 10000 or (select count(*) from before) > 10000 from listed l
 $$;
 
 -- claim_revocations leases the users whose turn it is, with those whose departure no relay
