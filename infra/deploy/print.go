@@ -7,7 +7,7 @@ import (
 	"sync"
 	"time"
 
-	"roomcast/infra/terminal"
+	"roomcast/shared/terminal"
 )
 
 // String is the plan for a human to agree to: + is new, ~ is changed, - goes, = stays.

@@ -24,7 +24,7 @@ import (
 	"syscall"
 
 	"roomcast/infra/secretsfile"
-	"roomcast/infra/terminal"
+	"roomcast/shared/terminal"
 )
 
 // The exit statuses.
@@ -67,6 +67,7 @@ func commands() []command {
 		{"skip", "ROOM SEQ -reason WHY", "park the event at which a room is stuck", setUpSkip},
 		{"delivery", "[-hours N]", "how messages reach pages, by hour: pushed or fetched, and how late", setUpDelivery},
 		{"parity", "[QUERY]", "the dual run's parity report; QUERY as in GET /parity?hours=24", setUpParity},
+		{"secret", "", "have the database send the first of WEBHOOK_SECRET", setUpSecret},
 		{"migrate", "", "bring the schema to what this version expects", setUpMigrate},
 	}
 }

@@ -9,8 +9,8 @@ import (
 	"time"
 
 	"roomcast/infra/secretsfile"
-	"roomcast/infra/terminal"
 	"roomcast/shared/outbox/outboxtest"
+	"roomcast/shared/terminal"
 )
 
 // Room ids are chat users' text: none of it reaches a terminal as it is.

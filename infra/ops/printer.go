@@ -10,7 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"roomcast/infra/terminal"
+	"roomcast/shared/terminal"
 )
 
 // printer is where a command writes: lines for people, or JSON for machines.
