@@ -38,7 +38,7 @@ func (c command) read(o options) (in inputs, err error) {
 		faults = append(faults, fmt.Errorf("FLY_API_TOKEN: is missing: make one with: fly tokens create deploy -a %s (for an app that is not there yet: fly tokens create org)", in.settings.App))
 	}
 	if webhookSecret(in.values) == "" {
-		faults = append(faults, errors.New("WEBHOOK_SECRET: is missing: the test wake-up needs it, and roomcast.configure(secret => …); make one with: openssl rand -hex 24"))
+		faults = append(faults, errors.New("WEBHOOK_SECRET: is missing: the test wake-up needs it; make one with: openssl rand -hex 32"))
 	}
 	if in.token == "" { // else ask Fly which of these it has already
 		faults = append(faults, in.lacks(nil)...)

@@ -40,15 +40,15 @@ func (d *doctor) checkWakeupSettings(ctx context.Context, f *findings) error {
 	d.wakeup.timeout = time.Duration(ms) * time.Millisecond
 	before := len(*f)
 	if d.wakeup.url == "" {
-		f.fail("select roomcast.configure(url => 'https://<app>.fly.dev"+webhookPath+"', secret => '<WEBHOOK_SECRET>');", "the database has no wake-up URL")
+		f.fail("select roomcast.configure(url => 'https://<app>.fly.dev"+webhookPath+"'); and ops secret", "the database has no wake-up URL")
 	} else {
 		d.checkURL(f)
 	}
 	switch {
 	case d.wakeup.secret == "":
-		f.fail("select roomcast.configure(secret => '<WEBHOOK_SECRET>');", "the database has no secret to send with the wake-up")
+		f.fail("ops secret gives it the first of WEBHOOK_SECRET", "the database has no secret to send with the wake-up")
 	case len(d.WebhookSecrets) > 0 && !slices.Contains(d.WebhookSecrets, d.wakeup.secret):
-		f.fail("select roomcast.configure(secret => '<one of WEBHOOK_SECRET>'); or add the database's to WEBHOOK_SECRET", "the database's secret is none of WEBHOOK_SECRET")
+		f.fail("ops secret gives it the first of them; or add the database's to WEBHOOK_SECRET", "the database's secret is none of WEBHOOK_SECRET")
 	}
 	if d.wakeup.timeout < coldStart {
 		f.warn("select roomcast.configure(timeout_ms => 5000);", "pg_net gives up after %s, before a stopped machine has started", span(d.wakeup.timeout))
@@ -161,7 +161,7 @@ func wakeupAnswer(f *findings, status int) bool {
 	case status/100 == 2:
 		return true
 	case status == http.StatusUnauthorized || status == http.StatusForbidden:
-		f.fail("give both sides one secret: WEBHOOK_SECRET of the function, and select roomcast.configure(secret => '…');", "the function refuses the database's secret (%d)", status)
+		f.fail("give both sides one secret: WEBHOOK_SECRET of the function, and ops secret for the database", "the function refuses the database's secret (%d)", status)
 	case status/100 == 3:
 		f.fail("select roomcast.configure(url => '<the final https address>');", "the wake-up URL redirects (%d): pg_net would follow with an empty GET", status)
 	case status == http.StatusNotFound || status == http.StatusMethodNotAllowed:

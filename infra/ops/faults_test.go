@@ -66,8 +66,8 @@ func faults() []fault {
 
 		{"no wake-up URL", sql(`update roomcast.settings set url = null`), "wake-up settings", failure, "no wake-up URL", "roomcast.configure(url"},
 		{"the wake-up URL's path is wrong", func(p *installation) { p.configure(p.function.URL + "/webhook") }, "wake-up settings", failure, "does not end in", "roomcast.configure(url"},
-		{"no secret", sql(`update roomcast.settings set secret = null`), "wake-up settings", failure, "no secret", "roomcast.configure(secret"},
-		{"the secrets differ", sql(`select roomcast.configure(secret => 'another-secret-of-32-characters-0')`), "wake-up settings", failure, "none of WEBHOOK_SECRET", "roomcast.configure(secret"},
+		{"no secret", sql(`update roomcast.settings set secret = null`), "wake-up settings", failure, "no secret", "ops secret"},
+		{"the secrets differ", sql(`select roomcast.configure(secret => 'another-secret-of-32-characters-0')`), "wake-up settings", failure, "none of WEBHOOK_SECRET", "ops secret"},
 		{"the function knows another secret", func(p *installation) {
 			p.exec(`select roomcast.configure(secret => 'another-secret-of-32-characters-0')`)
 			p.WebhookSecrets = []string{"another-secret-of-32-characters-0"}

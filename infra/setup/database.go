@@ -76,24 +76,9 @@ func (db *database) apply(ctx context.Context, want wanted, out io.Writer) error
 		}
 		say("attached", s.did)
 	}
-	if err := db.configure(ctx, want.functionURL+webhookPath, first(want.secrets["WEBHOOK_SECRET"])); err != nil {
-		return fmt.Errorf("configure: %w", err)
+	if err := admin.Configure(ctx, db.conn, want.functionURL+webhookPath, first(want.secrets["WEBHOOK_SECRET"])); err != nil {
+		return err
 	}
 	say("calls", want.functionURL+webhookPath)
 	return db.letIn(ctx, want, say)
-}
-
-// configure tells the database where to send wake-ups and with what secret. The secret goes
-// by COPY: its data is the one thing that a server with log_statement = 'all' does not log.
-func (db *database) configure(ctx context.Context, url, secret string) error {
-	return pgx.BeginFunc(ctx, db.conn, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, `create temporary table roomcast_secret (secret text) on commit drop`); err != nil {
-			return err
-		}
-		if _, err := tx.CopyFrom(ctx, pgx.Identifier{"roomcast_secret"}, []string{"secret"}, pgx.CopyFromRows([][]any{{secret}})); err != nil {
-			return err
-		}
-		_, err := tx.Exec(ctx, `select roomcast.configure(url => $1, secret => (select s.secret from roomcast_secret s))`, url)
-		return err
-	})
 }

@@ -34,7 +34,8 @@ const then = `-- What is left to do, as the owner of the tables; "task setup" do
 --
 --   select roomcast.attach_messages('public.messages', room_column => 'room_id', columns => '{id,room_id,user_id,content,created_at}');
 --   select roomcast.attach_members('public.room_participants', room_column => 'room_id', user_column => 'user_id');
---   select roomcast.configure(url => 'https://<app>.fly.dev/webhooks/supabase', secret => '<WEBHOOK_SECRET>');
+--   select roomcast.configure(url => 'https://<app>.fly.dev/webhooks/supabase');
+--   select roomcast.wakeup_secret();   -- was made just now: the function's WEBHOOK_SECRET
 `
 
 func main() {

@@ -88,7 +88,8 @@ $$;
 -- configure says where wake-ups go and with which secret. The secret goes into
 -- Vault where there is one. With pg_cron it also schedules the sweep, every ten
 -- seconds if this pg_cron knows seconds (from 1.5 on), else every minute. Null leaves
--- a setting as it is.
+-- a setting as it is. With an address and no secret yet it makes one, which
+-- wakeup_secret() shows: results are not logged, where statements are.
 create or replace function roomcast.configure(
   url text default null, secret text default null, retention interval default null, timeout_ms int default null,
   pusher_app text default null, bulk int default null)
@@ -126,6 +127,13 @@ begin
          home = roomcast.home();
   if secret is not null then
     perform roomcast.keep_secret(secret);
+    if current_setting('log_statement') = 'all' and strpos(current_query(), secret) > 0 then
+      raise warning 'secret: it stands in this statement, and so in the server''s log (log_statement is all)'
+        using hint = 'Change it: put a new one in front of WEBHOOK_SECRET, deploy, then: ops secret';
+    end if;
+  elsif url is not null and coalesce(roomcast.wakeup_secret(), '') = '' then
+    perform roomcast.keep_secret(replace(gen_random_uuid()::text || gen_random_uuid()::text, '-', ''));
+    raise notice 'roomcast: made a secret for the webhook; give the function as WEBHOOK_SECRET what this shows: select roomcast.wakeup_secret()';
   end if;
   perform roomcast.schedule_sweep();
 end
