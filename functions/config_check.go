@@ -170,7 +170,7 @@ func (c *Config) checkPackedRooms(fault func(string, ...any)) {
 	for i, room := range c.PackedRooms {
 		room = strings.TrimSpace(room)
 		c.PackedRooms[i] = room
-		if _, err := event.ChannelName(event.Packed, room); err != nil {
+		if _, err := event.ChannelName(event.Packed, event.RoomKey(room)); err != nil {
 			fault("PACKED_ROOMS: %q: %w", room, err)
 		}
 	}

@@ -150,10 +150,11 @@ func (h *Handler) changes(hook Webhook) ([]event.Change, error) {
 			h.Log.Warn("a row without a room is not relayed", slog.String("table", hook.Table))
 			return nil
 		}
-		if _, err := event.ChannelName(event.Private, room); err != nil {
+		key := event.RoomKey(room) // what users call a room may look like the key of another stream
+		if _, err := event.ChannelName(event.Private, key); err != nil {
 			return &web.Error{Status: http.StatusUnprocessableEntity, Field: field + "." + h.RoomColumn, Reason: err.Error()}
 		}
-		out = append(out, event.Change{Kind: kind, Op: op, Room: room, Record: record, Keys: keys})
+		out = append(out, event.Change{Kind: kind, Op: op, Room: key, Record: record, Keys: keys})
 		return nil
 	}
 	switch op := event.Op(hook.Type); op {

@@ -183,6 +183,20 @@ func TestForwardedChanges(t *testing.T) {
 	}
 }
 
+// No room that a user can name is taken for another one, or for a user's personal stream.
+func TestRoomsThatLookLikeKeys(t *testing.T) {
+	const user = "11111111-0000-4000-8000-000000000001"
+	for room, channel := range map[string]string{
+		"@general": "private-room-@general", "@@general": "private-room-@@general", "@" + user: "private-room-@" + user, "@@" + user: "private-room-@@" + user,
+	} {
+		f := newForwarder(t)
+		w := f.post(hook("INSERT", `{"id":1,"room_id":"`+room+`"}`, "null"), hookSecret, "application/json")
+		if all := f.pusher.Events(); w.Code != http.StatusAccepted || len(all) != 1 || all[0].Channel != channel {
+			t.Errorf("room %s: answered %d, published %+v", room, w.Code, all)
+		}
+	}
+}
+
 // Bad input gets a 4xx that names the field, and publishes nothing.
 func TestMalformedWebhooks(t *testing.T) {
 	good := captured(t, "messages_insert.json")

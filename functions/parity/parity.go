@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"roomcast/shared/audit"
+	"roomcast/shared/event"
 	"roomcast/shared/pace"
 	"roomcast/shared/web"
 )
@@ -128,7 +129,7 @@ func (h *Handler) Receive(w http.ResponseWriter, r *http.Request) error {
 	}
 	return h.note(w, r, user, func(ctx context.Context, now time.Time) (string, error) {
 		return h.store.NoteReceipt(ctx, audit.Receipt{
-			UserID: user, Page: receipt.Page, Room: receipt.Room, N: receipt.N, Seen: receipt.seen(now),
+			UserID: user, Page: receipt.Page, Room: event.RoomKey(receipt.Room), N: receipt.N, Seen: receipt.seen(now),
 		})
 	})
 }

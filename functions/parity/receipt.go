@@ -108,7 +108,7 @@ func (r *Receipt) check() error {
 	if r.Mode != "both" {
 		return web.BadRequest("mode", "must be both: there is nothing to compare in another")
 	}
-	if _, err := event.ChannelName(event.Private, r.Room); err != nil {
+	if _, err := event.ChannelName(event.Private, event.RoomKey(r.Room)); err != nil {
 		return web.BadRequest("room", "has no channel: it is empty or too long")
 	}
 	for _, f := range []struct {

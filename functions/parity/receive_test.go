@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -17,6 +19,7 @@ import (
 
 	"roomcast/functions/parity"
 	"roomcast/shared/audit"
+	"roomcast/shared/web"
 )
 
 func post(t *testing.T, address, bearer, body string) (int, http.Header, string) {
@@ -206,6 +209,55 @@ func FuzzParseReceipt(f *testing.F) {
 		r, err := parity.ParseReceipt(body)
 		if err == nil && (r.N < 1 || r.Both < 0 || len(r.PusherDelays) > parity.Buckets || len(r.Page) != 36) {
 			t.Errorf("accepted %+v", r)
+		}
+	})
+}
+
+// A room whose id looks like the key of another stream is counted under its own.
+func TestReceiptOfARoomThatLooksLikeAKey(t *testing.T) {
+	body, err := os.ReadFile("testdata/receipts/least.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for room, key := range map[string]string{"@general": "@@general", "@@general": "@@@general"} {
+		var fields map[string]any
+		if err := json.Unmarshal(body, &fields); err != nil {
+			t.Fatal(err)
+		}
+		fields["room"] = room
+		text, _ := json.Marshal(fields)
+		store := &fake{outcome: audit.ReceiptNoted}
+		if w := receive(store, string(text)); w.Code != http.StatusOK || len(store.noted) != 1 || store.noted[0].Room != key {
+			t.Errorf("%s: answered %d %s, noted %+v", room, w.Code, w.Body, store.noted)
+		}
+	}
+}
+
+func receive(store *fake, body string) *httptest.ResponseRecorder {
+	h := web.Handle(slog.New(slog.DiscardHandler), "receive", parity.New(parity.Config{Reader: reader{}, Store: store}).Receive)
+	r := httptest.NewRequest(http.MethodPost, "/parity", strings.NewReader(body))
+	r.Header.Set("Content-Type", "application/json")
+	r.Header.Set("Authorization", "Bearer member")
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	return w
+}
+
+// FuzzReceive: whatever a page posts is refused, or noted within bounds, as its own.
+func FuzzReceive(f *testing.F) {
+	f.Add(`{"page":"0198c4a2-7b1e-4c2a-9f57-3d2b8e6a1c40","n":1,"mode":"delivery","until":1,"pushed":3,"delays":[0,3]}`)
+	f.Add(`{"page":"0198c4a2-7b1e-4c2a-9f57-3d2b8e6a1c40","n":1,"Mode":"delivery","mode":"both","room":"lobby"}`)
+	f.Add(`{"mode":"delivery","pushed":-1,"missing":1e6}`)
+	f.Fuzz(func(t *testing.T, body string) {
+		store := &fake{}
+		w := receive(store, body)
+		if noted := len(store.noted) + len(store.told); w.Code >= 500 || noted > 1 || noted == 1 && w.Code != http.StatusOK {
+			t.Fatalf("answered %d, %d noted: %s", w.Code, noted, w.Body)
+		}
+		for _, d := range store.told {
+			if d.Pushed < 0 || d.Missing < 0 || d.Pushed > 1_000_000 || len(d.Delays) > parity.Buckets {
+				t.Fatalf("noted %+v", d)
+			}
 		}
 	})
 }
