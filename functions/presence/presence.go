@@ -58,7 +58,8 @@ type Handler struct {
 	// Wake wakes the relay after it did.
 	Wake  func()
 	Clock func() time.Time
-	// Verified, if set, is called for each webhook that Pusher has signed.
+	// Verified, if set, is called for each webhook that Pusher has signed, and that is no
+	// recording.
 	Verified func(r *http.Request)
 }
 
@@ -86,11 +87,11 @@ func (h *Handler) Presence(w http.ResponseWriter, r *http.Request) error {
 	case err != nil:
 		return web.Unauthorized("not signed by this app", err)
 	}
-	if h.Verified != nil {
-		h.Verified(r)
-	}
 	if age := h.Clock().Sub(hook.Time); age > maxAge || age < -maxAhead {
 		return web.Forbidden("too old, or from the future; check this machine's clock", nil)
+	}
+	if h.Verified != nil {
+		h.Verified(r)
 	}
 	if said := digest(hook.Events); len(said) > 0 {
 		if err := h.note(r.Context(), said, hook.Time); err != nil {

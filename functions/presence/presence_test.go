@@ -36,6 +36,8 @@ type desk struct {
 	at    time.Time
 	err   error
 	woken int
+
+	verified int
 }
 
 func newDesk(t testing.TB) *desk {
@@ -45,7 +47,8 @@ func newDesk(t testing.TB) *desk {
 		t.Fatal(err)
 	}
 	d := &desk{}
-	h := &presence.Handler{Verifier: client, Store: d, Announce: true, Wake: func() { d.woken++ }, Clock: func() time.Time { return now }}
+	h := &presence.Handler{Verifier: client, Store: d, Announce: true, Wake: func() { d.woken++ }, Clock: func() time.Time { return now },
+		Verified: func(*http.Request) { d.verified++ }}
 	d.route = web.Handle(slog.New(slog.DiscardHandler), "POST /webhooks/pusher", h.Presence)
 	return d
 }
@@ -154,6 +157,9 @@ func TestRefusals(t *testing.T) {
 			}
 			if (d.said != nil) != (tc.status == 204) {
 				t.Errorf("noted %v", d.said)
+			}
+			if work := map[int]int{204: 1}[tc.status]; d.verified != work && tc.status != 400 {
+				t.Errorf("taken for work %d times", d.verified)
 			}
 		})
 	}

@@ -103,7 +103,11 @@ func parseError(err error) error {
 }
 
 // ScrubURL takes the connection string, and so the password, out of pgx's parse error,
-// which quotes it.
+// which quotes it, and what else is quoted: of a password with a / in it, what stands before
+// that is taken for a port.
 func ScrubURL(err error) error {
-	return errors.New(regexp.MustCompile("`[^`]*`").ReplaceAllString(err.Error(), "…"))
+	return errors.New(quoted.ReplaceAllString(err.Error(), "…"))
 }
+
+// quoted is from the first quote to the last one of its kind, since a password can hold one.
+var quoted = regexp.MustCompile("(?s)`.*`|\".*\"")

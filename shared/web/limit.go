@@ -67,11 +67,11 @@ func (l *Limiter) take(ip string) (wait time.Duration) {
 	return wait
 }
 
-// ask is take without taking. fresh: the address's bucket is full.
+// ask is take without taking. fresh: the address is known, and its bucket full.
 func (l *Limiter) ask(ip string) (wait time.Duration, fresh bool) {
 	key, known := network(ip)
 	if l.rate <= 0 || !known {
-		return 0, true
+		return 0, known
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()

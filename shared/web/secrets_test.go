@@ -106,3 +106,16 @@ func TestGuessesFromManyAddressesAreSlowed(t *testing.T) {
 	}
 	d.want(t, "203.0.113.8", right, 200) // who was never wrong is compared in any case
 }
+
+// A caller without an address, as a platform might leave it out, is one of all.
+func TestGuessesWithoutAnAddressAreSlowed(t *testing.T) {
+	d, compared := newDoor(), 0
+	for range 1500 {
+		if d.try("nowhere", "wrong") == 401 {
+			compared++
+		}
+	}
+	if compared > 1000 {
+		t.Errorf("%d guesses were compared", compared)
+	}
+}
