@@ -2,6 +2,7 @@ package authorize_test
 
 import (
 	"context"
+	"encoding/json"
 	"net/url"
 	"regexp"
 	"strings"
@@ -44,6 +45,48 @@ func FuzzForm(f *testing.F) {
 		}
 		if n := named(body, "channel_name"); n != 1 {
 			t.Fatalf("signed with %d channel names", n)
+		}
+	})
+}
+
+// FuzzBatch is FuzzForm for many channels: each that is answered 200 was signed, once, for
+// the one connection.
+func FuzzBatch(f *testing.F) {
+	one, other := "private-room-"+room, "presence-room-x"
+	f.Add(formOf(socket, one) + "&channel_name=" + other)
+	f.Add(formOf(socket, one) + "&channel_name=" + one + "&socket_id=2.2")
+	f.Add(formOf(socket, `:user::{"id":"12345"}`) + "&channel_name=" + other)
+	f.Add("channel_name=private-user-" + user + "&socket_id=%31.1&channel_name=private%2Droom-%3d3A&channel_name=")
+	compact := bearer(f)
+	everywhere := accessFunc(func(context.Context, string, string, []byte) (bool, error) { return true, nil })
+	d := newDesk(f, func(c *authorize.Config) { c.Access = everywhere })
+
+	f.Fuzz(func(t *testing.T, body string) {
+		d.signer.signed, d.results = nil, nil
+		w := post(d.batch, compact, body)
+		if w.Code >= 500 || w.Code != 200 && len(d.signer.signed) > 0 {
+			t.Fatalf("%d with %q signed", w.Code, d.signer.signed)
+		}
+		var parts map[string]struct{ Status int }
+		if w.Code != 200 {
+			return
+		}
+		if err := json.Unmarshal(w.Body.Bytes(), &parts); err != nil || named(body, "socket_id") != 1 || named(body, "channel_name") > 100 {
+			t.Fatalf("%v: %s", err, w.Body)
+		}
+		yes := 0
+		for _, part := range parts {
+			if part.Status == 200 {
+				yes++
+			}
+		}
+		if yes != len(d.signer.signed) {
+			t.Fatalf("%d times yes, %q signed", yes, d.signer.signed)
+		}
+		for _, signed := range d.signer.signed {
+			if id, _, _ := strings.Cut(signed, " "); !signable.MatchString(signed) || id != strings.Split(d.signer.signed[0], " ")[0] {
+				t.Fatalf("signed %q", signed)
+			}
 		}
 	})
 }

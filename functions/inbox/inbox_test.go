@@ -217,3 +217,18 @@ func TestHintsAreBounded(t *testing.T) {
 		t.Error("more members are kept than may be")
 	}
 }
+
+// FuzzRead: whatever is posted is refused, or marks this room, for this user, not before its
+// beginning.
+func FuzzRead(f *testing.F) {
+	for _, body := range []string{`{"seq":3}`, `{"seq":-1}`, `{"SEQ":1e2}`, `{"seq":9223372036854775808}`, `{"seq":1,"seq":null}`, `[]`} {
+		f.Add(body)
+	}
+	f.Fuzz(func(t *testing.T, body string) {
+		d := &desk{}
+		w := d.ask("POST", "/rooms/lobby/read", body)
+		if w.Code >= 500 || (w.Code == http.StatusNoContent) != (len(d.read) == 1) {
+			t.Fatalf("answered %d, marked %v", w.Code, d.read)
+		}
+	})
+}
