@@ -69,14 +69,22 @@ func (l *lab) database(ctx context.Context) (*database, error) {
 		return nil, err
 	}
 	db := &database{owner: l.postgres.URL(name)}
-	u, err := url.Parse(db.owner)
-	if err != nil {
-		return nil, errors.New("database URL cannot be parsed") // the error would repeat the password
+	var err error
+	if db.relay, err = asRelay(db.owner); err != nil {
+		return nil, err
 	}
-	u.User = url.UserPassword(relayRole, "load")
-	db.relay = u.String()
 	db.pool, err = pgxpool.New(ctx, db.owner)
 	return db, err
+}
+
+// asRelay is a database's URL for the relay's role.
+func asRelay(owner string) (string, error) {
+	u, err := url.Parse(owner)
+	if err != nil {
+		return "", errors.New("database URL cannot be parsed") // the error would repeat the password
+	}
+	u.User = url.UserPassword(relayRole, "load")
+	return u.String(), nil
 }
 
 // drop ends what is connected and frees the disk.

@@ -67,6 +67,7 @@ func scenarios() []scenario {
 		{name: "authorize", run: authorization},
 		{name: "storm", run: storm},
 		{name: "trigger", run: triggerCost},
+		{name: "chats", run: chatCosts},
 		{name: "start", run: startUp},
 		{name: "killed", run: killed},
 		{name: "large", run: large},

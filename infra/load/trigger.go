@@ -13,8 +13,12 @@ import (
 	"roomcast/shared/outbox/outboxtest"
 )
 
-//go:embed trigger.sql
-var triggerSQL string
+var (
+	//go:embed webhook.sql
+	webhookSQL string
+	//go:embed trigger.sql
+	triggerSQL string
+)
 
 // The tables of trigger.sql.
 const (
@@ -28,7 +32,7 @@ var triggerTables = []string{bareTable, roomcastTable, hookTable}
 // triggerCost: what the triggers add to one INSERT of a single row, commit included,
 // and to statements of many rows, against what a dashboard webhook adds.
 func triggerCost(ctx context.Context, l *lab, db *database) ([]result, error) {
-	if err := outboxtest.Exec(ctx, db.owner, triggerSQL); err != nil {
+	if err := outboxtest.Exec(ctx, db.owner, webhookSQL+triggerSQL); err != nil {
 		return nil, err
 	}
 	conn, err := pgx.Connect(ctx, db.owner)
