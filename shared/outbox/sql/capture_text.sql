@@ -71,6 +71,15 @@ language sql immutable set search_path = pg_catalog, pg_temp as $$
     else format('case when left(%1$s, 1) = ''@'' then ''@'' || %1$s else %1$s end', value) end
 $$;
 
+-- keys_sql: the array of the places to which row r goes, each once, where it may be several.
+-- Null among them stands for a user who is none.
+create or replace function roomcast.keys_sql(a roomcast.attached_tables) returns text
+language sql stable set search_path = pg_catalog, pg_temp as $$
+  select format($sql$array(select distinct %1$s from (select v::text as value from %2$s as s (v)) q where q.value is not null)$sql$,
+    roomcast.place_sql(a, 'q.value'),
+    format(case a.shape when 'array' then E'unnest(%s\n)' when 'query' then E'(%s\n)' else E'(select %s\n)' end, coalesce(a.room, a.users)))
+$$;
+
 -- targets_sql: a LATERAL that yields the places to which row r goes. With fallback, a row
 -- that leads nowhere goes to where it was sent last: the look-up's parent went first.
 create or replace function roomcast.targets_sql(a roomcast.attached_tables, fallback boolean) returns text
@@ -98,11 +107,9 @@ begin
     nowhere := format('coalesce(nullif(roomcast.last_rooms(%1$s, hashtextextended(%2$s, %1$s)), ''{}''), %3$s)', a.id, roomcast.key_sql(a, 'r', null), nowhere);
   end if;
   return format($sql$(select u.room, null::text as member
-     from (select array(select distinct %1$s from (select v::text as value from %2$s as s (v)) q where q.value is not null) as keys offset 0) k
-    cross join lateral unnest(case when cardinality(k.keys) > 0 then k.keys else %3$s end) as u (room))$sql$,
-    place,
-    format(case a.shape when 'array' then E'unnest(%s\n)' when 'query' then E'(%s\n)' else E'(select %s\n)' end, coalesce(a.room, a.users)),
-    nowhere);
+     from (select %1$s as keys offset 0) k
+    cross join lateral unnest(case when cardinality(k.keys) > 0 then k.keys else %2$s end) as u (room))$sql$,
+    roomcast.keys_sql(a), nowhere);
 end
 $$;
 

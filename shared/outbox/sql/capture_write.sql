@@ -34,31 +34,6 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
                 format(E'#variable_conflict use_column\n<<here>>\ndeclare\n%s\nbegin\n%s\nend\n', declarations, body))
 $$;
 
--- one_insert_sql: a single INSERT, the chat's usual statement, goes the shortest way. It
--- ends the function where all is as usual, and does nothing where not.
-create or replace function roomcast.one_insert_sql(a roomcast.attached_tables) returns text
-language sql stable set search_path = pg_catalog, pg_temp as $$
-  select format($body$
-  begin
-    select e.room, hashtextextended(%2$s, %1$s),
-           case when current_setting('roomcast.capture', true) is distinct from 'off' and not (%5$s)
-                     and octet_length(e.room) between 1 and 50 and %2$s is not null then row_to_json("roomcast.row")::text end
-      into strict here.room, here.key_hash, here.record
-      from new_rows r cross join lateral %3$s e cross join lateral (select %4$s) "roomcast.row";
-  exception when others then   -- not one row, or not as usual
-    record := null;
-  end;
-  if octet_length(record) <= 262144 then
-    insert into roomcast.outbox (attached, op, room, key_hash, record, wants_wakeup)
-    values (%1$s, 'INSERT', room, key_hash, record,
-            case when %6$s then set_config('roomcast.wakeup_wanted', pg_current_xact_id()::text, true) is not null else false end);
-    return null;
-  end if;
-$body$, a.id, roomcast.key_sql(a, 'r', 'e'), roomcast.targets_sql(a, false), roomcast.columns_sql(a, 'r', a.columns),
-    roomcast.is_big_sql(a, 'r'), roomcast.wakeup_condition())
-  where a.kind = 'rows'
-$$;
-
 -- capture_of_statement_sql: all rows of a statement, in chunks of up to 1,000 events or
 -- 1 MB. crowded are the rooms that get one event in place of many.
 create or replace function roomcast.capture_of_statement_sql(a roomcast.attached_tables, op text) returns text
@@ -203,9 +178,9 @@ begin
   a := roomcast.present(a);
   foreach op in array array['INSERT', 'UPDATE', 'DELETE'] loop
     execute roomcast.function_sql(a, lower(op),
-      case when a.row_wise then E'  taken roomcast.captured[];\n  moved bigint;' when op = 'INSERT' and a.kind = 'rows' then E'  room text;\n  key_hash bigint;\n  record text;' else '' end,
+      case when a.row_wise then E'  taken roomcast.captured[];\n  moved bigint;' else '' end,
       case when a.row_wise then roomcast.capture_of_row_sql(a, op)
-           else case op when 'INSERT' then coalesce(roomcast.one_insert_sql(a), '') else '' end
+           else coalesce(case op when 'INSERT' then roomcast.one_insert_sql(a) when 'UPDATE' then roomcast.one_update_sql(a) end, '')
                 || roomcast.capture_of_statement_sql(a, op) end);
     execute format('revoke all on function roomcast.capture_%s_%s() from public', a.id, lower(op));
   end loop;

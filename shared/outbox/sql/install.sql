@@ -5,6 +5,7 @@
 \ir wakeup.sql
 \ir attach.sql
 \ir capture_text.sql
+\ir capture_one.sql
 \ir capture_write.sql
 \ir capture.sql
 \ir capture_members.sql
