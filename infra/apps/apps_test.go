@@ -57,7 +57,7 @@ func TestAppsBuild(t *testing.T) {
 					t.Errorf("%s:\n%s", command, out)
 				}
 			}
-			for _, name := range []string{"roomcast.js", "react.js", "receipts.js"} {
+			for _, name := range []string{"roomcast.js", "parts", "react.js", "receipts.js"} {
 				if _, err := os.Stat(filepath.Join(dir, "node_modules", "roomcast", name)); err != nil {
 					t.Error(err)
 				}

@@ -155,7 +155,7 @@ func showMessages(t *testing.T, dir string) {
 	if _, err := w.commit(order{Room: "r", N: 2, Every: 5}); err != nil {
 		t.Fatal(err)
 	}
-	do(shows("1,2"), chromedp.Click(chromedp.CSS("button")), shows("1,2,from the app"))
+	do(shows("1,2"), chromedp.Poll[chromedp.Void](`document.querySelector('main').dataset.mode === 'both'`), chromedp.Click(chromedp.CSS("button")), shows("1,2,from the app"))
 }
 
 func sortLines(text string) string {

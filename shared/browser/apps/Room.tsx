@@ -4,10 +4,10 @@ import { getRooms, load, write, type Message } from './rooms'
 
 export function Room({ id }: { id: string }) {
   const [rooms] = useState(getRooms)
-  const { rows, status, connection, sending, send } = useRoom<Message>(rooms, id, { load, write: write(id) })
+  const { rows, status, connection, sending, send, room } = useRoom<Message>(rooms, id, { load, write: write(id) })
   const say = () => send({ id: crypto.randomUUID(), content: 'from the app', created_at: new Date().toISOString() })
   return (
-    <main data-status={status} data-connection={connection}>
+    <main data-status={status} data-connection={connection} data-mode={room()?.mode}>
       <button onClick={say}>Say</button>
       <ol>
         {rows.map((m) => (

@@ -11,6 +11,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/evanw/esbuild/pkg/api"
@@ -63,9 +65,13 @@ func run(dir string) error {
 // modules bundles and minifies the parts and then each entry, which names them, to one ES
 // module each. Its result depends on the sources and esbuild's version only.
 func modules(dir string) (map[string][]byte, error) {
+	short, err := privateNames(filepath.Join(dir, "src"))
+	if err != nil {
+		return nil, err
+	}
 	out, names := map[string][]byte{}, map[string]string{}
 	for _, part := range parts {
-		content, err := bundle(dir, part, nil)
+		content, err := bundle(dir, part, short, nil)
 		if err != nil {
 			return nil, err
 		}
@@ -73,7 +79,7 @@ func modules(dir string) (map[string][]byte, error) {
 		out[names["./"+part+".js"]] = content
 	}
 	for _, entry := range entries {
-		content, err := bundle(dir, entry, names)
+		content, err := bundle(dir, entry, short, names)
 		if err != nil {
 			return nil, err
 		}
@@ -82,14 +88,15 @@ func modules(dir string) (map[string][]byte, error) {
 	return out, nil
 }
 
-// bundle makes one module of a source and all that it imports; import() of a part is left
-// to the browser, under the part's name.
-func bundle(dir, name string, names map[string]string) ([]byte, error) {
+// bundle makes one module of a source and all that it imports, with short names for the
+// properties in short; import() of a part is left to the browser, under the part's name.
+func bundle(dir, name, short string, names map[string]string) ([]byte, error) {
 	result := api.Build(api.BuildOptions{
 		EntryPoints: []string{filepath.Join(dir, "src", name+".ts")},
 		Bundle:      true, MinifySyntax: true, MinifyWhitespace: true, MinifyIdentifiers: true,
 		Format: api.FormatESModule, Target: api.ES2022, Charset: api.CharsetUTF8,
-		External: []string{"react", "vue", "svelte/store"},
+		External:    []string{"react", "vue", "svelte/store"},
+		MangleProps: short,
 		// One setting for all: the rest of tsconfig.json is the compiler's.
 		TsconfigRaw: `{"compilerOptions":{"useDefineForClassFields":false}}`,
 		Plugins:     []api.Plugin{loadsParts(names)},
@@ -102,6 +109,47 @@ func bundle(dir, name string, names map[string]string) ([]byte, error) {
 		return nil, fmt.Errorf("%s: %d files in place of one", name, len(result.OutputFiles))
 	}
 	return append([]byte(header(name)), result.OutputFiles[0].Contents...), nil
+}
+
+var (
+	comments    = regexp.MustCompile(`(?s)/\*.*?\*/|(?:^|\s)//[^\n]*`)
+	taken       = regexp.MustCompile(`(?:const|let) \{[^{}]*\} = this\n`)
+	declaration = regexp.MustCompile(`private (?:readonly |async )*(\w+)`)
+	word        = regexp.MustCompile(`\w+`)
+)
+
+// privateNames returns a pattern for the names of private properties: nobody outside can
+// see them, and esbuild shortens them. It shortens a name wherever it stands, so that one
+// is left alone which stands anywhere but in its declaration and behind "this.": it may be
+// somebody else's there, such as pusher-js's or that of an answer.
+func privateNames(src string) (string, error) {
+	files, err := filepath.Glob(filepath.Join(src, "*.ts"))
+	if err != nil {
+		return "", err
+	}
+	seen, own := map[string]int{}, map[string]int{}
+	var names []string
+	for _, file := range files {
+		source, err := os.ReadFile(file)
+		if err != nil {
+			return "", err
+		}
+		text := taken.ReplaceAllString(comments.ReplaceAllString(string(source), ""), "")
+		for _, at := range word.FindAllStringIndex(text, -1) {
+			name := text[at[0]:at[1]]
+			seen[name]++
+			if strings.HasSuffix(text[:at[0]], "this.") {
+				own[name]++
+			}
+		}
+		for _, found := range declaration.FindAllStringSubmatch(text, -1) {
+			own[found[1]]++
+			names = append(names, found[1])
+		}
+	}
+	names = slices.DeleteFunc(names, func(name string) bool { return seen[name] != own[name] })
+	slices.Sort(names)
+	return "^(" + strings.Join(slices.Compact(names), "|") + ")$", nil
 }
 
 func loadsParts(names map[string]string) api.Plugin {

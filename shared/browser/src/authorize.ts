@@ -2,7 +2,9 @@
 // has connected. What is asked within a few ms goes in one request, up to 100 channels,
 // to POST /pusher/auth/batch; a function without that route is asked for each by itself.
 
-import type { Requests } from './requests.js'
+import type { Context } from './context.js'
+import { failure } from './platform.js'
+import { isRefusal, posted } from './requests.js'
 
 const WINDOW = 5 // ms
 const MOST = 100 // channels in one request
@@ -26,7 +28,7 @@ export class Authorizer {
   private asked = new Map<string, Question[]>() // by socket id
   private batches = true
 
-  constructor(private requests: Requests) {}
+  constructor(private context: Context) {}
 
   /**
    * A signature for the channel, or a rejection with `status` if the function refuses it.
@@ -58,7 +60,7 @@ export class Authorizer {
   /** The batch's answer by channel; undefined if it failed, and is to be asked again. */
   private async batch(socket: string, questions: Question[]) {
     try {
-      return await this.requests.send(() => {
+      return await this.context.requests.send(() => {
         const body = new URLSearchParams({ socket_id: socket })
         for (const { channel, wanted } of questions) if (wanted()) body.append('channel_name', channel)
         if (!body.has('channel_name')) return
@@ -73,45 +75,48 @@ export class Authorizer {
   /** Tells one channel's part of a batch's answer; false if it has to be asked again. */
   private answer({ done, failed }: Question, part: any) {
     if (part?.auth) done(part)
-    else if ([400, 403, 404].includes(part?.status)) failed(Object.assign(new Error('roomcast: ' + part.error), { status: 403 }))
+    else if (part && isRefusal(part)) failed(failure(part.error, 403))
     else return false
     return true
   }
 
   private async single(socket: string, { channel, wanted, done, failed }: Question) {
-    while (wanted()) {
-      try {
-        const body = new URLSearchParams({ socket_id: socket, channel_name: channel })
-        const ask = { ...form('/pusher/auth', body), check: (answer: any) => typeof answer?.auth === 'string' }
-        const answer = await this.requests.send(() => wanted() ? ask : undefined)
-        if (answer) return done(answer)
-      } catch (err: any) {
-        if ([400, 403, 404].includes(err.status)) return failed(err)
-      }
+    try {
+      const signature = await this.ask('/pusher/auth', { socket_id: socket, channel_name: channel }, wanted)
+      if (signature) done(signature)
+      else failed(unwanted())
+    } catch (err) {
+      failed(err)
     }
-    isWanted({ channel, wanted, done, failed })
   }
 
   /** Signs the connection in, which lets the server end it with a membership. Asked again like a channel. */
-  async user(socket: string, wanted: () => boolean): Promise<{ auth: string; user_data: string } | undefined> {
+  user(socket: string, wanted: () => boolean): Promise<{ auth: string; user_data: string } | undefined> {
+    return this.ask('/pusher/user-auth', { socket_id: socket }, wanted).catch(() => undefined)
+  }
+
+  /** Asks until there is an answer, a refusal, which is thrown, or nobody wants it any more. */
+  private async ask(path: string, fields: Record<string, string>, wanted: () => boolean): Promise<any> {
+    const ask = { ...form(path, new URLSearchParams(fields)), check: (answer: any) => typeof answer?.auth === 'string' }
     while (wanted()) {
       try {
-        const ask = { ...form('/pusher/user-auth', new URLSearchParams({ socket_id: socket })), check: (answer: any) => typeof answer?.auth === 'string' }
-        return await this.requests.send(() => wanted() ? ask : undefined)
+        return await this.context.requests.send(() => wanted() ? ask : undefined)
       } catch (err: any) {
-        if ([400, 403, 404].includes(err.status)) return
+        if (isRefusal(err)) throw err
       }
     }
   }
 }
 
+const unwanted = () => new Error('roomcast: not wanted any more')
+
 /** Tells who asked that nobody wants it any more, if so. */
 function isWanted({ wanted, failed }: Question) {
-  if (!wanted()) failed(new Error('roomcast: not wanted any more'))
+  if (!wanted()) failed(unwanted())
   return wanted()
 }
 
 // As text: React Native's URLSearchParams is no body of its fetch.
 function form(path: string, body: URLSearchParams) {
-  return { path, init: { method: 'POST', headers: { 'Content-Type': 'application/x-www-form-urlencoded' }, body: String(body) } }
+  return { path, init: posted(String(body), 'application/x-www-form-urlencoded') }
 }

@@ -15,7 +15,7 @@ const LONGEST = 164 // characters of a channel's name: Pusher's limit
 
 /** A room's channel, to bind plain handlers to. Throws a RangeError for a room that has none. */
 export function channelName(kind: ChannelKind, room: string): string {
-  const name = PREFIXES[kind] + room.replace(/[^\w\-@,.;]/gu, escapeBytes)
+  const name = PREFIXES[kind] + escape(room)
   if (!PREFIXES[kind] || !room || name.length > LONGEST) throw new RangeError('roomcast: this room has no channel')
   return name
 }
@@ -25,10 +25,10 @@ export function userChannelName(user: string): string {
   return 'private-user-' + user.toLowerCase()
 }
 
-// Each byte of UTF-8 as =XX. encodeURIComponent leaves some ASCII characters alone.
-function escapeBytes(character: string) {
-  const bytes = /[^\x00-\x7f]/.test(character)
-    ? encodeURIComponent(character).slice(1).split('%')
-    : [(character.charCodeAt(0) + 256).toString(16).slice(1)]
-  return bytes.map((hex) => '=' + hex.toUpperCase()).join('')
+// Each byte of UTF-8 as =XX, but for what may stand in a name.
+function escape(room: string) {
+  return encodeURIComponent(room)
+    .replace(/%(40|2C|3B)/g, decodeURIComponent)
+    .replace(/[!'()*~]/g, (c) => '%' + c.charCodeAt(0).toString(16).toUpperCase())
+    .replace(/%/g, '=')
 }

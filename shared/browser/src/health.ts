@@ -5,6 +5,7 @@
 // minutes after the last event and then one every 400 s, for all rooms together, and one
 // when its user does something after a silence, at most three an hour; hidden, none. Where Pusher is away, one every 10 s, and up to one a minute if nothing comes.
 
+import type { Context } from './context.js'
 import { isHidden, jitter, Timers } from './platform.js'
 import type { Status } from './types.js'
 
@@ -14,23 +15,6 @@ const FIRST = 10_000, SLOWEST = 60_000 // ms between two polls
 const DOUBT = 120_000 // ms during which a socket is not trusted after it brought nothing
 const TOUCHES = 3 // an hour
 const MINUTE = 60_000, HOUR = 60 * MINUTE
-
-export interface Surroundings {
-  isConnected(): boolean
-  isRefused(): boolean
-  /** Some room's events come by Pusher, if all is well. */
-  needsPusher(): boolean
-  maySubstitute(): boolean
-  isSupabaseLive(): boolean
-  /** The function answers. */
-  isAnswering(): boolean
-  /** About how many ms after a burst a room is asked; 0: nothing is asked while nothing is wrong. */
-  settle: number
-  poll(): void
-  reconnect(): void
-  openAll(): void
-  tell(status: Status): void
-}
 
 interface Asked {
   ask(ms: number): void
@@ -54,17 +38,22 @@ export class Health implements Status {
   private timers = new Timers()
   private bursts = new Map<Asked, number>() // rooms with events since they were asked: when was the last
 
-  constructor(private around: Surroundings) {}
+  /** About how many ms after a burst a room is asked; 0: nothing is asked while nothing is wrong. */
+  private burstEnd: number
+
+  constructor(private context: Context) {
+    this.burstEnd = context.options.settle ?? 20_000
+  }
 
   isPolling() {
     return this.status === 'polling'
   }
 
   socketChanged() {
-    if (this.around.isConnected()) {
+    if (this.context.socket.isConnected()) {
       this.timers.cancel('away')
       this.isAway = false
-    } else if (this.around.isRefused()) this.isAway = true
+    } else if (this.context.socket.isRefused()) this.isAway = true
     else this.timers.start('away', AWAY, () => { this.isAway = true; this.update() })
     this.update()
   }
@@ -89,7 +78,7 @@ export class Health implements Status {
 
   /** A fetch brought what Pusher did not, also not since then, though it is connected. */
   missed(since: number) {
-    if (this.advice || this.lastPush >= since || !this.around.isConnected()) return
+    if (this.advice || this.lastPush >= since || !this.context.socket.isConnected()) return
     this.isSilent = true
     this.timers.cancel('trust')
     this.timers.start('trust', DOUBT, () => { this.isSilent = false; this.update() })
@@ -97,7 +86,7 @@ export class Health implements Status {
     if (Date.now() - this.reconnectedAt < MINUTE * 2 ** Math.min(4, this.silences)) return
     this.reconnectedAt = Date.now()
     this.silences++
-    this.around.reconnect()
+    this.context.socket.reconnect()
   }
 
   /** Something happens in the rooms, or the user acts. */
@@ -111,11 +100,11 @@ export class Health implements Status {
   /** The user does something: what a long silence is, is asked now and not when its time comes. */
   touched() {
     const now = Date.now()
-    if (!this.around.settle || isHidden() || now - Math.max(this.heardAt, this.lastPush) < RESTS[0]) return
+    if (!this.burstEnd || isHidden() || now - Math.max(this.heardAt, this.lastPush) < RESTS[0]) return
     this.touches = this.touches.filter((at) => now - at < HOUR)
     if (this.touches.push(now) > TOUCHES) return void this.touches.pop()
     this.timers.cancel('rest')
-    this.around.poll()
+    this.poll()
     this.rest()
   }
 
@@ -126,10 +115,9 @@ export class Health implements Status {
   }
 
   private settle() {
-    const { settle } = this.around
-    if (settle && this.bursts.size) this.timers.start('settle', jitter(settle), () => {
+    if (this.burstEnd && this.bursts.size) this.timers.start('settle', jitter(this.burstEnd), () => {
       for (const [room, at] of this.bursts) {
-        if (Date.now() - at < settle / 2) continue // it goes on
+        if (Date.now() - at < this.burstEnd / 2) continue // it goes on
         this.bursts.delete(room)
         if (!isHidden() && !this.isPolling()) room.ask(0)
       }
@@ -139,12 +127,12 @@ export class Health implements Status {
 
   /** Decides how events come. */
   update() {
-    const { around } = this
-    const isOut = around.needsPusher() && (this.isAway || this.advice > 0 || this.isSilent)
-    const substituted = isOut && around.maySubstitute()
+    const { context } = this
+    const isOut = this.needsPusher() && (this.isAway || this.advice > 0 || this.isSilent)
+    const substituted = isOut && context.plan.usesSupabase()
     if (substituted !== this.isSubstituted) {
       this.isSubstituted = substituted
-      around.openAll()
+      context.openAll()
     }
     this.move(this.judge(isOut))
     if (isOut) this.startPolling()
@@ -156,36 +144,44 @@ export class Health implements Status {
   }
 
   private judge(isOut: boolean): Status['status'] {
-    const { around } = this
-    if (!around.needsPusher()) return around.isSupabaseLive() ? 'supabase' : 'offline'
-    if (!isOut) return around.isConnected() ? 'live' : this.status // it may only be a moment
-    if (around.isSupabaseLive()) return 'supabase'
-    return around.isAnswering() ? 'polling' : 'offline'
+    const { rooms, socket, requests } = this.context
+    if (this.needsPusher() && !isOut) return socket.isConnected() ? 'live' : this.status // it may only be a moment
+    if ([...rooms].some((room) => room.side?.isLive)) return 'supabase'
+    return isOut && !requests.failures ? 'polling' : 'offline'
+  }
+
+  /** Some room's events come by Pusher, if all is well. */
+  private needsPusher() {
+    return [...this.context.rooms].some((room) => room.mode !== 'supabase')
+  }
+
+  private poll() {
+    this.context.rooms.forEach((room) => room.poll())
   }
 
   private move(status: Status['status']) {
     if (status === this.status) return
     this.status = status
     this.since = Date.now()
-    this.around.tell({ status, since: this.since })
+    this.context.handlers.emit('status', { status, since: this.since })
   }
 
   private startPolling() {
     const pause = this.status === 'supabase' ? MINUTE : this.advice ? Math.max(1, this.advice) * 1000 : this.pause
     this.timers.start('poll', pause * (0.75 + Math.random() / 2), () => {
       this.pause = Math.min(SLOWEST, this.pause * 1.3)
-      if (!isHidden()) this.around.poll()
+      if (!isHidden()) this.poll()
       this.update()
     })
   }
 
   /** A page that hears nothing asks now and then whether there was something. */
   private rest() {
-    if (!this.around.settle) return
+    if (!this.burstEnd) return
     const pause = RESTS[Math.min(this.rests, RESTS.length - 1)]
     this.timers.start('rest', pause * (0.95 + Math.random() / 10), () => {
       this.rests++
-      if (!isHidden()) this.around.poll()
+      if (!isHidden()) this.poll()
       this.rest()
     })
   }

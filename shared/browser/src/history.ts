@@ -2,8 +2,9 @@
 // POST /events for several, GET /rooms/{room}/events for one, GET /me/events for the
 // user's own stream. A room is asked for by one request at a time.
 
-import { backoff } from './platform.js'
-import { isRefusal, type Ask, type Failure, type Requests } from './requests.js'
+import type { Context } from './context.js'
+import { backoff, failure, type Failure } from './platform.js'
+import { isRefusal, posted, roomPath, type Ask } from './requests.js'
 
 const TOGETHER = 150 // ms: who wants to ask so soon after comes along
 const MOST = 100 // rooms in one request
@@ -50,7 +51,7 @@ export class History {
   private waits = false // for its turn
   private together = true
 
-  constructor(private requests: Requests, private heard: (page: Page) => void) {}
+  constructor(private context: Context) {}
 
   /** Asks for the reader in about ms, or as soon as it has wanted before. */
   want(reader: Reader, ms = 0) {
@@ -80,7 +81,7 @@ export class History {
     let batch: Reader[] = [], questions: Question[] = []
     this.waits = true
     try {
-      const answer = await this.requests.send(() => {
+      const answer = await this.context.requests.send(() => {
         this.waits = false
         batch = this.take()
         questions = batch.map((reader) => reader.question()!)
@@ -89,7 +90,7 @@ export class History {
       })
       this.waits = false
       batch.forEach((reader) => this.busy.delete(reader))
-      batch.forEach((reader, i) => this.deliver(reader, batch.length > 1 ? answer.rooms[reader.id] : answer, questions[i]))
+      batch.forEach((reader, i) => this.deliver(reader, pageOf(answer, reader, batch), questions[i]))
     } catch (err: any) {
       batch.forEach((reader) => this.busy.delete(reader))
       this.refused(batch, err)
@@ -112,27 +113,24 @@ export class History {
   }
 
   private ask(batch: Reader[], questions: Question[]): Ask {
-    if (batch.length === 1) {
-      const [{ id, personal }] = batch, [question] = questions
-      const path = (personal ? '/me' : `/rooms/${encodeURIComponent(id)}`) + '/events?' + query(question)
-      return { path, check: (page) => isPage(page, personal ? undefined : id) && getsSomewhere(page, question) }
-    }
-    const limit = (q: Question) => q.after === undefined ? 0 : SEVERAL
-    const rooms = Object.fromEntries(batch.map(({ id }, i) => [id, { after: questions[i].after, epoch: questions[i].epoch, limit: limit(questions[i]) }]))
-    const init = { method: 'POST', headers: { 'Content-Type': 'application/json' }, body: JSON.stringify({ rooms }) }
-    const sense = (answer: any) => batch.some(({ id }, i) => {
-      const page = answer.rooms[id]
-      return page?.status || isPage(page, id) && getsSomewhere(page, questions[i])
+    const check = (answer: any) => batch.some((reader, i) => {
+      const page = pageOf(answer, reader, batch)
+      return page?.status || isPage(page, reader) && getsSomewhere(page, questions[i])
     })
-    return { path: '/events', init, check: (answer) => !!answer?.rooms && sense(answer) }
+    if (batch.length === 1) return { path: single(batch[0], questions[0]), check }
+    const rooms = Object.fromEntries(batch.map(({ id }, i) => {
+      const { after, epoch } = questions[i]
+      return [id, { after, epoch, limit: after === undefined ? 0 : SEVERAL }]
+    }))
+    return { path: '/events', init: posted({ rooms }), check }
   }
 
   private deliver(reader: Reader, page: any, question: Question) {
-    if (page?.status) return this.fails(reader, Object.assign(new Error(`roomcast: status ${page.status}`), { status: page.status }))
-    if (!isPage(page, reader.personal ? undefined : reader.id)) return this.fails(reader, new Error('roomcast: a page without sense'))
+    if (page?.status) return this.fails(reader, failure(`status ${page.status}`, page.status))
+    if (!isPage(page, reader)) return this.fails(reader, failure('a page without sense'))
     this.failures.delete(reader)
     if (!getsSomewhere(page, question)) return this.want(reader) // the other rooms have filled the answer
-    this.heard(page)
+    this.context.health.heard(page.poll)
     const again = reader.answered(page, question)
     if (again !== undefined) this.want(reader, again)
   }
@@ -149,25 +147,28 @@ export class History {
   private refused(batch: Reader[], err: Failure) {
     this.waits = false
     const alone = batch.length > 1 && isRefusal(err)
-    if (alone && err.status === 404) this.together = false // an older function
+    if (alone) this.together = false // an older function, or one that will not have it
     for (const reader of batch) {
       if (alone || !isRefusal(err)) this.want(reader)
       else reader.failed(err)
     }
-    if (alone && err.status !== 404) this.together = false
   }
 }
 
-function query({ after, epoch }: Question) {
-  return after === undefined ? 'limit=0' : `limit=${ALONE}&after=${after}&epoch=${epoch ?? ''}`
+function single({ id, personal }: Reader, { after, epoch = '' }: Question) {
+  const query = after === undefined ? 'limit=0' : `limit=${ALONE}&after=${after}&epoch=${epoch}`
+  return `${personal ? '/me' : roomPath(id)}/events?${query}`
 }
+
+/** What an answer has for one of those who asked. */
+const pageOf = (answer: any, { id }: Reader, batch: Reader[]) => batch.length > 1 ? answer?.rooms?.[id] : answer
 
 const isCount = (n: any) => Number.isSafeInteger(n) && n >= 0
 
 /** A page of this room. Anything else would be asked for without end. */
-function isPage(page: any, id?: string): page is Page {
+function isPage(page: any, { id, personal }: Reader): page is Page {
   return isCount(page?.head) && isCount(page.last) && Array.isArray(page.events) &&
-    (id === undefined || page.room === undefined || page.room === id) &&
+    (personal || page.room === undefined || page.room === id) &&
     (page.epoch === undefined || typeof page.epoch === 'string') &&
     page.events.every((e: any) => typeof e?.name === 'string' && isCount(e.data?.roomcast?.seq))
 }

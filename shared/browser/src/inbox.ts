@@ -1,6 +1,6 @@
 // The user's list of rooms: GET /me/rooms and POST /rooms/{room}/read.
 
-import type { Requests } from './requests.js'
+import { posted, roomPath, type Requests } from './requests.js'
 import type { InboxRoom } from './types.js'
 
 export async function readInbox(requests: Requests): Promise<InboxRoom[]> {
@@ -9,6 +9,5 @@ export async function readInbox(requests: Requests): Promise<InboxRoom[]> {
 }
 
 export async function markRead(requests: Requests, room: string, seq: number): Promise<void> {
-  const init = { method: 'POST', headers: { 'Content-Type': 'application/json' }, body: JSON.stringify({ seq }) }
-  await requests.send(() => ({ path: `/rooms/${encodeURIComponent(room)}/read`, init, check: () => true }))
+  await requests.send(() => ({ path: roomPath(room) + '/read', init: posted({ seq }), check: () => true }))
 }

@@ -1,15 +1,15 @@
 // Which way each room's messages come: the app's own choice, or the function's plan
 // (CLIENT_MODE, GET /roomcast.json; shared/browser/plan.go says what is in it). Where
-// Supabase may bring some, its side of the client is loaded: see move.ts. Until that is
-// here, and as long as it cannot be loaded, all rooms go by Pusher, the history and polling,
-// which are in the first module: no page is silent for want of the second.
+// Supabase may bring some, its side of the client is loaded first: see move.ts. If that
+// cannot be had, rooms go by Pusher, the history and polling, which are in the first module,
+// until it can: no page is silent for want of the second.
 
-import { backoff, Timers } from './platform.js'
-import type { Requests } from './requests.js'
+import type { Context } from './context.js'
+import { backoff, bounded, PATIENCE, Timers } from './platform.js'
 import type { Mode } from './types.js'
 
 const MINUTE = 60_000
-const PATIENCE = 2_000 // ms a room waits for the plan
+const PLAN_PATIENCE = 2_000 // ms a room waits for the plan
 
 export interface Answer {
   mode: Mode
@@ -24,37 +24,43 @@ const isMode = (mode: any) => ['pusher', 'both', 'supabase'].includes(mode)
 export class Plan {
   /** Supabase's side, once it is loaded. */
   move?: Move
+  private forced?: Mode
   private answer: Answer
   private asked = 0 // when
-  private ready: Promise<unknown>
+  private ready: Promise<unknown> = Promise.resolve()
+  private isReady = false // rooms may go by it
+  private loading?: Promise<unknown>
   private failures = 0 // to load, in a row
   private timers = new Timers()
 
-  constructor(private requests: Requests, public forced: Mode | undefined, private hasSupabase: boolean, private identify: () => Promise<unknown>, private changed: () => void) {
-    this.answer = { mode: hasSupabase ? 'both' : 'pusher' }
-    this.ready = this.prepare()
+  constructor(private context: Context) {
+    const { mode, supabase } = context.options
+    this.answer = { mode: supabase ? 'both' : 'pusher' }
+    this.force(mode)
   }
 
   /** Resolves when rooms may go by the plan: it is known, or does not come. */
   refresh(): Promise<unknown> {
     if (this.forced || Date.now() - this.asked < MINUTE) return this.ready
     this.asked = Date.now()
-    return this.ready = soon(this.fetch())
+    return this.prepare(within(PLAN_PATIENCE, this.fetch()))
   }
 
   force(mode?: Mode) {
     this.forced = mode
     this.asked = 0
-    this.ready = this.prepare()
+    if (mode) void this.prepare(Promise.resolve())
   }
 
-  modeOf(room: string, user?: string | null): Mode {
-    return this.move ? this.forced ?? this.move.modeOf(this.answer, room, user) : 'pusher'
+  /** Undefined until it is known. */
+  modeOf(room: string, user?: string | null): Mode | undefined {
+    if (this.move) return this.forced ?? this.move.modeOf(this.answer, room, user)
+    return this.isReady || !this.usesSupabase() ? 'pusher' : undefined
   }
 
   /** May Supabase bring messages, or step in where Pusher is away? While it serves some of this chat's pages. */
   usesSupabase() {
-    if (!this.hasSupabase || this.forced === 'pusher') return false
+    if (!this.context.options.supabase || this.forced === 'pusher') return false
     const { mode, share, rooms } = this.answer
     const modes = [this.forced ?? mode, ...Object.keys(share ?? {}), ...Object.values(rooms ?? {})]
     return modes.some((m) => m !== 'pusher')
@@ -65,31 +71,38 @@ export class Plan {
     this.timers.end()
   }
 
-  private prepare(): Promise<unknown> {
-    return this.forced && this.usesSupabase() ? soon(this.load()) : Promise.resolve()
+  private prepare(known: Promise<unknown>) {
+    return this.ready = known.then(() => this.load()).then(() => this.isReady = true)
   }
 
   private async fetch() {
-    const ask = { path: '/roomcast.json', open: true, patience: PATIENCE, check: (answer: any) => isMode(answer?.mode) }
-    const answer = await this.requests.send(() => ask).catch(() => {})
+    const ask = { path: '/roomcast.json', open: true, patience: PLAN_PATIENCE, check: (answer: any) => isMode(answer?.mode) }
+    const answer = await this.context.requests.send(() => ask).catch(() => {})
     if (answer) this.answer = answer // else the old plan holds
-    if (answer?.share) await this.identify().catch(() => {})
+    if (answer?.share) await this.context.session.token().catch(() => {}) // knows the user
     await this.load()
-    this.changed()
+    this.context.openAll()
   }
 
-  /** Loads Supabase's side if it may be needed; tries again for as long as it cannot be had. */
-  private async load() {
-    if (this.move || !this.usesSupabase()) return
+  /** Loads Supabase's side if it may be needed. Resolves when it is there, or does not come. */
+  private load(): Promise<unknown> {
+    if (this.move || !this.usesSupabase()) return Promise.resolve()
+    return this.loading ??= within(PATIENCE, this.tryLoad())
+  }
+
+  private async tryLoad() {
     try {
       this.move = await import('./move.js')
       this.failures = 0
-      this.changed()
+      this.context.openAll()
     } catch {
-      this.timers.start('load', backoff(this.failures++), () => void this.load())
+      this.timers.start('load', backoff(this.failures++), () => {
+        this.loading = undefined
+        void this.load()
+      })
     }
   }
 }
 
-/** Work, or PATIENCE. */
-const soon = (work: Promise<unknown>) => Promise.race([work, new Promise((done) => setTimeout(done, PATIENCE))])
+/** Resolves with the work, or after ms. */
+const within = (ms: number, work: Promise<unknown>) => bounded(work, ms).catch(() => {})

@@ -15,10 +15,18 @@ export const backoff = (tries: number, longest = 60_000) => jitter(Math.min(long
 
 export const isHidden = () => (globalThis as any).document?.hidden === true
 
+/** What went wrong, with its HTTP status if it had one. */
+export interface Failure extends Error {
+  status?: number
+  retryAfter?: number // ms
+}
+
+export const failure = (text: string, status?: number, retryAfter?: number): Failure => Object.assign(new Error('roomcast: ' + text), { status, retryAfter })
+
 /** The result of work, or a rejection after ms: a promise of somebody else's may never settle. */
 export function bounded<T>(work: Promise<T> | T, ms = PATIENCE): Promise<T> {
   return new Promise((resolve, reject) => {
-    const timer = setTimeout(() => reject(new Error(`roomcast: no answer within ${ms} ms`)), ms)
+    const timer = setTimeout(() => reject(failure(`no answer within ${ms} ms`)), ms)
     Promise.resolve(work).then(resolve, reject).finally(() => clearTimeout(timer))
   })
 }
@@ -38,8 +46,7 @@ async function readJSON(url: string, init: RequestInit) {
   const response = await fetch(url, init)
   const { ok, status } = response
   if (ok) return status === 204 ? undefined : response.json()
-  const retryAfter = Number(response.headers.get('Retry-After')) * 1000 || 0
-  throw Object.assign(new Error(`roomcast: status ${status}`), { status, retryAfter })
+  throw failure(`status ${status}`, status, Number(response.headers.get('Retry-After')) * 1000 || 0)
 }
 
 /** A user's id from an access token, which the function verifies; null if it is none. */

@@ -2,8 +2,8 @@
 // request at a time tries again, later and later, and all others wait for that one:
 // neither many rooms nor many kinds of request make a storm.
 
-import { backoff, fetchJSON, jitter } from './platform.js'
-import type { Session } from './session.js'
+import type { Context } from './context.js'
+import { backoff, failure, fetchJSON, jitter, type Failure } from './platform.js'
 
 const MINUTE = 60_000
 const AGAIN = 2_000 // ms at least between two tries, whatever happens
@@ -19,17 +19,14 @@ export interface Ask {
   patience?: number
 }
 
-export interface Failure extends Error {
-  status?: number
-  retryAfter?: number
-}
+export const roomPath = (id: string) => '/rooms/' + encodeURIComponent(id)
 
-interface Turn {
-  go: () => void
-}
+/** A body for POST. */
+export const posted = (body: object | string, type = 'application/json'): RequestInit =>
+  ({ method: 'POST', headers: { 'Content-Type': type }, body: typeof body === 'string' ? body : JSON.stringify(body) })
 
 /** Answers that say something about the request, and not that the function is unwell. */
-export const isRefusal = (err: Failure) => [400, 403, 404, 409].includes(err.status!)
+export const isRefusal = (err: { status?: number }) => [400, 403, 404, 409].includes(err.status!)
 
 export class Requests {
   /** In a row, until the function answers again. */
@@ -38,14 +35,10 @@ export class Requests {
   private failedAt = 0
   private opensAt = 0
   private probing = false
-  private waiting: Turn[] = []
+  private waiting: (() => void)[] = []
   private timer?: ReturnType<typeof setTimeout>
 
-  /**
-   * sparing: Roomcast is not needed just now; it must cost no refresh, and a request a
-   * minute while it is broken. settled is told of each failure, and of the end of them.
-   */
-  constructor(private url: string, private session: Session, private sparing: () => boolean, private settled: (err?: Failure) => void) {}
+  constructor(private context: Context) {}
 
   /** Sends what build returns when its turn comes; undefined if that is nothing any more. */
   async send(build: () => Ask | undefined): Promise<any> {
@@ -56,7 +49,7 @@ export class Requests {
     const began = Date.now()
     try {
       const answer = await this.exchange(ask)
-      if (!ask.check(answer)) throw new Error('roomcast: an answer without sense from ' + ask.path)
+      if (!ask.check(answer)) throw failure('an answer without sense from ' + ask.path)
       this.succeeded()
       return answer
     } catch (err: any) {
@@ -73,10 +66,10 @@ export class Requests {
   }
 
   private async exchange(ask: Ask): Promise<any> {
-    const { url, session } = this
+    const { session, options: { url } } = this.context
     if (ask.open) return fetchJSON(url + ask.path, ask.init ?? {}, ask.patience)
     const attempt = async (token: string | undefined) => {
-      if (!token) throw Object.assign(new Error('roomcast: nobody is signed in'), { status: 401 })
+      if (!token) throw failure('nobody is signed in', 401)
       const headers = { ...ask.init?.headers, Authorization: 'Bearer ' + token }
       const answer = await fetchJSON(url + ask.path, { ...ask.init, headers }, ask.patience)
       session.accepted(token)
@@ -86,7 +79,7 @@ export class Requests {
     try {
       return await attempt(token)
     } catch (err: any) {
-      const mayRenew = err.status === 401 && (!this.sparing() || session.wasAccepted(token))
+      const mayRenew = err.status === 401 && (!this.context.isSparing() || session.wasAccepted(token))
       const newer = mayRenew && await session.renew(token)
       if (!newer) throw err
       return attempt(newer)
@@ -95,7 +88,7 @@ export class Requests {
 
   private turn(): Promise<void> {
     return new Promise((go) => {
-      this.waiting.push({ go })
+      this.waiting.push(go)
       this.schedule()
     })
   }
@@ -110,7 +103,7 @@ export class Requests {
     const next = this.waiting.shift()
     if (!next) return
     this.probing = true
-    next.go()
+    next()
   }
 
   /** The request whose turn it was is not needed any more. */
@@ -123,8 +116,8 @@ export class Requests {
     const recovered = this.failures > 0
     this.failures = this.refusedTokens = 0
     this.probing = false
-    for (const { go } of this.waiting.splice(0)) go()
-    if (recovered) this.settled()
+    for (const go of this.waiting.splice(0)) go()
+    if (recovered) this.context.requestsSettled()
   }
 
   private failed(err: Failure, began: number, probe: boolean) {
@@ -136,12 +129,12 @@ export class Requests {
     this.failedAt = Date.now()
     if (probe) this.probing = false
     this.schedule()
-    this.settled(err)
+    this.context.requestsSettled(err)
   }
 
   private pause(err: Failure) {
     if (err.status === 401) return jitter(MINUTE) + Math.min(10, this.refusedTokens++) * MINUTE
-    if (this.sparing()) return MINUTE + jitter(MINUTE / 10)
+    if (this.context.isSparing()) return MINUTE + jitter(MINUTE / 10)
     return backoff(this.failures - 1)
   }
 }

@@ -2,18 +2,15 @@
 // missing, and hands everything to the app.
 
 import { channelName, userChannelName } from './channel.js'
+import type { Context } from './context.js'
 import { Feed, type Entry } from './feed.js'
 import { Handlers } from './handlers.js'
-import type { Health } from './health.js'
-import type { History, Page, Question, Reader } from './history.js'
-import type { Plan } from './plan.js'
-import { backoff, jitter, STREAM_PATIENCE, Timers } from './platform.js'
-import type { Failure } from './requests.js'
-import type { Session } from './session.js'
+import type { Page, Question, Reader } from './history.js'
+import { backoff, jitter, STREAM_PATIENCE, Timers, type Failure } from './platform.js'
 import type { Side } from './side.js'
 import { Signals } from './signals.js'
-import type { Listener, Socket } from './socket.js'
-import type { Arrival, ChannelKind, JoinOptions, Loss, Mode, Options, ResetReason, Room } from './types.js'
+import type { Listener } from './socket.js'
+import type { Arrival, ChannelKind, JoinOptions, Loss, Mode, ResetReason, Room } from './types.js'
 
 const GAP = 120 // ms in the middle until a gap is fetched: it may only be early
 const EMPTY_PAGES = 5 // in a row, after which a hole is crossed slower
@@ -25,19 +22,6 @@ const PROOF = 3000 // ms after which what was fetched should have been pushed
 const EXPECTED = 2500 // ms until an own write is asked for
 // Forward-only mode's events have no roomcast key, and are known by name.
 const UNNUMBERED = /^(new-.+|.+-(updated|deleted)|user-(joined|updated|left|online|offline)|room-activity)$/
-
-/** What rooms share. */
-export interface Context {
-  options: Options
-  session: Session
-  plan: Plan
-  socket: Socket
-  history: History
-  health: Health
-  /** The function may be reached again. */
-  retry(): void
-  left(room: RoomState): void
-}
 
 export class RoomState implements Reader, Listener {
   status: Room['status'] = 'joining'
@@ -102,6 +86,7 @@ export class RoomState implements Reader, Listener {
     const { session, plan, health } = this.context
     if (this.isOver() || session.isSignedOut()) return
     this.mode = this.personal ? 'pusher' : plan.modeOf(this.id, session.user)
+    if (!this.mode) return
     if (!this.personal) this.side ??= plan.move?.createSide(this)
     if (this.mode !== 'supabase') this.openPusher()
     this.openSide()
@@ -170,7 +155,7 @@ export class RoomState implements Reader, Listener {
     this.becomeLive()
     this.openSide()
     this.side?.renew()
-    this.context.retry()
+    this.context.requests.retry()
     this.ask(this.isPlaced() ? jitter(GAP) : TOGETHER) // everybody else is back now, too
     this.context.health.active()
     this.context.health.update()
@@ -407,6 +392,6 @@ export class RoomState implements Reader, Listener {
     this.status = 'left'
     this.handlers.clear()
     this.context.history.forget(this)
-    this.context.left(this)
+    this.context.rooms.delete(this)
   }
 }

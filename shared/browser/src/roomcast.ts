@@ -19,14 +19,15 @@
 // away, refuses or brings nothing, a visible page asks the function instead: see health.ts.
 
 import { Authorizer } from './authorize.js'
+import type { Context } from './context.js'
 import { Handlers } from './handlers.js'
 import { Health } from './health.js'
 import { History } from './history.js'
 import { markRead, readInbox } from './inbox.js'
 import { Plan } from './plan.js'
-import { isHidden, onPageReturns, onTouch } from './platform.js'
-import { Requests, type Failure } from './requests.js'
-import { RoomState, type Context } from './room.js'
+import { isHidden, onPageReturns, onTouch, type Failure } from './platform.js'
+import { Requests } from './requests.js'
+import { RoomState } from './room.js'
 import { Session } from './session.js'
 import { Socket } from './socket.js'
 import type { AnyRow, JoinOptions, Mode, Options, Roomcast } from './types.js'
@@ -39,31 +40,27 @@ export function createRoomcast<R = AnyRow>(options: Options<R>): Roomcast<R> {
   return new Client(options as Options).handle as Roomcast<R>
 }
 
-class Client {
+class Client implements Context {
   readonly handle: Roomcast
-  private rooms = new Set<RoomState>()
-  private handlers = new Handlers()
-  private session: Session
-  private requests: Requests
-  private plan: Plan
-  private socket: Socket
-  private health: Health
-  private context: Context
+  readonly rooms = new Set<RoomState>()
+  readonly handlers = new Handlers()
+  readonly session: Session
+  readonly requests: Requests
+  readonly plan: Plan
+  readonly authorizer: Authorizer
+  readonly health: Health
+  readonly history: History
+  readonly socket: Socket
   private stopListening: (() => void)[]
 
-  constructor(private options: Options) {
-    const { url, supabase, mode } = options
+  constructor(readonly options: Options) {
     this.session = new Session(options, (other) => this.userChanged(other))
-    this.requests = new Requests(url, this.session, () => this.isSparing(), (err) => this.requestsSettled(err))
-    this.plan = new Plan(this.requests, mode, !!supabase, () => this.session.token(), () => this.openAll())
-    this.health = this.makeHealth()
-    this.socket = new Socket(options.pusher, new Authorizer(this.requests), {
-      connected: () => void this.plan.refresh(),
-      changed: () => this.health.socketChanged(),
-    })
-    const history = new History(this.requests, (page) => this.health.heard(page.poll))
-    const { session, plan, socket, health } = this
-    this.context = { options, session, plan, socket, health, history, retry: () => this.requests.retry(), left: (room) => void this.rooms.delete(room) }
+    this.requests = new Requests(this)
+    this.plan = new Plan(this)
+    this.authorizer = new Authorizer(this)
+    this.health = new Health(this)
+    this.history = new History(this)
+    this.socket = new Socket(this)
     this.stopListening = [onPageReturns(() => isHidden() || this.wake()), onTouch(() => this.health.touched())]
     this.handle = this.makeHandle()
     this.health.socketChanged()
@@ -85,41 +82,24 @@ class Client {
     }
   }
 
-  private makeHealth() {
-    const rooms = () => [...this.rooms]
-    return new Health({
-      isConnected: () => this.socket.isConnected(),
-      isRefused: () => this.socket.isRefused(),
-      needsPusher: () => rooms().some((room) => room.mode !== 'supabase'),
-      maySubstitute: () => this.plan.usesSupabase(),
-      isSupabaseLive: () => rooms().some((room) => room.side?.isLive),
-      isAnswering: () => !this.requests.failures,
-      settle: this.options.settle ?? 20_000,
-      poll: () => rooms().forEach((room) => room.poll()),
-      reconnect: () => this.socket.reconnect(),
-      openAll: () => this.openAll(),
-      tell: (status) => this.handlers.emit('status', status),
-    })
-  }
-
   private join(id: string, personal: boolean, options: JoinOptions = {}) {
-    const room = new RoomState(this.context, id, personal, options)
+    const room = new RoomState(this, id, personal, options)
     this.rooms.add(room)
     const user = personal ? this.session.token().catch(() => {}) : undefined
     void Promise.all([this.plan.refresh(), user]).then(() => room.open())
     return room.handle
   }
 
-  private openAll() {
+  openAll() {
     this.rooms.forEach((room) => room.open())
   }
 
   /** All rooms come by Supabase: Roomcast must cost nothing. */
-  private isSparing() {
+  isSparing() {
     return this.rooms.size > 0 && [...this.rooms].every((room) => room.mode === 'supabase')
   }
 
-  private requestsSettled(err?: Failure) {
+  requestsSettled(err?: Failure) {
     if (err) this.rooms.forEach((room) => room.failed(err))
     else void this.plan.refresh()
     this.health.update()

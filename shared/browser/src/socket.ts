@@ -4,8 +4,8 @@
 // unsubscribed; a refused subscription is reset; a connection that gave WebSockets up
 // is given a new strategy.
 
-import type { Authorizer } from './authorize.js'
-import { backoff, jitter, Timers } from './platform.js'
+import type { Context } from './context.js'
+import { backoff, failure, jitter, Timers } from './platform.js'
 
 const MINUTE = 60_000
 const OLDEST = 8 // major version of pusher-js
@@ -28,23 +28,20 @@ interface Subscription {
   carrier?: string // the channel that carries the events, if this one does not
 }
 
-export interface SocketEvents {
-  connected(): void
-  /** It is away, or it is back. */
-  changed(): void
-}
-
 export class Socket {
   private subscriptions = new Map<string, Subscription>()
   private timers = new Timers()
   private again = new Set<string>() // channels that were refused
   private refusals = 0 // connections that the server ended, in a row
   private refusal?: number // its last code
+  private pusher: any
   private config: any
   private ended = false
   private undo: (() => void)[] = []
 
-  constructor(private pusher: any, private authorizer: Authorizer, private events: SocketEvents) {
+  constructor(private context: Context) {
+    const { pusher } = context.options
+    this.pusher = pusher
     requireVersion(pusher)
     this.install()
     const bindings: [string, (data: any) => void][] = [
@@ -52,7 +49,7 @@ export class Socket {
       ['error', (err) => this.failed(err)],
       ['disconnected', () => this.disconnected()],
       ['failed', () => this.timers.start('revive', backoff(1), () => this.revive())],
-      ['state_change', () => { this.install(); events.changed() }],
+      ['state_change', () => { this.install(); context.health.socketChanged() }],
     ]
     for (const [name, fn] of bindings) pusher.connection.bind(name, fn)
     this.undo.push(() => bindings.forEach(([name, fn]) => pusher.connection.unbind(name, fn)))
@@ -107,10 +104,6 @@ export class Socket {
   /** Sends a client event; false if it cannot be sent now. */
   trigger(name: string, event: string, data: unknown): boolean {
     return this.isConnected() && this.isSubscribed(name) && !!this.pusher.channel(name).trigger(event, data)
-  }
-
-  members(name: string): any {
-    return this.pusher.channel(name)?.members
   }
 
   /** The channel, for bindings with their metadata. */
@@ -181,7 +174,7 @@ export class Socket {
     const same = () => !this.ended && this.pusher.connection.socket_id === socketId
     const wanted = () => same() && this.subscriptions.has(channelName)
     try {
-      const signature = await this.authorizer.channel(socketId, channelName, wanted)
+      const signature = await this.context.authorizer.channel(socketId, channelName, wanted)
       const asked = this.subscriptions.get(channelName)
       if (asked) asked.carrier = signature.events
       done(null, signature)
@@ -196,8 +189,8 @@ export class Socket {
 
   private async signIn({ socketId }: any, done: (err: Error | null, data: any) => void) {
     const wanted = () => !this.ended && this.pusher.connection.socket_id === socketId
-    const signature = await this.authorizer.user(socketId, wanted)
-    if (wanted()) done(signature ? null : new Error('roomcast: sign-in refused'), signature)
+    const signature = await this.context.authorizer.user(socketId, wanted)
+    if (wanted()) done(signature ? null : failure('sign-in refused'), signature)
   }
 
   private connected() {
@@ -205,7 +198,7 @@ export class Socket {
     this.refusal = undefined
     this.timers.start('stable', MINUTE, () => this.refusals = 0)
     for (const subscription of this.subscriptions.values()) subscription.status = undefined
-    this.events.connected()
+    void this.context.plan.refresh()
   }
 
   // https://pusher.com/docs/channels/library_auth_reference/pusher-websockets-protocol/#error-codes
@@ -247,6 +240,6 @@ function isBound(channel: any) {
 function requireVersion(pusher: any) {
   const version: string = pusher.timeline?.options?.version ?? pusher.constructor?.VERSION ?? '' // internal
   if (version && parseInt(version) < OLDEST || !pusher.signin) {
-    throw new Error(`roomcast: pusher-js ${version} is too old, ${OLDEST}.0 or later is needed`)
+    throw failure(`pusher-js ${version} is too old, ${OLDEST}.0 or later is needed`)
   }
 }
