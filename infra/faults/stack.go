@@ -164,6 +164,7 @@ func (s *stack) startRelays(ctx context.Context) error {
 	binary := filepath.Join(dir, "roomcast")
 	// The package's path is enough: go run has put us inside the module.
 	build := exec.CommandContext(ctx, "go", "build", "-tags", "lambda.norpc", "-o", binary, "roomcast/functions")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0") // as it is shipped
 	if out, err := build.CombinedOutput(); err != nil {
 		return fmt.Errorf("build: %w\n%s", err, out)
 	}
