@@ -1,14 +1,11 @@
-// Pages go on when Pusher refuses, is away, or brings nothing: by asking the function, or
-// by Supabase where that is still there.
+// Pages go on when Pusher refuses what is published: by asking the function.
 import assert from 'node:assert/strict'
 import { after, afterEach, test } from 'node:test'
-import { closeAll, fresh, joined, live, page, pause, realtimeLive, until, watch, world } from './world.js'
+import { closeAll, fresh, joined, live, page, pause, until, watch, world } from './world.js'
 
 afterEach(async () => {
   closeAll()
   await world('publish', {})
-  await world('block', { On: false })
-  await world('plan', { Plan: { mode: 'pusher' } })
 })
 after(closeAll)
 
@@ -59,73 +56,4 @@ test('a poll asks for all rooms at once', async () => {
   const counts = await world('counts')
   assert.ok(counts['/events'] >= 1 && counts['/events'] <= 7, `${counts['/events']} polls in 5 s`)
   assert.equal(counts['/rooms/{room}/events'], undefined)
-})
-
-test('the socket never connects: polling after ten seconds, Pusher when it can be reached', async () => {
-  await world('block', { On: true })
-  const p = await page({ settle: 0 }), id = fresh('room'), room = p.rooms.join(id), seen = watch(room)
-  await until(() => p.rooms.status === 'polling', 'polling', 30000)
-  await live(room)
-  await world('commit', { Room: id, N: 2 })
-  await seen.until((s) => s.includes('2'), 'polled', 20000)
-  await world('block', { On: false })
-  await until(() => p.rooms.status === 'live', 'live', 90000)
-  await until(() => p.pusher.channel(`private-room-${id}`)?.subscribed, 'subscribed')
-  await world('commit', { Room: id, N: 1 })
-  await seen.numbers(1, 3)
-})
-
-test('over the quota of connections (4004): polling at once', async () => {
-  const r = await joined({ settle: 0 })
-  await world('close', { Code: 4004 })
-  await until(() => r.rooms.status === 'polling', 'polling')
-  await world('commit', { Room: r.id, N: 2 })
-  await r.numbers(1, 2)
-})
-
-test('connected, and nothing comes: polling', async () => {
-  const r = await joined({ settle: 300 })
-  await world('commit', { Room: r.id, N: 1 })
-  await r.numbers(1, 1)
-  await world('commit', { Room: r.id, N: 1, Only: 'supabase' })
-  await until(() => r.rooms.status === 'polling', 'polling', 30000)
-  for (let n = 3; n < 5; n++) {
-    await world('commit', { Room: r.id, N: 1, Only: 'supabase' })
-    await r.until((s) => s.includes(String(n)), `message ${n}`, 15000)
-  }
-})
-
-test('where Supabase is still there it steps in', async () => {
-  await realtimeLive(0)
-  await world('plan', { Plan: { mode: 'both', share: { pusher: 1 } } })
-  const p = await page({ mode: undefined, settle: 500, user: '0' + fresh('user') }), id = fresh('room')
-  const room = p.rooms.join(id), seen = watch(room)
-  await live(room)
-  assert.equal(room.mode, 'pusher')
-  await world('commit', { Room: id, N: 1 })
-  await seen.numbers(1, 1)
-  await world('publish', { Code: 403, Poll: 5 })
-  await world('commit', { Room: id, N: 1 })
-  await until(() => p.rooms.status === 'supabase', 'by Supabase')
-  await seen.numbers(1, 2)
-  await world('commit', { Room: id, N: 2 })
-  await seen.numbers(1, 4)
-  await world('publish', {})
-  p.rooms.wake()
-  await until(() => p.rooms.status === 'live', 'live')
-  await realtimeLive(0)
-  await world('commit', { Room: id, N: 1 })
-  await seen.numbers(1, 5)
-})
-
-test('neither the function nor Pusher: offline, and back', async () => {
-  const r = await joined({ settle: 300 })
-  await world('mood', { User: r.user, Mood: 'down' })
-  await world('close', { Code: 4004 })
-  await until(() => r.rooms.status === 'polling', 'polling')
-  await until(() => r.rooms.status === 'offline', 'offline', 40000)
-  await world('mood', { User: r.user, Mood: '' })
-  await until(() => r.rooms.status !== 'offline', 'back', 60000)
-  await world('commit', { Room: r.id, N: 1 })
-  await r.numbers(1, 1)
 })
