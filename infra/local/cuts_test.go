@@ -31,6 +31,7 @@ import (
 // parity report of that very run shows what Supabase lost and Pusher did not.
 func TestTwentyCuts(t *testing.T) {
 	pushertest.NodeModules(t)
+	t.Parallel()
 	c := newCuts(t)
 	ctx := browser(t)
 	must(t, ctx, chromedp.Navigate(c.address()), chromedp.Poll[chromedp.Void](`window.loaded && live()`))
@@ -120,11 +121,11 @@ func (c *cuts) reportAgrees(t *testing.T, ctx context.Context, n, naive int) {
 	var r parity.Report
 	limited, cancel := context.WithTimeout(ctx, 3*time.Minute)
 	defer cancel()
-	for settled := false; !settled && limited.Err() == nil; c.pause(200) {
+	for complete := false; !complete && limited.Err() == nil; c.pause(200) {
 		seen = get(t, ctx, chromedp.Evaluate[counts](`counts()`))
 		r = c.report(t, "min_hours=1&min_messages=100&min_page_hours=1&max_share=1&p95_slack_ms=5000")
 		both := seen.Told["both"]
-		settled = both.Both+both.Pusher+both.Supabase == int64(n)-seen.First+1 && r.Compared == total(seen)
+		complete = both.Both+both.Pusher+both.Supabase == int64(n)-seen.First+1 && r.Compared == total(seen)
 	}
 	both := seen.Told["both"]
 	if both.Pusher != seen.LostBySupabase || seen.LostBySupabase == 0 || both.Both != int64(n)-seen.First+1-seen.LostBySupabase {

@@ -24,6 +24,7 @@ const (
 // environment is what the stack reports: all that a second relay, a browser or
 // a test needs to take part.
 type environment struct {
+	lookup                  func(string) (string, bool) // of the caller's own environment
 	roomcastURL, metricsURL string
 	databaseURL             string // owner of the chat's tables
 	relayURL                string // what our own function uses: the relay's role, if we could make one
@@ -99,7 +100,7 @@ func (e *environment) function() []string {
 		"LISTEN_HOST=127.0.0.1",
 	}
 	for _, name := range tuning() {
-		if value, found := os.LookupEnv(name); found {
+		if value, found := e.lookup(name); found {
 			env = append(env, name+"="+value)
 		} else if name == "LOG_LEVEL" {
 			env = append(env, "LOG_LEVEL=warn")

@@ -70,11 +70,11 @@ func newOwnChat(t *testing.T, attach bool) string {
 // TestOwnChat runs the stack on a chat that it did not make: the function serves it, the
 // page shows it, a row wakes the function, and nothing has changed afterwards.
 func TestOwnChat(t *testing.T) {
-	t.Setenv("IDLE_EXIT", "1s")
+	t.Parallel()
 	database := newOwnChat(t, true)
 	conn := outboxtest.Connect(t, database)
 	before := state(t, conn)
-	s := launch(t, "-postgres", database)
+	s := launchWith(t, map[string]string{"IDLE_EXIT": "1s"}, "-postgres", database)
 	if s.env["DEMO_ROOM"] != "7" || s.env["MEMBER_JWT"] == "" || s.env["OTHER_MEMBER_JWT"] == "" {
 		t.Errorf("room %q, tokens %q %q", s.env["DEMO_ROOM"], s.env["MEMBER_JWT"], s.env["OTHER_MEMBER_JWT"])
 	}
@@ -119,7 +119,7 @@ func TestGivenDatabaseIsRefused(t *testing.T) {
 		{[]string{"-postgres", own, "-demo"}, "chat.attendee"},
 		{[]string{"-postgres", own}, "nothing is attached"},
 	} {
-		err := run(t.Context(), tc.args, testLog{t}, testLog{t})
+		err := run(t.Context(), tc.args, lookupIn(nil), testLog{t}, testLog{t})
 		if err == nil || !strings.Contains(err.Error(), tc.says) {
 			t.Errorf("%v: %v, want %s", tc.args, err, tc.says)
 		}
@@ -128,7 +128,7 @@ func TestGivenDatabaseIsRefused(t *testing.T) {
 	if err := outboxtest.Exec(t.Context(), bound, `select roomcast.configure(pusher_app => '4711')`); err != nil {
 		t.Fatal(err)
 	}
-	if err := run(t.Context(), []string{"-postgres", bound}, testLog{t}, testLog{t}); err == nil || !strings.Contains(err.Error(), "4711") {
+	if err := run(t.Context(), []string{"-postgres", bound}, lookupIn(nil), testLog{t}, testLog{t}); err == nil || !strings.Contains(err.Error(), "4711") {
 		t.Errorf("another app's outbox: %v", err)
 	}
 }

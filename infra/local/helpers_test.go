@@ -39,7 +39,10 @@ type running struct {
 // died or could not be stopped.
 func startStack(t *testing.T, args ...string) map[string]string {
 	t.Helper()
-	s := launch(t, args...)
+	return untilTheEnd(t, launch(t, args...))
+}
+
+func untilTheEnd(t *testing.T, s *running) map[string]string {
 	t.Cleanup(func() {
 		s.cancel()
 		if err := <-s.ended; err != nil {
@@ -52,6 +55,12 @@ func startStack(t *testing.T, args ...string) map[string]string {
 // launch starts the stack and waits until it is ready. The caller ends it.
 func launch(t *testing.T, args ...string) *running {
 	t.Helper()
+	return launchWith(t, nil, args...)
+}
+
+// launchWith has the function's own environment besides.
+func launchWith(t *testing.T, tuned map[string]string, args ...string) *running {
+	t.Helper()
 	_, err := outboxtest.FindBin()
 	need(t, err)
 	if os.Getenv(outboxtest.PoolerVariable) != "" && !slices.Contains(args, "-postgres") {
@@ -61,7 +70,7 @@ func launch(t *testing.T, args ...string) *running {
 	s := &running{env: map[string]string{}, cancel: cancel, ended: make(chan error, 1)}
 	read, write := io.Pipe()
 	go func() {
-		s.ended <- run(ctx, args, write, testLog{t})
+		s.ended <- run(ctx, args, lookupIn(tuned), write, testLog{t})
 		write.Close()
 	}()
 	for lines := bufio.NewScanner(read); lines.Scan(); {
@@ -74,6 +83,13 @@ func launch(t *testing.T, args ...string) *running {
 	cancel()
 	t.Fatalf("the stack ended before it was ready: %v", <-s.ended)
 	return nil
+}
+
+func lookupIn(tuned map[string]string) func(string) (string, bool) {
+	return func(name string) (string, bool) {
+		value, found := tuned[name]
+		return value, found
+	}
 }
 
 // testLog shows the stack's progress with the test's output.

@@ -30,7 +30,7 @@ func TestNothingIsLeft(t *testing.T) {
 	}
 	binary := filepath.Join(t.TempDir(), "local")
 	build := exec.Command("go", "build", "-o", binary, "./infra/local")
-	build.Dir = root
+	build.Dir, build.Env = root, append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
@@ -52,7 +52,7 @@ func TestNothingIsLeft(t *testing.T) {
 				}
 			}
 			cmd := exec.Command(tc.command[0], tc.command[1:]...)
-			cmd.Dir, cmd.Env = root, append(os.Environ(), "TMPDIR="+temp, "GOTMPDIR="+t.TempDir())
+			cmd.Dir, cmd.Env = root, append(os.Environ(), "CGO_ENABLED=0", "TMPDIR="+temp, "GOTMPDIR="+t.TempDir())
 			database := untilReady(t, cmd)
 			if err := cmd.Process.Signal(tc.signal); err != nil {
 				t.Fatal(err)

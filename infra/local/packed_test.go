@@ -17,8 +17,8 @@ import (
 // a client that asked for packs gets each message once and in order, in far fewer events.
 func TestPackedRoom(t *testing.T) {
 	modules := pushertest.NodeModules(t)
-	t.Setenv("ROOM_CHANNELS", "private,packed")
-	env := startStack(t)
+	t.Parallel()
+	env := untilTheEnd(t, launchWith(t, map[string]string{"ROOM_CHANNELS": "private,packed"}))
 	const messages = 200
 	bot := exec.CommandContext(t.Context(), "node", "--experimental-websocket", "--no-warnings", "testdata/packed.mjs")
 	bot.Env = append(os.Environ(), "MODULES="+modules, fmt.Sprint("MESSAGES=", messages))
