@@ -19,7 +19,7 @@ import (
 func TestFirstDeployAndAgainWithoutChange(t *testing.T) {
 	w := newWorld(t)
 	said := w.must(versionA)
-	w.settled(versionA, 2)
+	w.finished(versionA, 2)
 	if got := w.states(); !slices.Equal(got, []string{"stopped", "stopped"}) {
 		t.Errorf("machines are %v, want both asleep", got)
 	}
@@ -48,7 +48,7 @@ func TestGoodUpdate(t *testing.T) {
 	w.serves(versionA)
 	awake := slices.Index(w.states(), "started")
 	said := w.must(versionB)
-	w.settled(versionB, 2)
+	w.finished(versionB, 2)
 	contains(t, said, "update: image")
 	for i, state := range w.states() {
 		if want := map[bool]string{true: "started", false: "stopped"}[i == awake]; state != want {
@@ -69,7 +69,7 @@ func TestBadUpdatesAreRolledBack(t *testing.T) {
 		{"the process exits", func(w *world) { w.env("LOG_LEVEL", "loud") }, errExited, "LOG_LEVEL: must be debug, info, warn or error"},
 		{"health fails", func(w *world) {
 			w.toml["http_service"].(map[string]any)["checks"].([]any)[0].(map[string]any)["path"] = "/healthy"
-			w.tune = func(d *deployer) { d.patience = 1500 * time.Millisecond }
+			w.tune = func(d *deployer) { d.patience = 4 * time.Second }
 		}, errUnhealthy, "404"},
 		{"wrong version", func(w *world) {
 			w.make = func(context.Context, string, string) (v1.Image, error) { return imageA() }
@@ -96,7 +96,7 @@ func TestBadUpdatesAreRolledBack(t *testing.T) {
 			}
 			contains(t, said+err.Error(), bad.said)
 			w.fly.Heal()
-			w.settled(versionA, 2)
+			w.finished(versionA, 2)
 			for i, m := range w.fly.Machines(appName) {
 				if m.Image != before[i].Image || m.State != before[i].State {
 					t.Errorf("machine %d is %s on %s, was %s on %s", i, m.State, m.Image, before[i].State, before[i].Image)
@@ -140,7 +140,7 @@ func TestWakeupIsNotEnough(t *testing.T) {
 				t.Fatalf("deploy: %v", err)
 			}
 			contains(t, said+err.Error(), bad.said)
-			w.settled(versionA, 2)
+			w.finished(versionA, 2)
 		})
 	}
 }
@@ -184,7 +184,7 @@ func TestSecretsThatCannotBePutBack(t *testing.T) {
 	cfg := w.pusher.Config()
 	w.secrets["PUSHER_SECRET"], w.secrets["PUSHER_TLS"] = cfg.Secret, "false"
 	w.must(versionA)
-	w.settled(versionA, 2)
+	w.finished(versionA, 2)
 }
 
 func TestFailedFirstDeployLeavesNoMachine(t *testing.T) {
@@ -200,7 +200,7 @@ func TestFailedFirstDeployLeavesNoMachine(t *testing.T) {
 	}
 	w.fly.Heal()
 	w.must(versionA)
-	w.settled(versionA, 2)
+	w.finished(versionA, 2)
 }
 
 // A create of which nobody knows whether it was done is looked up, not repeated.
@@ -218,7 +218,7 @@ func TestUncertainCreates(t *testing.T) {
 				w.fly.Inject("POST /v1/apps/{app}/ip_assignments", 0, 1, f)
 			}
 			w.must(versionA)
-			w.settled(versionA, 2)
+			w.finished(versionA, 2)
 			addresses := slices.DeleteFunc(w.fly.Requests(), func(r string) bool { return !strings.HasSuffix(r, "/ip_assignments") })
 			if len(addresses) != 2 {
 				t.Errorf("%d addresses were asked for, want 2", len(addresses))
@@ -233,7 +233,7 @@ func TestServiceUnavailableForAMoment(t *testing.T) {
 		w.fly.Inject(pattern, 0, 1, flytest.Fault{Status: http.StatusServiceUnavailable})
 	}
 	w.must(versionA)
-	w.settled(versionA, 2)
+	w.finished(versionA, 2)
 }
 
 func TestLeaseHeldByAnother(t *testing.T) {
@@ -252,7 +252,7 @@ func TestLeaseHeldByAnother(t *testing.T) {
 	}
 	release()
 	w.must(versionB)
-	w.settled(versionB, 2)
+	w.finished(versionB, 2)
 }
 
 func TestRefusedToken(t *testing.T) {
@@ -304,7 +304,7 @@ func TestDryRunAndNobodyToAgree(t *testing.T) {
 	if err := c.run(t.Context()); err != nil {
 		t.Error(err)
 	}
-	w.settled(versionA, 2)
+	w.finished(versionA, 2)
 }
 
 // At rest no machine runs; a webhook wakes one and is delivered; it sleeps again by

@@ -60,16 +60,16 @@ type world struct {
 	owner   string // of the database, if there is one
 }
 
+// newWorld makes one. A test that has one runs beside the others: they mostly wait.
 func newWorld(t *testing.T) *world {
 	t.Helper()
+	t.Parallel()
 	push, err := pushertest.New(pushertest.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(push.Close)
 	w := &world{t: t, fly: flytest.New(t, os.Getenv(programsDir)), pusher: push, make: ready, tune: func(*deployer) {}}
-	t.Setenv("FLY_FLAPS_BASE_URL", w.fly.API()) // fly-go reads it nowhere else
-
 	text, err := os.ReadFile("../../fly.toml")
 	if err != nil {
 		t.Fatal(err)
@@ -137,9 +137,9 @@ func (w *world) command(revision string, out io.Writer, args ...string) command 
 	}
 }
 
-// hurry shortens every wait: this Fly is quick.
+// hurry shortens every wait: this Fly is quick, though the machine may be busy.
 func hurry(d *deployer) {
-	d.patience, d.pace, d.ttl, d.leaseWait = 10*time.Second, 15*time.Millisecond, time.Second, 3*time.Second
+	d.patience, d.pace, d.ttl, d.leaseWait = 10*time.Second, 15*time.Millisecond, 2*time.Second, 6*time.Second
 	d.rounds = 10
 }
 
@@ -200,9 +200,9 @@ func (w *world) states() (states []string) {
 	return states
 }
 
-// settled checks what is true after every deploy, good or bad: the machines are all
+// finished checks what is true after every deploy, good or bad: the machines are all
 // of one version, seen to work, of one image, and nobody holds a lease.
-func (w *world) settled(version string, count int) {
+func (w *world) finished(version string, count int) {
 	w.t.Helper()
 	machines := w.fly.Machines(appName)
 	if len(machines) != count {

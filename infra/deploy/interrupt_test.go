@@ -89,7 +89,7 @@ func (w *world) killed(revision string, nth int) {
 	cmd := exec.Command(self, c.args...)
 	cmd.Stdout, cmd.Stderr = &out, &out
 	cmd.Env = append(os.Environ(), childRole+"="+path)
-	for _, name := range append(secretNames(), "FLY_API_TOKEN", "FLY_REGISTRY_HOST", "FLY_API_BASE_URL") {
+	for _, name := range append(secretNames(), "FLY_API_TOKEN", "FLY_REGISTRY_HOST", "FLY_API_BASE_URL", "FLY_FLAPS_BASE_URL") {
 		if value := c.getenv(name); value != "" {
 			cmd.Env = append(cmd.Env, name+"="+value)
 		}
@@ -116,7 +116,7 @@ func TestKilledDeployIsContinued(t *testing.T) {
 			w := newWorld(t)
 			w.killed(versionA, nth)
 			w.must(versionA)
-			w.settled(versionA, 2)
+			w.finished(versionA, 2)
 			contains(t, w.must(versionA), "Nothing to do.")
 			w.serves(versionA)
 		})
@@ -127,7 +127,7 @@ func TestKilledDeployIsContinued(t *testing.T) {
 			w.must(versionA)
 			w.killed(versionB, nth)
 			w.must(versionB)
-			w.settled(versionB, 2)
+			w.finished(versionB, 2)
 			w.serves(versionB)
 		})
 	}
@@ -145,7 +145,7 @@ func TestKilledBadUpdateIsRolledBack(t *testing.T) {
 		t.Fatalf("deploy: %v", err)
 	}
 	contains(t, said, "back on version "+short(versionA))
-	w.settled(versionA, 2)
+	w.finished(versionA, 2)
 	w.serves(versionA)
 }
 
@@ -163,6 +163,6 @@ func TestInterruptedDeployIsRolledBack(t *testing.T) {
 	if err := <-done; !errors.Is(err, errRolledBack) || !errors.Is(err, context.Canceled) {
 		t.Fatalf("deploy: %v\n%s", err, out.String())
 	}
-	w.settled(versionA, 2)
+	w.finished(versionA, 2)
 	w.serves(versionA)
 }

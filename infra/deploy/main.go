@@ -191,7 +191,7 @@ func (c command) agrees() bool {
 
 // deployer connects everything and asks nobody yet.
 func (c command) deployer(ctx context.Context, o options, in inputs) (*deployer, error) {
-	client, err := newPlatform(ctx, in.token)
+	client, err := newPlatform(ctx, in.token, c.getenv("FLY_FLAPS_BASE_URL"))
 	if err != nil {
 		return nil, err
 	}

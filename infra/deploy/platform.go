@@ -44,11 +44,15 @@ type platform interface {
 
 var _ platform = (*flaps.Client)(nil)
 
-// newPlatform makes the client. It asks FLY_FLAPS_BASE_URL, in the environment of
-// the process, where the API is; fly-go leaves no other way to say it.
-func newPlatform(ctx context.Context, token string) (*flaps.Client, error) {
+// newPlatform makes the client of the API at base; empty is Fly's own. fly-go would read
+// FLY_FLAPS_BASE_URL in the environment of the process alone.
+func newPlatform(ctx context.Context, token, base string) (*flaps.Client, error) {
+	at, err := url.Parse(base)
+	if err != nil {
+		return nil, fmt.Errorf("FLY_FLAPS_BASE_URL: %w", err)
+	}
 	return flaps.NewWithOptions(ctx, flaps.NewClientOpts{
-		UserAgent: "roomcast-deploy", Tokens: tokens.Parse(token), Transport: careful{http.DefaultTransport},
+		UserAgent: "roomcast-deploy", Tokens: tokens.Parse(token), Transport: careful{http.DefaultTransport, at},
 	})
 }
 
@@ -65,7 +69,10 @@ var errUncertain = errors.New("no answer to the create")
 // And a request that is repeated is sent from the same reader as the first time
 // (PuerkitoBio/rehttp v1.4.0, Transport.RoundTrip), which net/http may still be
 // reading: a data race, and at times an empty body. So each try gets a copy.
-type careful struct{ next http.RoundTripper }
+type careful struct {
+	next http.RoundTripper
+	api  *url.URL // where requests go, if it has a host
+}
 
 // RoundTrip sends a copy of the request, and tells an uncertain create apart.
 func (t careful) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -76,6 +83,10 @@ func (t careful) RoundTrip(r *http.Request) (*http.Response, error) {
 		}
 		r = r.Clone(r.Context())
 		r.Body = io.NopCloser(bytes.NewReader(body))
+	}
+	if t.api.Host != "" {
+		r = r.Clone(r.Context())
+		r.URL.Scheme, r.URL.Host, r.Host = t.api.Scheme, t.api.Host, t.api.Host
 	}
 	answer, err := t.next.RoundTrip(r)
 	if err != nil || !creates(r) {

@@ -92,13 +92,12 @@ func (s *Server) close() {
 	s.checker.report(s.tb)
 }
 
-// Getenv is the environment of a deploy to this Fly. FLY_FLAPS_BASE_URL must also be
-// in the environment of the process, since fly-go reads it there: see API.
+// Getenv is the environment of a deploy to this Fly.
 func (s *Server) Getenv(name string) string {
 	switch name {
 	case "FLY_API_TOKEN":
 		return s.Token
-	case "FLY_API_BASE_URL":
+	case "FLY_FLAPS_BASE_URL", "FLY_API_BASE_URL":
 		return s.api.URL
 	case "FLY_REGISTRY_HOST":
 		return strings.TrimPrefix(s.registry.URL, "http://")
@@ -106,7 +105,8 @@ func (s *Server) Getenv(name string) string {
 	return ""
 }
 
-// API is the address of the Machines API, for FLY_FLAPS_BASE_URL.
+// API is the address of the Machines API, for FLY_FLAPS_BASE_URL in the environment of a
+// process: fly-go by itself reads it nowhere else.
 func (s *Server) API() string { return s.api.URL }
 
 // URL is where the proxy answers for the one app that this Fly has. It knows the
