@@ -98,7 +98,7 @@ func run(ctx context.Context, environ []string, logTo io.Writer) error {
 	}
 	if app.relay != nil && !app.freezes {
 		rt.Worker = app.relay
-		// Not before the port is open: whoever started us waits for that.
+		// Not before the port is open: the process that started us waits for that.
 		rt.Ready = func(_, _ net.Addr) { go app.relay.Run(ctx) } // Drain waits for it
 	}
 	return runtime.Run(ctx, rt, app.routes())

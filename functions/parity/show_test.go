@@ -120,7 +120,7 @@ func TestReportAddsUp(t *testing.T) {
 }
 
 // Each check fails by itself, says what is missing, and can be set.
-func TestGate(t *testing.T) {
+func TestEachCheckOfTheVerdict(t *testing.T) {
 	if g := compile(t, week(), "").Verdict; !g.Safe || len(g.Missing()) != 0 || len(g.Checks) != 7 {
 		t.Fatalf("a good week: %+v", g)
 	}

@@ -200,7 +200,7 @@ func (r *refusing) PublishBatch(ctx context.Context, events []pusher.Event) erro
 
 // A row that Pusher refuses is found inside its pack: it alone is parked, and the
 // others arrive in order.
-func TestOnlyTheGuiltyRowOfAPackIsParked(t *testing.T) {
+func TestOnlyTheRejectedRowOfAPackIsParked(t *testing.T) {
 	for _, status := range []int{400, 413} {
 		t.Run(fmt.Sprint(status), func(t *testing.T) {
 			s := newStack(t)

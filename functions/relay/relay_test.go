@@ -76,7 +76,7 @@ func TestEventIsTheRowAndItsPosition(t *testing.T) {
 }
 
 // A relay that starts checks once: no webhook is needed for what was left behind.
-func TestStartingRelayLooksOnce(t *testing.T) {
+func TestStartingRelayPollsOnce(t *testing.T) {
 	s := newStack(t)
 	s.insert(roomA, "left behind")
 	s.relay("r")
@@ -85,7 +85,7 @@ func TestStartingRelayLooksOnce(t *testing.T) {
 
 // Asleep, a commit sends a webhook; awake, none does; a burst from many writers sends one at
 // most five times.
-func TestBurstRingsFewBells(t *testing.T) {
+func TestBurstSendsFewWakeups(t *testing.T) {
 	s := newStack(t)
 	r := s.relay("r")
 	sender := s.webhooks(r)
@@ -109,7 +109,7 @@ func TestBurstRingsFewBells(t *testing.T) {
 
 // Whatever is wrong with the webhook, the user's INSERT succeeds, and the row is
 // delivered once anybody looks.
-func TestInsertSurvivesABrokenBell(t *testing.T) {
+func TestInsertSurvivesABrokenWakeup(t *testing.T) {
 	for name, breakIt := range map[string]string{
 		"no pg_net":        `drop schema net cascade`,
 		"pg_net raises":    `create or replace function net.http_post(url text, body jsonb default '{}', params jsonb default '{}', headers jsonb default '{}', timeout_milliseconds int default 5000) returns bigint language plpgsql as $$ begin raise exception 'worker is down'; end $$`,
@@ -129,7 +129,7 @@ func TestInsertSurvivesABrokenBell(t *testing.T) {
 	}
 }
 
-func TestOneBellForOneTransaction(t *testing.T) {
+func TestOneWakeupForOneTransaction(t *testing.T) {
 	s := newStack(t)
 	s.exec(`select roomcast.configure(url => 'https://app.fly.dev/webhooks/supabase', secret => $1)`, outboxtest.WebhookSecret)
 	queued := func() int { return query[int](s, `select count(*) from net.http_request_queue`) }
@@ -167,7 +167,7 @@ func TestOneBellForOneTransaction(t *testing.T) {
 	}
 }
 
-func TestSweepRingsForWhatWaits(t *testing.T) {
+func TestSweepWakesForWhatWaits(t *testing.T) {
 	s := newStack(t)
 	s.exec(`select roomcast.configure(url => 'https://app.fly.dev/webhooks/supabase', secret => $1)`, outboxtest.WebhookSecret)
 	if query[bool](s, `select roomcast.sweep()`) {

@@ -193,11 +193,11 @@ func TestCutTooEarlyDoesNotCount(t *testing.T) {
 	early := c.claimRevocations()
 	c.settle(early[0], 0)
 	if n := one[int](c, `select count(*) from roomcast.revocations where due > now() + '50 minutes'`); n != 1 {
-		t.Error("a cut before the revocation settled ended it")
+		t.Error("a disconnect before the revocation was confirmed ended it")
 	}
 }
 
-func TestSweepRingsForCuts(t *testing.T) {
+func TestSweepWakesForRevocations(t *testing.T) {
 	c := newChat(t)
 	c.Exec(`select roomcast.configure(url => 'https://app.fly.dev/webhooks/supabase', secret => 'sweep-secret-of-32-characters-00')`)
 	c.Exec(`insert into roomcast.revocations values ($1, now(), now())`, user1)

@@ -89,7 +89,7 @@ func TestSkip(t *testing.T) {
 }
 
 // A skip while the relay sleeps requests a wake-up for what waited behind.
-func TestSkipRings(t *testing.T) {
+func TestSkipWakes(t *testing.T) {
 	c := newChat(t)
 	c.Exec(insertMessage, roomA, user1, "stuck")
 	c.Exec(insertMessage, roomA, user1, "behind it")

@@ -26,7 +26,7 @@ type intruder struct {
 	calls  int
 }
 
-// trap is code of the intruder's. Whoever runs it says so, even if it is rolled back.
+// trap is code of the intruder's. It names the role that runs it, even if it is rolled back.
 const trap = `create function %[1]s.trap(x pg_catalog.text) returns pg_catalog.bool language plpgsql as $f$
 	begin raise notice 'TRAP runs as %%', current_user; return true; end $f$;
 	create function %[1]s.trap() returns pg_catalog.text language plpgsql as $f$
@@ -149,7 +149,7 @@ func typeName(name string) string {
 // setSettings tries every setting by which ours or Postgres' behaviour could be bent.
 func (in *intruder) setSettings() {
 	for _, setting := range []string{
-		`roomcast.capture = 'off'`, `roomcast.wakeup_wanted = 'x''; select public.trap(); --'`, `roomcast.wakeup = 'on'`, `roomcast.rung = 'on'`,
+		`roomcast.capture = 'off'`, `roomcast.wakeup_wanted = 'x''; select public.trap(); --'`, `roomcast.wakeup = 'on'`,
 		`session_replication_role = replica`, `role = postgres`, `row_security = off`, `default_transaction_isolation = serializable`,
 		`bytea_output = escape`, `IntervalStyle = sql_standard`, `DateStyle = 'SQL, DMY'`, `extra_float_digits = 0`, `TimeZone = 'Asia/Kathmandu'`,
 		`check_function_bodies = off`, `plpgsql.variable_conflict = use_column`, `plpgsql.extra_errors = 'all'`, `standard_conforming_strings = off`,

@@ -7,7 +7,7 @@ import (
 )
 
 // Pack is the event that carries several events of its room at once. It is sent to
-// channels of kind [Packed] and to no others: whoever subscribes to one has asked
+// channels of kind [Packed] and to no others: a client that subscribes to one has asked
 // for packs. Its data is a JSON array of two or more pairs, the name and the data of
 // an event, both as they would be if it travelled alone, in the order of seq:
 //

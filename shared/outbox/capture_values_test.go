@@ -97,7 +97,7 @@ func TestLargeRowsAreStubs(t *testing.T) {
 	c.wantEvents(`note UPDATE r {"id":1,"room":"r","body":"short"}`)
 }
 
-// The same bytes, whoever writes (D25).
+// The same bytes, whatever the session (D25).
 func TestBytesDoNotDependOnTheWriter(t *testing.T) {
 	c := bare(t, `
 		create table notes (id bytea primary key, room text, iv interval, days daterange, f float8, at timestamptz);

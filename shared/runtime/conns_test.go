@@ -145,7 +145,7 @@ func TestACrowdIsServedWhole(t *testing.T) {
 	})
 }
 
-// Whoever has shown nothing cannot hold up the way out, nor make an error of it: on Fly
+// A client that has shown nothing cannot hold up the way out, nor make an error of it: on Fly
 // that would start the machine again.
 func TestStrangersDoNotHoldUpTheWayOut(t *testing.T) {
 	entered := make(chan struct{}, 1)

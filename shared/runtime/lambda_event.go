@@ -57,7 +57,7 @@ func parseEvent(payload []byte) (event, error) {
 	return ev, nil
 }
 
-// shape names what an event looks like, for whoever attached the wrong trigger.
+// shape names what an event looks like, for the operator who attached the wrong trigger.
 func shape(payload []byte) string {
 	var keys map[string]json.RawMessage
 	if json.Unmarshal(payload, &keys) != nil {

@@ -74,7 +74,7 @@ func TestUnknownKeysAreAskedForOnceAMinute(t *testing.T) {
 	}
 	h.clock.Advance(time.Second)
 	h.expect(t, forged, token.ErrUnknownKey, 2)
-	// Whoever has a known key does not notice.
+	// A token of a known key is verified meanwhile.
 	h.expect(t, sign(t, h.es256, h.claims()), nil, 2)
 }
 
@@ -200,7 +200,7 @@ func TestCallersDuringAFetch(t *testing.T) {
 		}
 
 		// Ten minutes later the keys are to be asked for again, and the endpoint hangs:
-		// whoever has a key waits for a moment and goes on with it.
+		// a caller who has a key waits for a moment and goes on with it.
 		time.Sleep(10 * time.Minute)
 		before := time.Now()
 		asking, other := verify(t.Context()), verify(t.Context())

@@ -147,7 +147,7 @@ end
 $$;
 
 -- may_skip: roomcast.capture = 'off' counts for the schema's owner and for members of that
--- role, not for a chat user who has found a SQL prompt. Whoever uses it is noted, or
+-- role, not for a chat user who has found a SQL prompt. Its use is noted, or
 -- the audit would call the rows lost.
 create or replace function roomcast.may_skip(attached int, op text) returns boolean
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$

@@ -1,4 +1,4 @@
--- To the two users' personal channels: one subscription a page, whoever writes.
+-- To the two users' personal channels: one subscription a page, whichever of the two writes.
 select roomcast.attach('public.messages', name => 'message', columns => '{id,sender_id,recipient_id,content,read_at,created_at}',
   users => 'array[r.sender_id, r.recipient_id]');
 -- The same rows by pair, for an open conversation with typing and presence.
