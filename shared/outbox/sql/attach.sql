@@ -6,17 +6,17 @@ set local lock_timeout = '3s';
 create or replace function roomcast.column_type(relation regclass, name text) returns text
 language sql stable set search_path = pg_catalog, pg_temp as $$
   select format_type(a.atttypid, a.atttypmod) from pg_attribute a
-   where a.attrelid = $1 and a.attname = $2 and a.attnum > 0 and not a.attisdropped
+   where a.attrelid = column_type.relation and a.attname = column_type.name and a.attnum > 0 and not a.attisdropped
 $$;
 
 -- table_named finds a table by its name; without a schema it is one of public's.
 create or replace function roomcast.table_named(name text) returns regclass
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 declare
-  tbl constant regclass := to_regclass(case when strpos($1, '.') = 0 then 'public.' || $1 else $1 end);
+  tbl constant regclass := to_regclass(case when strpos(table_named.name, '.') = 0 then 'public.' || table_named.name else table_named.name end);
 begin
   if tbl is null then
-    raise exception 'table_name: there is no table %', $1 using errcode = 'undefined_table';
+    raise exception 'table_name: there is no table %', table_named.name using errcode = 'undefined_table';
   end if;
   return tbl;
 end

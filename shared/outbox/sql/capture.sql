@@ -67,7 +67,8 @@ $$;
 -- note_unroutable counts changes that went nowhere.
 create or replace function roomcast.note_unroutable(attached int, op text, reason text, count bigint default 1) returns void
 language sql security definer set search_path = pg_catalog, pg_temp as $$
-  insert into roomcast.unroutable (attached, op, reason, count) values ($1, $2, left($3, 200), $4)
+  insert into roomcast.unroutable (attached, op, reason, count)
+    values (note_unroutable.attached, note_unroutable.op, left(note_unroutable.reason, 200), note_unroutable.count)
 $$;
 
 -- enqueue writes captured events into the outbox. Those without a place or a key are
