@@ -4,7 +4,6 @@ import (
 	"context"
 	"flag"
 	"fmt"
-	"strings"
 	"time"
 
 	"roomcast/functions/parity"
@@ -33,16 +32,7 @@ func setUpDelivery(flags *flag.FlagSet) func(context.Context, *call) (int, error
 		if err != nil {
 			return exitFailed, fmt.Errorf("delivery: %w", err)
 		}
-		code := exitOK
-		if _, good := report.Title(); !good {
-			code = exitWarning
-		}
-		if c.out.json {
-			return code, c.out.encode(report)
-		}
-		var text strings.Builder
-		err = report.WriteText(&text)
-		c.out.text(text.String())
-		return code, err
+		_, good := report.Title()
+		return c.print(report, good)
 	}
 }

@@ -49,6 +49,11 @@ func (c *call) report(compile func(audit.Store, parity.Ask) (written, bool, erro
 	if err != nil {
 		return exitFailed, fmt.Errorf("report: %w", err)
 	}
+	return c.print(report, good)
+}
+
+// print writes a report, and returns the exit status that it stands for.
+func (c *call) print(report written, good bool) (int, error) {
 	code := exitWarning
 	if good {
 		code = exitOK
@@ -57,7 +62,7 @@ func (c *call) report(compile func(audit.Store, parity.Ask) (written, bool, erro
 		return code, c.out.encode(report)
 	}
 	var text strings.Builder
-	err = report.WriteText(&text)
+	err := report.WriteText(&text)
 	c.out.text(text.String())
 	return code, err
 }

@@ -102,7 +102,7 @@ func ParseChannel(name string) (ChannelKind, string, error) {
 		return "", "", fmt.Errorf("%w: %d bytes", ErrChannelName, len(name))
 	}
 	if user, ok := strings.CutPrefix(name, personalPrefix); ok {
-		if !isUUID(user) {
+		if !IsUUID(user) {
 			return "", "", ErrChannelName
 		}
 		return Personal, "@" + user, nil

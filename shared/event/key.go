@@ -33,7 +33,7 @@ func RoomKey(id string) string {
 // uuid in lower case. Any other text is [ErrKey]. roomcast.user_key is the same in SQL.
 func UserKey(userID string) (string, error) {
 	id := strings.ToLower(userID)
-	if !isUUID(id) {
+	if !IsUUID(id) {
 		return "", fmt.Errorf("%w: a user's id must be a uuid", ErrKey)
 	}
 	return "@" + id, nil
@@ -50,7 +50,7 @@ func ParseKey(key string) (Stream, string, error) {
 		return RoomStream, key, nil
 	case strings.HasPrefix(rest, "@"):
 		return RoomStream, rest, nil
-	case isUUID(rest):
+	case IsUUID(rest):
 		return UserStream, rest, nil
 	}
 	return "", "", ErrKey
@@ -61,8 +61,9 @@ func ParseKey(key string) (Stream, string, error) {
 // must not look like a database that is away.
 func IsText(s string) bool { return utf8.ValidString(s) && strings.IndexByte(s, 0) < 0 }
 
-// isUUID reports whether s is a uuid as Postgres writes it: lower case, with hyphens.
-func isUUID(s string) bool {
+// IsUUID reports whether s is a uuid as Postgres writes it: lower case, with hyphens. Ids
+// compare as text everywhere: rows, presence members, disconnected users.
+func IsUUID(s string) bool {
 	if len(s) != len("00000000-0000-0000-0000-000000000000") {
 		return false
 	}

@@ -9,6 +9,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/golang-jwt/jwt/v5"
+
+	"roomcast/shared/event"
 )
 
 // What Supabase Auth puts into the tokens of its users, anonymous ones included.
@@ -65,7 +67,7 @@ func (v *Verifier) claims(p *payload) (Claims, error) {
 			return Claims{}, ErrIssuer
 		}
 	}
-	if c.UserID, err = p.text("sub"); err != nil || !isUUID(c.UserID) {
+	if c.UserID, err = p.text("sub"); err != nil || !event.IsUUID(c.UserID) {
 		return Claims{}, ErrSubject
 	}
 	if err := p.optional(&c); err != nil {
@@ -156,28 +158,6 @@ func (p *payload) audience(want string) bool {
 	}
 	one, err := p.text("aud")
 	return err == nil && one == want
-}
-
-// isUUID accepts the canonical form only. It is the form Postgres writes, so
-// ids compare as text everywhere: rows, presence members, terminated users.
-func isUUID(s string) bool {
-	if len(s) != 36 {
-		return false
-	}
-	for i := range len(s) {
-		c := s[i]
-		switch i {
-		case 8, 13, 18, 23:
-			if c != '-' {
-				return false
-			}
-		default:
-			if (c < '0' || c > '9') && (c < 'a' || c > 'f') {
-				return false
-			}
-		}
-	}
-	return true
 }
 
 // The parser wants its Claims interface; with validation switched off it never

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"roomcast/shared/outbox/outboxtest/standin"
 )
 
 //go:embed pgcron.sql
@@ -23,31 +25,13 @@ const tick = time.Second
 // Installed reports whether the database has pg_cron itself, which then needs
 // neither Install nor a Runner.
 func Installed(ctx context.Context, databaseURL string) (bool, error) {
-	conn, err := pgx.Connect(ctx, databaseURL)
-	if err != nil {
-		return false, fmt.Errorf("pgcron: %w", err)
-	}
-	defer conn.Close(context.WithoutCancel(ctx))
-	var found bool
-	err = conn.QueryRow(ctx, "select exists (select from pg_extension where extname = 'pg_cron')").Scan(&found)
-	if err != nil {
-		return false, fmt.Errorf("pgcron: %w", err)
-	}
-	return found, nil
+	return standin.Present(ctx, databaseURL, "pgcron", "select exists (select from pg_extension where extname = 'pg_cron')")
 }
 
 // Install creates the schema cron. The URL's role must be allowed to create
 // schemas. Twice is harmless.
 func Install(ctx context.Context, databaseURL string) error {
-	conn, err := pgx.Connect(ctx, databaseURL)
-	if err != nil {
-		return fmt.Errorf("pgcron: %w", err)
-	}
-	defer conn.Close(context.WithoutCancel(ctx))
-	if _, err := conn.Exec(ctx, schema); err != nil {
-		return fmt.Errorf("pgcron schema: %w", err)
-	}
-	return nil
+	return standin.Install(ctx, databaseURL, "pgcron", schema)
 }
 
 // Runner runs the jobs of cron.job when they are due.

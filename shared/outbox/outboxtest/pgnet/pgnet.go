@@ -18,6 +18,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"roomcast/shared/outbox/outboxtest/standin"
 )
 
 //go:embed pgnet.sql
@@ -36,31 +38,13 @@ const (
 // Installed reports whether the database has pg_net itself, which then needs
 // neither Install nor a Sender.
 func Installed(ctx context.Context, databaseURL string) (bool, error) {
-	conn, err := pgx.Connect(ctx, databaseURL)
-	if err != nil {
-		return false, fmt.Errorf("pgnet: %w", err)
-	}
-	defer conn.Close(context.WithoutCancel(ctx))
-	var found bool
-	err = conn.QueryRow(ctx, "select exists (select from pg_extension where extname = 'pg_net')").Scan(&found)
-	if err != nil {
-		return false, fmt.Errorf("pgnet: %w", err)
-	}
-	return found, nil
+	return standin.Present(ctx, databaseURL, "pgnet", "select exists (select from pg_extension where extname = 'pg_net')")
 }
 
 // Install creates the schema net. The URL's role must be allowed to create
 // schemas. Twice is harmless.
 func Install(ctx context.Context, databaseURL string) error {
-	conn, err := pgx.Connect(ctx, databaseURL)
-	if err != nil {
-		return fmt.Errorf("pgnet: %w", err)
-	}
-	defer conn.Close(context.WithoutCancel(ctx))
-	if _, err := conn.Exec(ctx, schema); err != nil {
-		return fmt.Errorf("pgnet schema: %w", err)
-	}
-	return nil
+	return standin.Install(ctx, databaseURL, "pgnet", schema)
 }
 
 // Sender sends what is queued in net.http_request_queue. A database has one.

@@ -6,9 +6,8 @@ package supabase
 import (
 	"context"
 	_ "embed"
-	"fmt"
 
-	"github.com/jackc/pgx/v5"
+	"roomcast/shared/outbox/outboxtest/standin"
 )
 
 //go:embed supabase.sql
@@ -17,30 +16,12 @@ var schema string
 // Installed reports whether the database has auth.users and auth.uid() already,
 // as a real Supabase project has.
 func Installed(ctx context.Context, databaseURL string) (bool, error) {
-	conn, err := pgx.Connect(ctx, databaseURL)
-	if err != nil {
-		return false, fmt.Errorf("supabase: %w", err)
-	}
-	defer conn.Close(context.WithoutCancel(ctx))
-	var found bool
-	err = conn.QueryRow(ctx, "select to_regclass('auth.users') is not null and to_regprocedure('auth.uid()') is not null").Scan(&found)
-	if err != nil {
-		return false, fmt.Errorf("supabase: %w", err)
-	}
-	return found, nil
+	return standin.Present(ctx, databaseURL, "supabase", "select to_regclass('auth.users') is not null and to_regprocedure('auth.uid()') is not null")
 }
 
 // Install creates what is missing. The URL's role must be allowed to create
 // roles and schemas; tables it makes in the schema public are then open to the
 // three roles, but for row level security. Twice is harmless.
 func Install(ctx context.Context, databaseURL string) error {
-	conn, err := pgx.Connect(ctx, databaseURL)
-	if err != nil {
-		return fmt.Errorf("supabase: %w", err)
-	}
-	defer conn.Close(context.WithoutCancel(ctx))
-	if _, err := conn.Exec(ctx, schema); err != nil {
-		return fmt.Errorf("supabase schema: %w", err)
-	}
-	return nil
+	return standin.Install(ctx, databaseURL, "supabase", schema)
 }
