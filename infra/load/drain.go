@@ -4,10 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
-
-	"roomcast/infra/load/peers/least"
 )
 
 const (
@@ -91,12 +88,6 @@ func drain(ctx context.Context, l *lab, db *database) ([]result, error) {
 		target:  "< 48 MB",
 		met:     peak > 0 && peak < 48_000_000,
 	}}, nil
-}
-
-// leastNote says what the peer is, and what a quicker one makes of the same work.
-func leastNote(rounds int, share, rate float64) string {
-	return fmt.Sprintf("Median of the ratios of %d rounds in turns, until nothing waits. The least program (peers/least) selects %s rows, posts them in tens, %d calls at once, and deletes them; it numbers nothing, keeps no order and leases nothing. With these three side by side it makes %s rows/s, of which the relay's are %.2f.",
-		rounds, count(least.Fetch), least.Posters, count(rate), share)
 }
 
 // wide: as many rows, but each in a room of its own, or ten to a room.
@@ -188,22 +179,6 @@ func hotRoom(ctx context.Context, l *lab, db *database) ([]result, error) {
 	}}, nil
 }
 
-// oneInFlight posts full batches one after another, and nothing else.
-func (l *lab) oneInFlight(ctx context.Context, events int) (float64, error) {
-	push := least.NewPusher(l.sink.addr, appID, appKey, appSecret, 1)
-	batch := make([]least.Event, 10)
-	for i := range batch {
-		batch[i] = least.Event{Channel: "private-room-hot", Name: "new-message", Data: `{"content":"` + strings.Repeat("x", 300) + `"}`}
-	}
-	start := time.Now()
-	for range events / len(batch) {
-		if err := push.Batch(ctx, batch); err != nil {
-			return 0, err
-		}
-	}
-	return perSecond(events, time.Since(start)), nil
-}
-
 // work is a backlog and who empties it.
 type work struct {
 	rows, rooms int
@@ -281,45 +256,4 @@ func (db *database) untilEmpty(ctx context.Context) error {
 		}
 	}
 	return nil
-}
-
-const fillLeastSQL = `insert into public.least_outbox (room, record)
-	select room_id::text, jsonb_build_object('id', id, 'room_id', room_id, 'user_id', user_id, 'content', content, 'created_at', created_at)
-	  from public.messages order by created_at desc limit $1`
-
-// fillLeast gives the least program the same records.
-func (db *database) fillLeast(ctx context.Context, rows int) error {
-	if _, err := db.pool.Exec(ctx, fillLeastSQL, rows); err != nil {
-		return fmt.Errorf("fill least outbox: %w", err)
-	}
-	return db.quiesce(ctx)
-}
-
-// drainLeast does the same with the least program.
-func (l *lab) drainLeast(ctx context.Context, db *database, rows int, extra ...string) (d drained, err error) {
-	path, err := l.binary(ctx, "infra/load/peers/drain")
-	if err != nil {
-		return d, err
-	}
-	p, err := l.spawn("least drain", slices.Concat(l.sink.environment(), []string{"DATABASE_URL=" + db.relay}, extra), path)
-	if err != nil {
-		return d, err
-	}
-	if err := p.says("ready"); err != nil {
-		return d, err
-	}
-	if err := db.fillLeast(ctx, rows); err != nil {
-		return d, err
-	}
-	start := time.Now()
-	if _, err := fmt.Fprintln(p.stdin); err != nil {
-		return d, err
-	}
-	if err := p.says(fmt.Sprintf("done %d\n", rows)); err != nil {
-		return d, err
-	}
-	d.rate = perSecond(rows, time.Since(start))
-	d.account(ctx, db, []*program{p}, rows)
-	l.say("  least program: %s rows/s; CPU per row: %s, and %s in Postgres", count(d.rate), us1(d.program), us1(d.postgres))
-	return d, p.stop()
 }

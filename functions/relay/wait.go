@@ -1,0 +1,79 @@
+package relay
+
+import (
+	"context"
+	"log/slog"
+	"time"
+)
+
+// wait sleeps until something is to be done: a worker is done, a webhook comes, the
+// next poll or renewal is due.
+func (l *loop) wait(ctx context.Context) {
+	_, until := l.allowance()
+	if until.After(l.renewAt) {
+		until = l.renewAt
+	}
+	if resumes, _ := l.health.next(); l.numberAt.Before(until) && time.Now().Before(resumes) {
+		until = l.numberAt
+	}
+	if until.Before(l.answers.Until) {
+		until = l.answers.Until
+	}
+	timer := time.NewTimer(max(0, time.Until(until)))
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-l.leaving.Done():
+	case out := <-l.results:
+		l.take(out)
+		l.takeMore()
+	case <-l.wake:
+		l.lastRow = time.Now() // a writer saw the lease over: take it again
+		l.renewAt = time.Time{}
+	case <-timer.C:
+	}
+}
+
+// takeMore takes the results that are there already, so that one ack tells all.
+func (l *loop) takeMore() {
+	for {
+		select {
+		case out := <-l.results:
+			l.take(out)
+		default:
+			return
+		}
+	}
+}
+
+// never is later than any deadline of a loop.
+func never() time.Time { return time.Now().Add(time.Hour) }
+
+// call runs one database call under its limit, and keeps the backoff while the
+// database does not answer. It says so once, not at every try.
+func (l *loop) call(ctx context.Context, what string, fn func(context.Context) error) bool {
+	if !l.answers.Over() {
+		return false
+	}
+	limited, cancel := context.WithTimeout(ctx, l.CallLimit)
+	defer cancel()
+	err := fn(limited)
+	if err == nil {
+		if l.answers.Step > 0 {
+			l.Log.Info("database answers again")
+		}
+		l.answers.Reset()
+		l.failed = nil
+		return true
+	}
+	l.failed = err
+	if ctx.Err() != nil { // told to stop, or out of time: no fault of the database's
+		return false
+	}
+	l.Observer.DatabaseFailed(what)
+	if l.answers.Step == 0 {
+		l.Log.Error("database does not answer; rows wait", slog.String("call", what), slog.Any("err", err))
+	}
+	l.answers.Fail(databaseBackoff)
+	return false
+}
