@@ -54,6 +54,7 @@ func (f *function) disturb(t *testing.T, stop <-chan struct{}) {
 // Whatever strangers do, the machine leaves when it has had no work for IDLE_EXIT, and in
 // order: another status than 0 would make Fly start it again.
 func TestStrangersDoNotKeepItAwake(t *testing.T) {
+	t.Parallel()
 	f := start(t, environment(newPusher(t), "DATABASE_URL="+outboxtest.Chat(t), "IDLE_EXIT=1500ms", "LINGER=100ms"))
 	stop := make(chan struct{})
 	defer close(stop)
@@ -75,6 +76,7 @@ func TestStrangersDoNotKeepItAwake(t *testing.T) {
 
 // Only who has shown a credential wakes the relay where a wake-up webhook was lost.
 func TestStrangersDoNotWakeTheRelay(t *testing.T) {
+	t.Parallel()
 	push, database := newPusher(t), outboxtest.Chat(t)
 	f := start(t, environment(push, "DATABASE_URL="+database, "LINGER=100ms"))
 	f.message(t, database, "hello")

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"net/http"
 	"strings"
 	"testing"
@@ -15,6 +14,7 @@ const member, room1 = "11111111-0000-4000-8000-000000000001", "aaaaaaaa-0000-400
 // A message in a room is told to its members' own channels, counted in their inbox, and
 // read; without INBOX there is no such route and no such event.
 func TestInbox(t *testing.T) {
+	t.Parallel()
 	push, database := newPusher(t), outboxtest.Chat(t)
 	f := start(t, environment(push, "DATABASE_URL="+database, "INBOX=true"))
 	if err := outboxtest.Exec(t.Context(), database, `insert into room_participants (room_id, user_id) values ('`+room1+`', '`+member+`')`); err != nil {
@@ -35,24 +35,14 @@ func TestInbox(t *testing.T) {
 	}
 	inbox := func() (unread, read int64) {
 		t.Helper()
-		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, f.address+"/me/rooms", nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		r.Header.Set("Authorization", "Bearer "+memberToken(t))
-		resp, err := http.DefaultClient.Do(r)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer resp.Body.Close()
 		var got struct {
 			Rooms []struct {
 				Room         string
 				Unread, Read int64
 			}
 		}
-		if err := json.NewDecoder(resp.Body).Decode(&got); err != nil || resp.StatusCode != 200 || len(got.Rooms) != 1 || got.Rooms[0].Room != room1 {
-			t.Fatalf("%d %+v %v", resp.StatusCode, got, err)
+		if status := f.asMember(t, "/me/rooms", &got); status != 200 || len(got.Rooms) != 1 || got.Rooms[0].Room != room1 {
+			t.Fatalf("%d %+v", status, got)
 		}
 		return got.Rooms[0].Unread, got.Rooms[0].Read
 	}

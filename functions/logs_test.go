@@ -44,6 +44,7 @@ func TestLogsUnderFailure(t *testing.T) {
 		{"a redirect", pushertest.Fault{Status: 302, Body: "elsewhere"}, "pusher refuses our signature"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
 			push, database := newPusher(t), outboxtest.Chat(t)
 			f := start(t, environment(push, "DATABASE_URL="+database))
 			push.Inject(tc.fault)
@@ -57,6 +58,7 @@ func TestLogsUnderFailure(t *testing.T) {
 
 // Callers who get it wrong, in every way they can, leave nothing of what they sent.
 func TestLogsOfBadCallers(t *testing.T) {
+	t.Parallel()
 	push, database := newPusher(t), outboxtest.Chat(t)
 	f := start(t, environment(push, "DATABASE_URL="+database))
 	f.post(t, "/webhooks/supabase", "application/json", `{"type":"INSERT","record":{"content":"`+content+`"}`, webhookSecret)
@@ -79,6 +81,7 @@ func TestLogsOfBadCallers(t *testing.T) {
 
 // A database that fails is named with the call, and without its address and password.
 func TestLogsOfADatabaseInTrouble(t *testing.T) {
+	t.Parallel()
 	push, database := newPusher(t), outboxtest.Chat(t)
 	f := start(t, environment(push, "DATABASE_URL="+database))
 	f.message(t, database, content)
@@ -96,6 +99,7 @@ func TestLogsOfADatabaseInTrouble(t *testing.T) {
 
 // A retry is logged with its room, its seq and its attempt.
 func TestRetryIsLoggedWithItsPlace(t *testing.T) {
+	t.Parallel()
 	push, database := newPusher(t), outboxtest.Chat(t)
 	f := start(t, environment(push, "DATABASE_URL="+database))
 	push.Inject(pushertest.Fault{Status: 500, Times: 2})

@@ -88,6 +88,7 @@ func TestBinaryIsSmall(t *testing.T) {
 // The program that serves Fly serves Lambda: a Function URL's event and an API
 // Gateway v2's, through the runtime API.
 func TestLambda(t *testing.T) {
+	t.Parallel()
 	push := newPusher(t)
 	url := outboxtest.Chat(t)
 	api := lambdatest.New(t)

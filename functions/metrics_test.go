@@ -58,6 +58,7 @@ func value(families map[string]*dto.MetricFamily, name string, labels ...string)
 // The metrics of a running function tell what it did: a message that Pusher took at
 // the second try, one that it refused for good, a browser without a token.
 func TestMetricsOfARunningFunction(t *testing.T) {
+	t.Parallel()
 	push, url := newPusher(t), outboxtest.Chat(t)
 	f := start(t, environment(push, "DATABASE_URL="+url))
 	push.Inject(pushertest.Fault{Status: 500, Times: 1})
@@ -111,6 +112,7 @@ func TestMetricsOfARunningFunction(t *testing.T) {
 // What waits is shown while it does, and is gone from the scrape, not zero, while the
 // database does not answer.
 func TestBacklogGauges(t *testing.T) {
+	t.Parallel()
 	push, url := newPusher(t), outboxtest.Chat(t)
 	push.Inject(pushertest.Fault{Status: 403}) // pauses the workers for a minute
 	f := start(t, environment(push, "DATABASE_URL="+url))
@@ -131,6 +133,7 @@ func TestBacklogGauges(t *testing.T) {
 // Asleep at rest: scrapes and health checks come, and not one statement reaches the
 // database.
 func TestAsleepNothingIsAsked(t *testing.T) {
+	t.Parallel()
 	statements := make(chan string, 10_000)
 	server := outboxtest.Start(t, outboxtest.Options{
 		Settings: map[string]string{"log_statement": "all", "log_line_prefix": "%a ", "autovacuum": "off"},
@@ -176,6 +179,7 @@ func TestAsleepNothingIsAsked(t *testing.T) {
 
 // What was given up is still counted while the relay sleeps: an alert on it stays.
 func TestParkedIsCountedAsleep(t *testing.T) {
+	t.Parallel()
 	push, url := newPusher(t), outboxtest.Chat(t)
 	f := start(t, environment(push, "DATABASE_URL="+url, "LINGER=1s"))
 	push.Inject(pushertest.Fault{Status: 413})
@@ -191,6 +195,7 @@ func TestParkedIsCountedAsleep(t *testing.T) {
 // Every name that the dashboard and the alerts speak of is a metric of the function,
 // and so is every label.
 func TestDashboardAndAlertsNameWhatExists(t *testing.T) {
+	t.Parallel()
 	push := newPusher(t)
 	url := outboxtest.Chat(t)
 	f := start(t, environment(push, "DATABASE_URL="+url))

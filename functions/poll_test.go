@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"net/http"
 	"strings"
 	"testing"
@@ -15,6 +14,7 @@ import (
 // While Pusher refuses what is published, every page of events asks its reader to poll;
 // when it accepts again, none does.
 func TestPagesAreToldToPoll(t *testing.T) {
+	t.Parallel()
 	push, database := newPusher(t), outboxtest.Chat(t)
 	f := start(t, environment(push, "DATABASE_URL="+database))
 	if err := outboxtest.Exec(t.Context(), database, `insert into room_participants (room_id, user_id)
@@ -23,18 +23,8 @@ func TestPagesAreToldToPoll(t *testing.T) {
 	}
 	page := func() (p struct{ Poll, Head int }) {
 		t.Helper()
-		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, f.address+"/rooms/aaaaaaaa-0000-4000-8000-000000000001/events", nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		r.Header.Set("Authorization", "Bearer "+memberToken(t))
-		resp, err := http.DefaultClient.Do(r)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer resp.Body.Close()
-		if err := json.NewDecoder(resp.Body).Decode(&p); err != nil || resp.StatusCode != http.StatusOK {
-			t.Fatalf("%d, %v", resp.StatusCode, err)
+		if status := f.asMember(t, "/rooms/aaaaaaaa-0000-4000-8000-000000000001/events", &p); status != http.StatusOK {
+			t.Fatal(status)
 		}
 		return p
 	}

@@ -179,6 +179,7 @@ func message(page, channel, content string) heard {
 // hears nothing of it two seconds later, while their other room and the room's other
 // members go on.
 func TestRemovedFromARoom(t *testing.T) {
+	t.Parallel()
 	s := newScene(t)
 	s.exec(`insert into room_participants (room_id, user_id) values ($1, $3), ($2, $3), ($1, $4)`, roomA, roomB, ada, bob)
 	const a, b = "private-room-" + roomA, "private-room-" + roomB
@@ -211,6 +212,7 @@ func TestRemovedFromARoom(t *testing.T) {
 
 // Who is online is kept beside membership, and announced in the room's order.
 func TestPresenceIsKeptAndAnnounced(t *testing.T) {
+	t.Parallel()
 	s := newScene(t, "ROOM_CHANNELS=presence", "PRESENCE_EVENTS=true")
 	s.exec(`insert into room_participants (room_id, user_id) values ($1, $2), ($1, $3)`, roomA, ada, bob)
 	const a = "presence-room-" + roomA

@@ -101,6 +101,25 @@ func (f *function) wakeUp(t *testing.T) {
 	}
 }
 
+// asMember asks as a member and reads the answer.
+func (f *function) asMember(t *testing.T, path string, answer any) (status int) {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, f.address+path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Authorization", "Bearer "+memberToken(t))
+	resp, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if err := json.NewDecoder(resp.Body).Decode(answer); err != nil {
+		t.Fatalf("%d, %v", resp.StatusCode, err)
+	}
+	return resp.StatusCode
+}
+
 func (f *function) post(t *testing.T, path, contentType, body, bearer string) (status int) {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, f.address+path, strings.NewReader(body))

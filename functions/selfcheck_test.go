@@ -23,6 +23,7 @@ func (f *function) selfcheck(t *testing.T, event bool) *selfcheck.Report {
 
 // A healthy function says what it reaches, and its test event goes all the way.
 func TestSelfcheck(t *testing.T) {
+	t.Parallel()
 	push, url := newPusher(t), outboxtest.Chat(t)
 	environ := environment(push, "DATABASE_URL="+url)
 	f := start(t, environ)
@@ -66,6 +67,7 @@ func TestSelfcheck(t *testing.T) {
 
 // What is wrong is said, each by itself.
 func TestSelfcheckFindsFaults(t *testing.T) {
+	t.Parallel()
 	push, url := newPusher(t), outboxtest.Chat(t)
 	t.Run("a wrong Pusher secret", func(t *testing.T) {
 		r := start(t, environment(push, "DATABASE_URL="+url, "PUSHER_SECRET=wrong")).selfcheck(t, true)

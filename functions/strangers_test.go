@@ -79,6 +79,7 @@ func TestStrangersAreAnsweredUnread(t *testing.T) {
 
 // Limits by address mean nothing behind a proxy that is not named: the log says so, once.
 func TestUnnamedProxyIsTold(t *testing.T) {
+	t.Parallel()
 	f := start(t, environment(newPusher(t), "DATABASE_URL="+outboxtest.Chat(t)))
 	ask := func() {
 		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, f.address+"/me/events", nil)

@@ -56,6 +56,7 @@ func TestRunbookLines(t *testing.T) {
 			*in.installation = *shared.installation
 			in.installation.T = t
 			if changes := strings.HasPrefix(line, "ops redrive") || strings.HasPrefix(line, "ops skip"); changes && !strings.Contains(line, "-dry-run") {
+				t.Parallel()
 				in = *newTroubled(t)
 			}
 			in.run(line)
