@@ -3,6 +3,7 @@ package moving
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -41,9 +42,6 @@ func TestChats(t *testing.T) {
 func runChat(t *testing.T, dir string) {
 	c := newChat(t)
 	c.exec(read(t, dir, "schema.sql"))
-	if err := admin.Migrate(t.Context(), c.url); err != nil {
-		t.Fatal(err)
-	}
 	c.exec(read(t, dir, "move.sql"))
 	steps := parseSteps(t, read(t, dir, "steps.sql"))
 	for _, s := range steps {
@@ -171,7 +169,7 @@ type chatDatabase struct {
 func newChat(t *testing.T) *chatDatabase {
 	t.Helper()
 	c := &chatDatabase{T: t, url: outboxtest.DatabaseFrom(t, "supabase", func(ctx context.Context, url string) error {
-		return supabase.Install(ctx, url)
+		return errors.Join(supabase.Install(ctx, url), admin.Migrate(ctx, url))
 	})}
 	c.conn, c.db = outboxtest.Connect(t, c.url), outboxtest.Open(t, c.url)
 	return c

@@ -67,6 +67,10 @@ func (db *database) apply(ctx context.Context, want wanted, out io.Writer) error
 		return err
 	}
 	say("installed", "the schema roomcast")
+	// Nothing of the plan queues the chat behind a lock that it waits for.
+	if _, err := db.conn.Exec(ctx, `set lock_timeout = '3s'`); err != nil {
+		return err
+	}
 	for _, s := range want.plan {
 		if s.comment {
 			continue

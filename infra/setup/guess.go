@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"regexp"
 	"slices"
 	"strings"
@@ -15,7 +14,7 @@ func roomColumns() []string {
 	return []string{"room_id", "chat_room_id", "chat_id", "conversation_id", "channel_id", "group_id", "thread_id", "dialog_id", "room"}
 }
 func userColumns() []string {
-	return []string{"user_id", "member_id", "participant_id", "profile_id", "account_id", "author_id", "sender_id"}
+	return []string{"user_id", "member_id", "participant_id", "profile_id", "account_id", "author_id", "sender_id", "member", "participant"}
 }
 func textColumns() []string {
 	return []string{"content", "body", "text", "message", "words"}
@@ -27,14 +26,17 @@ func arrayColumns() []string {
 // pairs are two users in one row: who wrote to whom, who knows whom.
 func pairs() [][2]string {
 	return [][2]string{{"sender_id", "recipient_id"}, {"sender_id", "receiver_id"}, {"from_user", "to_user"}, {"from_user_id", "to_user_id"},
-		{"from_id", "to_id"}, {"user_id", "contact_id"}, {"user_id", "friend_id"}, {"user_a", "user_b"}, {"requester_id", "addressee_id"}, {"follower_id", "following_id"}}
+		{"from_id", "to_id"}, {"buyer_id", "seller_id"}, {"customer_id", "agent_id"}, {"user1_id", "user2_id"}, {"user_1", "user_2"}, {"user_one", "user_two"}, {"user_one_id", "user_two_id"},
+		{"participant1_id", "participant2_id"}, {"participant_1", "participant_2"}, {"user_a_id", "user_b_id"}, {"user_id", "contact_id"}, {"user_id", "friend_id"}, {"user_a", "user_b"}, {"requester_id", "addressee_id"}, {"follower_id", "following_id"}}
 }
 
 var (
 	besides     = regexp.MustCompile(`^(ai|bot|system|draft|scheduled|archived|deleted|old|tmp)_|log|audit|notif|template|draft|embedding|history|webhook|email`)
-	noMembers   = regexp.MustCompile(`ban|block|mute|invit|request|read|receipt|typing|reaction|presence|contact|message|pin|favorite`)
+	noMembers   = regexp.MustCompile(`ban|block|mute|invit|request|read|receipt|typing|reaction|presence|contact|message|pin|favorite|follow|subscri|vote|like|star|bookmark|notif`)
 	userTables  = regexp.MustCompile(`(^auth\.users|\.(profiles|users|accounts))$`)
 	tellMembers = regexp.MustCompile(`participant|member`)
+	tellTexts   = regexp.MustCompile(`message|post|comment`)
+	tellInvites = regexp.MustCompile(`invit`)
 )
 
 // firstOf returns the first of names that is among columns.
@@ -68,9 +70,13 @@ func (t table) roomColumn(rooms []string) string {
 		ref := t.Refs[name]
 		return !slices.Contains(t.nulls, name) && (ref == nil || ref[0] != t.Name && !userTables.MatchString(ref[0]))
 	}
-	for _, c := range t.Columns {
-		if ref := t.Refs[c.Name]; ref != nil && slices.Contains(rooms, ref[0]) && fits(c.Name) {
-			return c.Name
+	pointing := func(name string) bool {
+		ref := t.Refs[name]
+		return ref != nil && slices.Contains(rooms, ref[0]) && fits(name)
+	}
+	for _, name := range append(roomColumns(), t.columns()...) {
+		if pointing(name) {
+			return name
 		}
 	}
 	for _, name := range roomColumns() {
@@ -82,13 +88,15 @@ func (t table) roomColumn(rooms []string) string {
 }
 
 // roomTables are the tables that others point at by a column that is called as a room's,
-// or from a table of members.
+// from a table of members, or from texts whose columns name no room.
 func roomTables(all []table) (rooms []string) {
 	for _, t := range all {
-		for name, ref := range t.Refs {
-			called := slices.Contains(roomColumns(), name) || tellMembers.MatchString(t.base())
-			if called && ref[0] != t.Name && !userTables.MatchString(ref[0]) && !slices.Contains(rooms, ref[0]) {
-				rooms = append(rooms, ref[0])
+		for _, key := range t.Keys {
+			_, to, _ := strings.Cut(key.Table, ".")
+			called := len(key.Columns) == 1 && slices.Contains(roomColumns(), key.Columns[0])
+			ofTexts := firstOf(roomColumns(), t.columns()) == "" && tellTexts.MatchString(t.base()) && !tellTexts.MatchString(to)
+			if (called || ofTexts || tellMembers.MatchString(t.base())) && key.Table != t.Name && !userTables.MatchString(key.Table) && !slices.Contains(rooms, key.Table) {
+				rooms = append(rooms, key.Table)
 			}
 		}
 	}
@@ -111,7 +119,7 @@ func likeMessages(all []table) []table {
 	return ranked(all, func(t table) int {
 		_, pair := t.pairOf()
 		room := t.roomColumn(rooms)
-		if room == "" && !pair || firstOf(textColumns(), t.columns()) == "" && !strings.Contains(t.base(), "message") {
+		if room == "" && !pair && len(t.roomKey(all, rooms)) == 0 || firstOf(textColumns(), t.columns()) == "" && !strings.Contains(t.base(), "message") {
 			return 0
 		}
 		score := 10
@@ -142,9 +150,9 @@ func likeMembers(all []table) []table {
 	return ranked(all, func(t table) int {
 		score := 0
 		switch {
-		case firstOf(arrayColumns(), t.arrays()) != "":
+		case firstOf(arrayColumns(), t.arrays()) != "", t.isRoomOfTwo(rooms):
 			score = 10
-		case t.memberRoom(rooms) != "" && t.userColumn() != "" && firstOf(textColumns(), t.columns()) == "" && !noMembers.MatchString(t.base()):
+		case (t.memberRoom(rooms) != "" || len(t.roomKey(all, rooms)) > 0) && t.userColumn() != "" && firstOf(textColumns(), t.columns()) == "" && !noMembers.MatchString(t.base()):
 			score = 10
 		default:
 			return 0
@@ -198,6 +206,9 @@ func (t table) activeOf() (active, doubt string) {
 		case slices.Contains([]string{"has_left", "removed", "is_deleted"}, c.Name) && c.Type == "boolean":
 			return "not " + quoteIdent(c.Name), ""
 		case slices.Contains([]string{"status", "state"}, c.Name):
+			if label := firstOf([]string{"active", "accepted", "joined", "approved", "member"}, c.Labels); label != "" {
+				return quoteIdent(c.Name) + " = " + quote(label), ""
+			}
 			doubt = c.Name
 		}
 	}
@@ -215,44 +226,21 @@ func ranked(all []table, score func(table) int) (found []table) {
 	return found
 }
 
-// placeOf finds out where a row of any other table goes: a room's column, a look-up over
-// the message that it belongs to, or two users. Empty if there is no way to tell.
-func placeOf(t table, messages choice, rooms []string) (argument, sql string) {
-	for _, c := range t.Columns {
-		if ref := t.Refs[c.Name]; ref != nil && messages.Name != "" && ref[0] == messages.Name {
-			if messages.users != "" {
-				return "users", fmt.Sprintf("select unnest(%s) from %s m where m.%s = r.%s", strings.ReplaceAll(messages.users, "r.", "m."), messages.Name, quoteIdent(ref[1]), quoteIdent(c.Name))
-			}
-			return "room", fmt.Sprintf("select m.%s from %s m where m.%s = r.%s", quoteIdent(messages.room), messages.Name, quoteIdent(ref[1]), quoteIdent(c.Name))
-		}
-	}
-	if room := t.roomColumn(rooms); room != "" {
-		return "room", "r." + quoteIdent(room)
-	}
-	if slices.Contains(rooms, t.Name) && len(t.IDs) == 1 {
-		return "room", "r." + quoteIdent(t.IDs[0])
-	}
-	if pair, ok := t.pairOf(); ok {
-		return "users", fmt.Sprintf("array[r.%s, r.%s]", quoteIdent(pair[0]), quoteIdent(pair[1]))
-	}
-	if user := t.userColumn(); user != "" {
-		return "users", "r." + quoteIdent(user)
-	}
-	return "", ""
-}
-
 // eventName is what a table's events are called: message_reactions are reactions.
 func eventName(t table) string {
 	name := strings.TrimPrefix(strings.TrimPrefix(strings.TrimPrefix(t.base(), "chat_"), "message_"), "room_")
 	switch {
 	case strings.HasSuffix(name, "ies"):
 		name = strings.TrimSuffix(name, "ies") + "y"
-	case strings.HasSuffix(name, "s") && !strings.HasSuffix(name, "ss"):
+	case strings.HasSuffix(name, "s") && !strings.HasSuffix(name, "ss") && !strings.HasSuffix(name, "us"):
 		name = strings.TrimSuffix(name, "s")
 	}
 	name = strings.Trim(regexp.MustCompile(`[^a-z0-9_-]+`).ReplaceAllString(name, "-"), "-_0123456789")
-	if name == "" || name == "message" || name == "member" {
+	switch name {
+	case "", "message", "member":
 		return "row"
+	case "user", "online", "offline": // of members
+		return "profile"
 	}
 	return strings.ReplaceAll(name, "_", "-")
 }

@@ -19,6 +19,7 @@ type wanted struct {
 	secrets               map[string]string // for the secrets file, by name
 	newLogin              bool              // DATABASE_URL has a password that the database has yet to learn
 	messages, members     choice            // empty name: leave as it is
+	hasMembers            bool              // a table of members is attached already
 	plan                  []statement       // of what is to be attached
 }
 

@@ -15,6 +15,8 @@ type choice struct {
 	user    string   // column, of members
 	users   string   // SQL over r, of messages without a room
 	active  string   // SQL over r, of members
+	place   string   // SQL over r for the room, where it is no column
+	adds    string   // SQL for a column that Roomcast needs beside the table's own
 	columns []string // that may leave the database
 }
 
@@ -33,7 +35,10 @@ func plan(want wanted, all []table, attachments []string) (lines []statement) {
 	note := func(format string, args ...any) {
 		lines = append(lines, statement{sql: fmt.Sprintf(format, args...), comment: true})
 	}
-	if m := want.messages; m.Name != "" && m.users != "" {
+	if m := want.messages; m.Name != "" && m.place != "" {
+		add(m.Name+": "+strings.Join(m.columns, ", "), "select roomcast.attach(%s, name => 'message', room => %s,\n  columns => %s);",
+			quote(m.Name), quote(m.place), quoteArray(m.columns))
+	} else if m.Name != "" && m.users != "" {
 		add(m.Name+": "+strings.Join(m.columns, ", "), "select roomcast.attach(%s, name => 'message', users => %s,\n  columns => %s);",
 			quote(m.Name), quote(m.users), quoteArray(m.columns))
 	} else if m.Name != "" {
@@ -41,6 +46,9 @@ func plan(want wanted, all []table, attachments []string) (lines []statement) {
 			quote(m.Name), quote(m.room), quoteArray(m.columns))
 	}
 	if m := want.members; m.Name != "" {
+		if m.adds != "" {
+			add(m.Name+": a generated column", "%s", m.adds)
+		}
 		active := ""
 		if m.active != "" {
 			active = ", active => " + quote(m.active)
@@ -53,18 +61,26 @@ func plan(want wanted, all []table, attachments []string) (lines []statement) {
 	if want.messages.Name == "" {
 		return lines // what is attached already is left as it is
 	}
+	if want.members.Name == "" && want.messages.users == "" && !want.hasMembers {
+		note("no table says who is in a room of %s: nobody may read one until roomcast.can_read does (infra/supabase/README.md)", want.messages.Name)
+	}
+	p := places{all: all, rooms: roomTables(all), messages: want.messages, members: want.members}
+	if m := want.members; m.Name != "" && m.isArray() && m.Published {
+		add(m.Name+" as "+eventName(m.table), "select roomcast.attach(%s, name => %s, users => %s,\n  columns => %s);",
+			quote(m.Name), quote(eventName(m.table)), quote("r."+quoteIdent(m.user)), quoteArray(m.table.columns()))
+	}
 	for _, t := range all {
 		if t.Name != want.messages.Name && t.Name != want.members.Name && !slices.ContainsFunc(attachments, func(a string) bool { return strings.HasPrefix(a, t.Name+" ") }) {
-			lines = append(lines, other(t, want.messages, roomTables(all))...)
+			lines = append(lines, p.line(t)...)
 		}
 	}
 	return lines
 }
 
-// other is the line for a table beside messages and members: run if Supabase Realtime
+// line is the plan for a table beside messages and members: run if Supabase Realtime
 // listens to it today, else shown as a comment.
-func other(t table, messages choice, rooms []string) []statement {
-	argument, place := placeOf(t, messages, rooms)
+func (p places) line(t table) []statement {
+	argument, place := p.of(t)
 	if place == "" || len(t.IDs) == 0 {
 		if t.Published {
 			return []statement{{comment: true, sql: t.Name + ": Supabase Realtime listens to it, and nothing tells to which rooms or users its rows belong: select roomcast.attach(…)"}}
@@ -76,7 +92,18 @@ func other(t table, messages choice, rooms []string) []statement {
 	if !t.Published {
 		return []statement{{comment: true, sql: "not listened to today: " + strings.ReplaceAll(sql, "\n ", "")}}
 	}
-	return []statement{{sql: sql, did: t.Name + " as " + eventName(t)}}
+	lines := []statement{{sql: sql, did: t.Name + " as " + eventName(t)}}
+	if m := p.members; argument == "room" && m.Name != "" && m.Name != t.Name && slices.Contains(p.rooms, t.Name) && len(t.IDs) == 1 && m.room != "" && !m.isArray() {
+		users := fmt.Sprintf("select m.%s from %s m where m.%s = r.%s", quoteIdent(m.user), m.Name, quoteIdent(m.room), quoteIdent(t.IDs[0]))
+		lines = append(lines, statement{comment: true, sql: fmt.Sprintf("if a page lists its user's rooms, INBOX=true, or, at one event a member for each change: select roomcast.attach(%s, name => %s, users => %s);",
+			quote(t.Name), quote("listed-"+eventName(t)), quote(users))})
+	}
+	return lines
+}
+
+// isArray: are its users in an array?
+func (c choice) isArray() bool {
+	return c.adds != "" && c.user == addedUsers || slices.Contains(c.arrays(), c.user)
 }
 
 // show is the plan as a person reads it.

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"os"
 	"strings"
 	"testing"
@@ -13,10 +15,9 @@ import (
 // planOf is what setup -yes would attach in a database with this schema.
 func planOf(t *testing.T, schema string) (shown, databaseURL string, lines []statement) {
 	t.Helper()
-	databaseURL = outboxtest.Database(t)
-	if err := supabase.Install(t.Context(), databaseURL); err != nil {
-		t.Fatal(err)
-	}
+	databaseURL = outboxtest.DatabaseFrom(t, "supabase", func(ctx context.Context, url string) error {
+		return errors.Join(supabase.Install(ctx, url), admin.Migrate(ctx, url))
+	})
 	if err := outboxtest.Exec(t.Context(), databaseURL, schema); err != nil {
 		t.Fatal(err)
 	}
@@ -41,9 +42,6 @@ func planOf(t *testing.T, schema string) (shown, databaseURL string, lines []sta
 // runPlan runs it in that database, as setup does.
 func runPlan(t *testing.T, databaseURL string, lines []statement) {
 	t.Helper()
-	if err := admin.Migrate(t.Context(), databaseURL); err != nil {
-		t.Fatal(err)
-	}
 	for _, s := range lines {
 		if s.comment {
 			continue
@@ -80,6 +78,18 @@ func TestPlansOfTheGuidesChats(t *testing.T) {
 		"messenger": {"attach_messages('public.group_messages', room_column => 'group_id'", "attach_members('public.group_members', room_column => 'group_id', user_column => 'user_id', active => 'left_at is null');",
 			"attach('public.contacts', name => 'contact', users => 'array[r.user_id, r.contact_id]'", "attach('public.file_requests', name => 'file-request', users => 'array[r.from_user, r.to_user]'"},
 		"flutter": {"attach_messages('public.messages', room_column => 'room_id'", "attach_members('public.room_members', room_column => 'room_id', user_column => 'profile_id', active => 'is_active');"},
+		"composite": {"attach('talk.posts', name => 'message', room => 'r.team || ''/'' || r.no::text'",
+			"alter table talk.members add column room text generated always as (team || '/' || no::text) stored;\ncreate index on talk.members (room, member);",
+			"attach_members('talk.members', room_column => 'room', user_column => 'member');"},
+		"market": {"alter table public.conversations add column participants uuid[] generated always as (array[buyer_id, seller_id]) stored;",
+			"attach_members('public.conversations', room_column => 'id', user_column => 'participants');", "attach('public.conversations', name => 'conversation', users => 'r.participants'",
+			"attach('public.attachment_scans', name => 'attachment-scan', room => 'select m.conversation_id from public.message_attachments a join public.messages m on m.id = a.message_id where a.id = r.attachment_id'",
+			"attach('public.blocked_users', name => 'blocked-user', users => 'r.blocker_id'"},
+		"groups": {"attach_members('public.group_members', room_column => 'group_id', user_column => 'user_id', active => 'status = ''active''');",
+			"attach('public.group_invites', name => 'group-invite', users => 'array[r.inviter_id, r.invitee_id]'", "attach('public.message_status', name => 'status'",
+			"attach('public.poll_votes', name => 'poll-vote', room => 'select m.group_id from public.poll_options a join public.polls m on m.id = a.poll_id where a.id = r.option_id'",
+			"attach('public.profiles', name => 'profile', room => 'array(select m.group_id from public.group_members m where m.user_id = r.id and m.status = ''active'')'"},
+		"tickets": {"attach_messages('public.ticket_messages', room_column => 'ticket_id'", "-- no table says who is in a room of public.ticket_messages", "attach('public.ticket_events', name => 'ticket-event', room => 'r.ticket_id'"},
 	} {
 		t.Run(chat, func(t *testing.T) {
 			schema, err := os.ReadFile("../moving/chats/" + chat + "/schema.sql")
@@ -117,4 +127,36 @@ func TestPlanFollowsThePublication(t *testing.T) {
 		create publication supabase_realtime for table public.messages, public.message_reads`,
 		[]string{"\nselect roomcast.attach('public.message_reads', name => 'read', room => 'select m.room_id from public.messages m where m.id = r.message_id'",
 			"-- not listened to today: select roomcast.attach('public.replies', name => 'reply'"}, nil)
+}
+
+// Further shapes, whose plans are not the guide's own.
+func TestPlansOfOtherChats(t *testing.T) {
+	for chat, want := range map[string][]string{
+		"forum": {"attach_messages('public.posts', room_column => 'topic_id'", "-- no table says who is in a room of public.posts", "attach('public.post_votes', name => 'post-vote', room => 'select m.topic_id from public.posts m where m.id = r.post_id'"},
+		"friends": {"attach('public.direct_messages', name => 'message', users => 'array[r.from_id, r.to_id]'", "attach('public.users', name => 'profile', users => 'r.id'",
+			"users => 'select unnest(array[m.from_id, m.to_id]) from public.direct_messages m where m.id = r.message_id'"},
+		"rooms_of_two": {"attach_messages('public.chat_messages', room_column => 'chat_id'", "attach_members('public.chats', room_column => 'id', user_column => 'participants');",
+			"attach('public.profiles', name => 'profile', room => 'array(select m.id from public.chats m where r.id = any (m.participants))'"},
+	} {
+		t.Run(chat, func(t *testing.T) {
+			schema, err := os.ReadFile("testdata/" + chat + ".sql")
+			if err != nil {
+				t.Fatal(err)
+			}
+			check(t, string(schema), want, nil)
+		})
+	}
+}
+
+// Two keys of several columns are never one text.
+func TestKeyText(t *testing.T) {
+	of := table{Columns: []column{{Name: "a", Type: "text"}, {Name: "b", Type: "integer"}, {Name: "Name", Type: "character varying(20)"}}}
+	for want, columns := range map[string][]string{
+		"r.a || '/' || r.b::text":                                  {"a", "b"},
+		`length(r.a)::text || ':' || r.a || '/' || r."Name"::text`: {"a", "Name"},
+	} {
+		if got := of.keyText("r.", columns); got != want {
+			t.Errorf("%v: %s, want %s", columns, got, want)
+		}
+	}
 }

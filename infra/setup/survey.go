@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -16,13 +17,22 @@ type table struct {
 	Columns   []column            // in their order
 	IDs       []string            // the primary key
 	Refs      map[string][]string // foreign keys of one column: the table and column it points to
+	Keys      []foreignKey        // all foreign keys, of several columns, too
 	Published bool                // Supabase Realtime listens to it
 	nulls     []string            // columns that are null in every row, though there are rows
 }
 
+// foreignKey is one that points to another table.
+type foreignKey struct {
+	Columns []string
+	Table   string
+	To      []string // its columns, in the same order
+}
+
 type column struct {
-	Name string
-	Type string // format_type
+	Name   string
+	Type   string   // format_type
+	Labels []string // of an enum
 }
 
 func (t table) columns() []string {
@@ -46,7 +56,8 @@ func (t table) base() string {
 // roles that the owner is not.
 const findTables = `
 	select quote_ident(n.nspname) || '.' || quote_ident(c.relname),
-	       (select jsonb_agg(jsonb_build_object('Name', a.attname, 'Type', format_type(a.atttypid, a.atttypmod)) order by a.attnum)
+	       (select jsonb_agg(jsonb_build_object('Name', a.attname, 'Type', format_type(a.atttypid, a.atttypmod),
+	                                             'Labels', (select jsonb_agg(e.enumlabel order by e.enumsortorder) from pg_enum e where e.enumtypid = a.atttypid)) order by a.attnum)
 	          from pg_attribute a where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped)::text,
 	       coalesce((select array_agg(a.attname::text order by array_position(i.indkey::int2[], a.attnum))
 	          from pg_index i join pg_attribute a on a.attrelid = i.indrelid and a.attnum = any (i.indkey::int2[])
@@ -57,6 +68,12 @@ const findTables = `
 	          join pg_class f on f.oid = k.confrelid join pg_namespace fn on fn.oid = f.relnamespace
 	          join pg_attribute b on b.attrelid = f.oid and b.attnum = k.confkey[1]
 	         where k.conrelid = c.oid and k.contype = 'f' and cardinality(k.conkey) = 1), '{}')::text,
+	       coalesce((select jsonb_agg(jsonb_build_object('Columns', k.here, 'Table', k.referenced, 'To', k.there) order by k.here)
+	          from (select quote_ident(fn.nspname) || '.' || quote_ident(f.relname) as referenced,
+	                       (select jsonb_agg(a.attname order by x.i) from unnest(k.conkey) with ordinality as x (n, i) join pg_attribute a on a.attrelid = c.oid and a.attnum = x.n) as here,
+	                       (select jsonb_agg(a.attname order by x.i) from unnest(k.confkey) with ordinality as x (n, i) join pg_attribute a on a.attrelid = f.oid and a.attnum = x.n) as there
+	                  from pg_constraint k join pg_class f on f.oid = k.confrelid join pg_namespace fn on fn.oid = f.relnamespace
+	                 where k.conrelid = c.oid and k.contype = 'f') k), '[]')::text,
 	       exists (select from pg_publication_tables p where p.pubname = 'supabase_realtime' and p.schemaname = n.nspname and p.tablename = c.relname)
 	  from pg_class c
 	  join pg_namespace n on n.oid = c.relnamespace
@@ -71,14 +88,11 @@ func (db *database) survey(ctx context.Context) error {
 		return err
 	}
 	db.all, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (t table, err error) {
-		var columns, refs string
-		if err := row.Scan(&t.Name, &columns, &t.IDs, &refs, &t.Published); err != nil {
+		var columns, refs, keys string
+		if err := row.Scan(&t.Name, &columns, &t.IDs, &refs, &keys, &t.Published); err != nil {
 			return t, err
 		}
-		if err := json.Unmarshal([]byte(columns), &t.Columns); err != nil {
-			return t, err
-		}
-		return t, json.Unmarshal([]byte(refs), &t.Refs)
+		return t, errors.Join(json.Unmarshal([]byte(columns), &t.Columns), json.Unmarshal([]byte(refs), &t.Refs), json.Unmarshal([]byte(keys), &t.Keys))
 	})
 	if err != nil {
 		return err

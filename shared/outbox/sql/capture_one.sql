@@ -9,9 +9,10 @@ create or replace function roomcast.rooms_of_one_sql(a roomcast.attached_tables)
 language sql stable set search_path = pg_catalog, pg_temp as $$
   select case
     when a.kind = 'members' then format($sql$(select array_remove(array[t.room,
-        case when lower(t.member) ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' then '@' || lower(t.member) end], null) as rooms,
-        t.room, t.member, (octet_length(t.room) between 1 and 50 or roomcast.fits_channel(t.room)) as fits from %s t)$sql$, roomcast.targets_sql(a, false))
-    when a.shape = 'one' then format('(select array[t.room] as rooms, t.room, t.member, (octet_length(t.room) between 1 and 50 or roomcast.fits_channel(t.room)) as fits from %s t)', roomcast.targets_sql(a, false))
+        case when lower(t.member) ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' then '@' || lower(t.member) end], null) as rooms, t.room, t.member,
+        (octet_length(t.room) between 1 and 50 or t.room ~ '^[A-Za-z0-9_@,.;-]{51,151}$' or roomcast.fits_channel(t.room)) as fits from %s t)$sql$, roomcast.targets_sql(a, false))
+    when a.shape = 'one' then format($sql$(select array[t.room] as rooms, t.room, t.member,
+        (octet_length(t.room) between 1 and 50 or t.room ~ '^[A-Za-z0-9_@,.;-]{51,151}$' or roomcast.fits_channel(t.room)) as fits from %s t)$sql$, roomcast.targets_sql(a, false))
     else format($sql$(select k.keys as rooms, null::text as room, null::text as member,
         cardinality(k.keys) between 1 and 100 and array_position(k.keys, null) is null%s as fits
         from (select %s as keys offset 0) k)$sql$,
