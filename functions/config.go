@@ -61,6 +61,7 @@ type Config struct {
 	PresenceEvents bool     `env:"PRESENCE_EVENTS"`              // user-online and user-offline are published
 	ClientMode     string   `env:"CLIENT_MODE" envDefault:"pusher"`
 	Inbox          bool     `env:"INBOX"`           // room-activity is published to the members' personal channels
+	Canary         bool     `env:"CANARY"`          // once a minute, while awake, the function hears itself
 	TrustedProxies int      `env:"TRUSTED_PROXIES"` // how many in front add to X-Forwarded-For
 
 	// Forward-only mode. Tables are named as table or schema.table.
@@ -126,6 +127,7 @@ func parseFault(err error) error {
 		"ClientRate":      "CLIENT_RATE: must be a number of requests a second, or 0 for no limit",
 		"PresenceEvents":  "PRESENCE_EVENTS: must be true or false",
 		"Inbox":           "INBOX: must be true or false",
+		"Canary":          "CANARY: must be true or false",
 		"TrustedProxies":  "TRUSTED_PROXIES: must be a number of proxies",
 		"Port":            "PORT: must be a number from 0 to 65535",
 		"MetricsPort":     "METRICS_PORT: must be a number from 0 to 65535",

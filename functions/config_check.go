@@ -60,6 +60,9 @@ func (c *Config) check() (faults []error) {
 	if c.Inbox && c.forwardOnly() {
 		fault("INBOX: needs DATABASE_URL")
 	}
+	if c.Canary && c.forwardOnly() {
+		fault("CANARY: needs DATABASE_URL")
+	}
 	if c.PresenceEvents && (c.forwardOnly() || !slices.Contains(c.RoomChannels, string(event.Presence))) {
 		fault("PRESENCE_EVENTS: needs DATABASE_URL, and presence among ROOM_CHANNELS")
 	}

@@ -23,6 +23,7 @@ type journal struct {
 	failingSince time.Time // zero: the last call was accepted
 	answer       string    // of the last call that was not
 	probe        chan struct{}
+	canary       *selfcheck.Canary // the last; nil before the first
 }
 
 var _ relay.Publisher = (*journal)(nil)
@@ -69,6 +70,13 @@ func (j *journal) claimed() {
 	j.lastClaim = time.Now()
 }
 
+// heard remembers what became of a canary.
+func (j *journal) heard(result string, took time.Duration) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.canary = &selfcheck.Canary{Result: result, At: time.Now(), Seconds: took.Seconds()}
+}
+
 // nextProbe is closed when Pusher next accepts a test event from this process.
 func (j *journal) nextProbe() <-chan struct{} {
 	j.mu.Lock()
@@ -94,6 +102,6 @@ func (j *journal) report(awake bool) *selfcheck.Relay {
 	}
 	return &selfcheck.Relay{
 		Awake: awake, LastClaim: known(j.lastClaim), LastAccepted: known(j.lastAccepted),
-		PausedSince: known(j.failingSince), PusherAnswer: j.answer,
+		PausedSince: known(j.failingSince), PusherAnswer: j.answer, Canary: j.canary,
 	}
 }

@@ -107,7 +107,7 @@ func sameGroup(a, b string) bool {
 // need.
 func TestFunctionStaysLean(t *testing.T) {
 	for _, p := range list(t, "-deps", "-tags", "lambda.norpc", "./functions") {
-		for _, unwanted := range []string{"superfly/fly-go", "embedded-postgres", "chromedp", "go-containerregistry", "coder/websocket", "net/rpc"} {
+		for _, unwanted := range []string{"superfly/fly-go", "embedded-postgres", "chromedp", "go-containerregistry", "net/rpc"} {
 			if strings.Contains(p.ImportPath, unwanted) {
 				t.Errorf("the function binary contains %s", p.ImportPath)
 			}

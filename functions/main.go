@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"roomcast/functions/authorize"
+	"roomcast/functions/canary"
 	"roomcast/functions/forward"
 	"roomcast/functions/history"
 	"roomcast/functions/inbox"
@@ -30,6 +31,7 @@ import (
 	"roomcast/shared/admin"
 	"roomcast/shared/audit"
 	"roomcast/shared/event"
+	"roomcast/shared/listen"
 	"roomcast/shared/outbox"
 	"roomcast/shared/pusher"
 	"roomcast/shared/runtime"
@@ -211,11 +213,15 @@ type nobody struct{}
 func (nobody) CanRead(context.Context, string, string, []byte) (bool, error) { return false, nil }
 
 func (a *app) relayFrom(push *pusher.Client) {
+	var beside func(context.Context)
+	if a.cfg.Canary {
+		beside = a.newCanary(push).Run
+	}
 	a.relay = relay.New(relay.Config{
 		Name: a.cfg.place.relayName(), Place: a.cfg.place.name, Outbox: a.db, Publisher: a.selfcheck.journal, Channels: a.cfg.kinds, PackedRooms: a.cfg.PackedRooms,
 		Observer: a.metrics, Log: a.log,
 		Claim: outbox.Limits{Lease: a.cfg.ClaimLease}, Linger: a.cfg.Linger,
-		Accepted: a.openInbox(push),
+		Accepted: a.openInbox(push), Beside: beside,
 		Revoker: revoke.New(revoke.Config{
 			Store: access.Store{DB: a.db}, Terminator: push, Log: a.log, Forget: a.coalescer.Forget, Observe: a.metrics.revoked,
 		}),
@@ -233,6 +239,27 @@ func (a *app) relayFrom(push *pusher.Client) {
 		webhook.Empty = a.empty
 	}
 	a.webhook = webhook.ServeHTTP
+}
+
+// newCanary makes what hears the relay's own rows. On Lambda it is never run.
+func (a *app) newCanary(push *pusher.Client) *canary.Canary {
+	channel, _ := event.ChannelName(event.Canary, event.CanaryKey)
+	c := &a.cfg
+	a.metrics.watchCanary()
+	return canary.New(canary.Config{
+		Store: a.db, Log: a.log,
+		Observe: func(result string, took time.Duration) {
+			a.metrics.heard(result, took)
+			a.selfcheck.journal.heard(result, took)
+		},
+		Listen: listen.Config{
+			URL:     listen.Address(c.PusherKey, c.PusherCluster, c.PusherHost, c.PusherTLS, "roomcast-canary"),
+			Channel: channel,
+			Authorize: func(_ context.Context, socketID string) ([]byte, error) {
+				return push.AuthorizePrivate(socketID, channel)
+			},
+		},
+	})
 }
 
 // openInbox makes the inbox where it is wanted, and returns what the relay tells it.

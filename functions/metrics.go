@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"roomcast/functions/authorize"
+	"roomcast/functions/canary"
 	"roomcast/functions/relay"
 	"roomcast/shared/admin"
 	"roomcast/shared/audit"
@@ -23,8 +24,10 @@ type observations struct {
 	onScreen, onScreenLate, offScreen                  metrics.Counter
 	authorizations, forwarded, revocations             metrics.Counter
 	claim, publish, commitToAccept, requests           metrics.Histogram
-	backlog                                            *backlogGauge // nil in forward-only mode
-	journal                                            *journal      // likewise
+	canaries                                           metrics.Counter   // with CANARY
+	canaryHeard                                        metrics.Histogram // likewise
+	backlog                                            *backlogGauge     // nil in forward-only mode
+	journal                                            *journal          // likewise
 }
 
 var _ relay.Observer = (*observations)(nil)
@@ -148,6 +151,22 @@ func (o *observations) watchPusher(trouble func() *relay.Trouble) {
 		}
 		return 0, true
 	})
+}
+
+// watchCanary adds what the function hears of itself.
+func (o *observations) watchCanary() {
+	o.canaries = o.Counter("roomcast_canaries_total", "Canaries by what became of them: heard, missed, unheard for want of a connection, unwritten.", "result")
+	o.canaryHeard = o.Histogram("roomcast_canary_heard_seconds", "Time from before a canary's writing until it was heard back through Pusher.", buckets(30))
+	for _, result := range []string{canary.Heard, canary.Missed, canary.Unheard, canary.Unwritten} {
+		o.canaries.Add(0, result)
+	}
+}
+
+func (o *observations) heard(result string, took time.Duration) {
+	o.canaries.Add(1, result)
+	if result == canary.Heard {
+		o.canaryHeard.Observe(took)
+	}
 }
 
 func (o *observations) request(route string, status int, took time.Duration) {

@@ -53,7 +53,7 @@ func TestAKilledRelaysLeasesAreItsSuccessors(t *testing.T) {
 		_ = listener.Close()
 		return slices.Concat(environ, []string{fmt.Sprint("PORT=", listener.Addr().(*net.TCPAddr).Port)})
 	}
-	here, there := on(listen(t)), on(listen(t))
+	here, there := on(listenHere(t)), on(listenHere(t))
 
 	dead := start(t, here)
 	t.Cleanup(func() {
@@ -98,7 +98,7 @@ func TestAKilledRelaysLeasesAreItsSuccessors(t *testing.T) {
 	}
 }
 
-func listen(t *testing.T) net.Listener {
+func listenHere(t *testing.T) net.Listener {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"roomcast/shared/backoff"
+	"roomcast/shared/event"
 	"roomcast/shared/outbox"
 )
 
@@ -175,14 +176,17 @@ func (l *loop) claim(ctx context.Context, patience time.Duration) {
 		return
 	}
 	rows, bytes := sizeOf(rooms)
+	fromChat := rows - canariesOf(rooms)
 	now := time.Now()
 	took := now.Sub(start)
 	if patience > 0 { // most of it waiting
 		took = 0
 	}
-	l.Observer.Claimed(rows, took)
-	if rows > 0 {
+	l.Observer.Claimed(fromChat, took)
+	if fromChat > 0 {
 		l.lastRow = now
+	}
+	if rows > 0 {
 		l.rows += rows
 		l.bytes += bytes
 		l.claimed += rows
@@ -212,6 +216,16 @@ func sizeOf(rooms []outbox.Room) (rows, bytes int) {
 		}
 	}
 	return rows, bytes
+}
+
+// canariesOf counts the rows that are no reason to stay awake.
+func canariesOf(rooms []outbox.Room) (rows int) {
+	for i := range rooms {
+		if rooms[i].ID == event.CanaryKey {
+			rows += len(rooms[i].Rows)
+		}
+	}
+	return rows
 }
 
 // allowance says how much may be claimed and not before when: nothing until a worker

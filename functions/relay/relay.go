@@ -85,6 +85,9 @@ type Config struct {
 	// Accepted, if set, is told every change that Pusher accepted or never will. It is
 	// called from many goroutines and must not block.
 	Accepted func(event.Change)
+	// Beside, if set, is run beside the hot loop while that is awake. Its context ends with
+	// that, and the loop waits for it.
+	Beside   func(ctx context.Context)
 	Observer Observer
 	Log      *slog.Logger
 
@@ -212,9 +215,23 @@ func (r *Relay) Run(ctx context.Context) {
 			}
 		}
 		r.busy.Store(true)
-		newLoop(r).stayAwake(ctx)
+		r.stayAwake(ctx)
 		r.busy.Store(false)
 	}
+}
+
+// stayAwake runs the hot loop, and what is to run beside it.
+func (r *Relay) stayAwake(ctx context.Context) {
+	if r.Beside != nil {
+		beside, end := context.WithCancel(ctx)
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			r.Beside(beside)
+		}()
+		defer func() { end(); <-done }()
+	}
+	newLoop(r).stayAwake(ctx)
 }
 
 // checkEvery bounds how often requests make a sleeping relay ask the database.

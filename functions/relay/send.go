@@ -29,6 +29,9 @@ func (w *worker) send(ctx context.Context, batch []item) bool {
 		return true
 	case ctx.Err() != nil:
 		return false
+	case w.isCanary(batch[0].room):
+		w.forget(batch)
+		return true
 	case class == pusher.Rejected:
 		return w.isolate(ctx, batch, err)
 	case class == pusher.TryLater:
@@ -76,6 +79,15 @@ func (w *worker) accept(batch []item) {
 			w.Observer.Delivered(it.age + since)
 		}
 	}
+}
+
+// forget passes over canaries that were not accepted: late they would prove nothing, and
+// they are no reason to stay awake.
+func (w *worker) forget(batch []item) {
+	for i := range batch {
+		batch[i].events = nil
+	}
+	w.accept(batch)
 }
 
 // retryLater puts off a batch that did not get through. One of several rooms does

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"roomcast/shared/backoff"
+	"roomcast/shared/event"
 	"roomcast/shared/outbox"
 	"roomcast/shared/pusher"
 )
@@ -94,7 +95,7 @@ func (w *worker) isDone(i int) bool {
 
 // take builds the next batch: rows of the first room that is not waiting, then of
 // the next, until ten events are together; a pack is one. A room that failed travels
-// alone, so that it fails alone.
+// alone, so that it fails alone, and so does the canary.
 func (w *worker) take() []item {
 	w.items = w.items[:0]
 	var call tally
@@ -106,10 +107,11 @@ func (w *worker) take() []item {
 			}
 			continue
 		}
-		if p.over || p.revoking || !p.trouble.Over() || (p.trouble.Step > 0 && call.events > 0) {
+		alone := p.trouble.Step > 0 || w.isCanary(i)
+		if p.over || p.revoking || !p.trouble.Over() || (alone && call.events > 0) {
 			continue
 		}
-		if full := w.takeFrom(i, &call); full || p.trouble.Step > 0 && len(w.items) > 0 {
+		if full := w.takeFrom(i, &call); full || alone && len(w.items) > 0 {
 			return w.items
 		}
 	}
@@ -137,6 +139,8 @@ func (w *worker) takeFrom(i int, call *tally) (full bool) {
 	}
 	return false
 }
+
+func (w *worker) isCanary(room int) bool { return w.rooms[room].ID == event.CanaryKey }
 
 // waitForRoom sleeps until the first room in trouble may be tried again or the revoker
 // answers. It reports false when there is nothing to wait for.

@@ -32,7 +32,7 @@ const (
 	jwtSecret     = "jwt-secret-of-the-fault-suite-32-characters"
 	chatOwner     = "chat_owner"
 	relayLogin    = "chat_relay"
-	startLimits   = time.Minute // for everything together
+	startLimits   = 5 * time.Minute // for everything together
 )
 
 // stack is all that runs, for all faults.

@@ -79,7 +79,7 @@ func (e *environment) sign(p person) (string, error) {
 func tuning() []string {
 	return []string{
 		"IDLE_EXIT", "LINGER", "CLAIM_LEASE", "LOG_LEVEL", "ROOM_CHANNELS", "PACKED_ROOMS", "PUSHER_ENCRYPTION_KEY",
-		"CLIENT_MODE", "CLIENT_RATE", "INBOX", "PRESENCE_EVENTS", "ALLOW_ANONYMOUS",
+		"CLIENT_MODE", "CLIENT_RATE", "INBOX", "CANARY", "PRESENCE_EVENTS", "ALLOW_ANONYMOUS",
 	}
 }
 

@@ -106,7 +106,7 @@ func isMode(value string) error {
 
 // unasked are settings that few need: written if they are known.
 func unasked() []string {
-	return []string{"DATABASE_CA", "PUSHER_HOST", "PUSHER_TLS", "PUSHER_ENCRYPTION_KEY", "SUPABASE_JWT_SECRET", "SUPABASE_KEY", "ROOM_CHANNELS", "PACKED_ROOMS", "INBOX"}
+	return []string{"DATABASE_CA", "PUSHER_HOST", "PUSHER_TLS", "PUSHER_ENCRYPTION_KEY", "SUPABASE_JWT_SECRET", "SUPABASE_KEY", "ROOM_CHANNELS", "PACKED_ROOMS", "INBOX", "CANARY"}
 }
 
 func (w *wanted) keep(name, value string) {

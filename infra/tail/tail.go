@@ -12,9 +12,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/coder/websocket"
-
 	"roomcast/shared/event"
+	"roomcast/shared/listen"
 )
 
 // Config says where to listen, and as who.
@@ -53,126 +52,37 @@ func (c Config) Run(ctx context.Context) error {
 	return nil
 }
 
-// listen keeps a connection to Pusher. It is dialled again after a second, then less
-// often: what was missed is fetched when the subscription succeeds.
+// listen keeps a connection to Pusher: what was missed is fetched when the subscription
+// succeeds.
 func (c Config) listen(ctx context.Context, channel string, pushed chan<- Event) {
-	for wait := time.Second; ctx.Err() == nil; wait = min(2*wait, time.Minute) {
-		start := time.Now()
-		err := c.connect(ctx, channel, pushed)
-		if ctx.Err() != nil {
-			return
-		}
-		c.Note("disconnected: %v", err)
-		if time.Since(start) > time.Minute {
-			wait = time.Second
-		}
-		select {
-		case <-ctx.Done():
-		case <-time.After(wait):
-		}
-	}
-}
-
-// frame is a message of Pusher's protocol, version 7. Data is JSON in a string, or JSON.
-type frame struct {
-	Event   string          `json:"event"`
-	Channel string          `json:"channel,omitempty"`
-	Data    json.RawMessage `json:"data,omitempty"`
-}
-
-// inner is the data without the string around it.
-func (f frame) inner() json.RawMessage {
-	var text string
-	if json.Unmarshal(f.Data, &text) == nil {
-		return json.RawMessage(text)
-	}
-	return f.Data
-}
-
-// silence is how long a connection may bring nothing before it is asked whether it lives;
-// pongWait how long it may take to answer.
-const (
-	silence  = 30 * time.Second
-	pongWait = 10 * time.Second
-)
-
-func (c Config) connect(ctx context.Context, channel string, pushed chan<- Event) error {
-	dialling, cancel := context.WithTimeout(ctx, 10*time.Second)
-	conn, _, err := websocket.Dial(dialling, c.socketURL(), nil)
-	cancel()
-	if err != nil {
-		return errors.New("no connection to Pusher")
-	}
-	defer func() { _ = conn.CloseNow() }()
-	conn.SetReadLimit(1 << 20)
-	for {
-		f, err := read(ctx, conn)
-		if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
-			return errors.New("the connection is silent")
-		}
-		if err != nil {
-			return err
-		}
-		if err := c.handle(ctx, conn, f, channel, pushed); err != nil {
-			return err
-		}
-	}
-}
-
-// read waits for a frame. A connection that brings nothing for a while is asked by a ping
-// before it is given up: the answer is a frame as any other.
-func read(ctx context.Context, conn *websocket.Conn) (f frame, err error) {
-	pinger := time.AfterFunc(silence, func() { _ = write(ctx, conn, frame{Event: "pusher:ping", Data: json.RawMessage("{}")}) })
-	defer pinger.Stop()
-	limited, cancel := context.WithTimeout(ctx, silence+pongWait)
-	defer cancel()
-	_, text, err := conn.Read(limited)
-	if err != nil {
-		return f, err
-	}
-	return f, json.Unmarshal(text, &f)
-}
-
-func write(ctx context.Context, conn *websocket.Conn, f frame) error {
-	text, err := json.Marshal(f)
-	if err != nil {
-		return err
-	}
-	return conn.Write(ctx, websocket.MessageText, text)
-}
-
-func (c Config) handle(ctx context.Context, conn *websocket.Conn, f frame, channel string, pushed chan<- Event) error {
 	send := func(e Event) {
 		select {
 		case pushed <- e:
 		case <-ctx.Done():
 		}
 	}
-	switch {
-	case f.Event == "pusher:connection_established":
-		var hello struct {
-			SocketID string `json:"socket_id"`
-		}
-		if err := json.Unmarshal(f.inner(), &hello); err != nil {
-			return err
-		}
-		return c.subscribe(ctx, conn, hello.SocketID, channel)
-	case f.Event == "pusher_internal:subscription_succeeded":
-		c.Note("listening to %s", channel)
-		send(Event{Name: "subscribed"})
-	case f.Event == "pusher:ping":
-		return write(ctx, conn, frame{Event: "pusher:pong", Data: json.RawMessage("{}")})
-	case f.Event == "pusher:error", f.Event == "pusher:subscription_error":
-		return fmt.Errorf("told by Pusher: %s", f.inner())
-	case f.Channel != channel:
-	case f.Event == "packed":
-		for _, e := range unpack(f.inner()) {
-			send(e)
-		}
-	default:
-		send(Event{Name: f.Event, Data: f.inner()})
+	on := listen.Config{
+		URL:     listen.Address(c.PusherKey, c.PusherCluster, c.PusherHost, c.PusherTLS, "roomcast-tail"),
+		Channel: channel,
+		Subscribed: func() {
+			c.Note("listening to %s", channel)
+			send(Event{Name: "subscribed"})
+		},
+		Event: func(name string, data json.RawMessage) {
+			if name != "packed" {
+				send(Event{Name: name, Data: data})
+				return
+			}
+			for _, e := range unpack(data) {
+				send(e)
+			}
+		},
+		Lost: func(err error) { c.Note("disconnected: %v", err) },
 	}
-	return nil
+	if c.Channel != event.Public {
+		on.Authorize = func(ctx context.Context, socketID string) ([]byte, error) { return c.authorize(ctx, socketID, channel) }
+	}
+	on.Run(ctx)
 }
 
 // unpack takes the events out of a pack: a list of [name, data].
@@ -191,22 +101,14 @@ func unpack(data json.RawMessage) (events []Event) {
 	return events
 }
 
-// subscribe has the function authorize the channel, unless it is public.
-func (c Config) subscribe(ctx context.Context, conn *websocket.Conn, socketID, channel string) error {
-	data := map[string]json.RawMessage{}
-	if c.Channel != event.Public {
-		form := url.Values{"socket_id": {socketID}, "channel_name": {channel}}
-		status, err := c.call(ctx, http.MethodPost, "/pusher/auth", strings.NewReader(form.Encode()), &data)
-		if err != nil || status != http.StatusOK {
-			return fmt.Errorf("the function does not authorize %s (%d)", channel, status)
-		}
+// authorize has the function let a connection into the channel.
+func (c Config) authorize(ctx context.Context, socketID, channel string) (auth json.RawMessage, err error) {
+	form := url.Values{"socket_id": {socketID}, "channel_name": {channel}}
+	status, err := c.call(ctx, http.MethodPost, "/pusher/auth", strings.NewReader(form.Encode()), &auth)
+	if err != nil || status != http.StatusOK {
+		return nil, fmt.Errorf("the function does not let us into %s (%d)", channel, status)
 	}
-	data["channel"], _ = json.Marshal(channel)
-	body, err := json.Marshal(data)
-	if err != nil {
-		return err
-	}
-	return write(ctx, conn, frame{Event: "pusher:subscribe", Data: body})
+	return auth, nil
 }
 
 // ask fetches a page of the history.
@@ -239,15 +141,4 @@ func (c Config) call(ctx context.Context, method, path string, body io.Reader, i
 		return resp.StatusCode, nil
 	}
 	return resp.StatusCode, json.NewDecoder(io.LimitReader(resp.Body, 8<<20)).Decode(into)
-}
-
-func (c Config) socketURL() string {
-	scheme, host := "wss", c.PusherHost
-	if !c.PusherTLS {
-		scheme = "ws"
-	}
-	if host == "" {
-		host = "ws-" + c.PusherCluster + ".pusher.com"
-	}
-	return scheme + "://" + host + "/app/" + url.PathEscape(c.PusherKey) + "?protocol=7&client=roomcast-tail&version=1"
 }

@@ -24,6 +24,10 @@ const (
 // cannot be chosen.
 const Personal ChannelKind = "user"
 
+// Canary is the kind of the canary's channel: no user is ever authorized for it, since
+// [ParseChannel] does not know it.
+const Canary ChannelKind = "canary"
+
 // MaxChannelName is the longest channel name Pusher takes, in bytes.
 const MaxChannelName = 164
 
@@ -54,6 +58,8 @@ func (k ChannelKind) prefix() (string, bool) {
 		return "private-packed-room-", true
 	case Personal:
 		return personalPrefix, true
+	case Canary:
+		return "private-roomcast-", true
 	}
 	return "", false
 }
@@ -61,7 +67,7 @@ func (k ChannelKind) prefix() (string, bool) {
 // ParseChannelKind reads a kind as ROOM_CHANNELS spells it.
 func ParseChannelKind(s string) (ChannelKind, error) {
 	k := ChannelKind(s)
-	if _, ok := k.prefix(); !ok || k == Personal {
+	if _, ok := k.prefix(); !ok || k == Personal || k == Canary {
 		return "", fmt.Errorf("%w: %q (want private, presence, encrypted, public or packed)", ErrChannelKind, s)
 	}
 	return k, nil
@@ -84,7 +90,7 @@ func ChannelName(kind ChannelKind, key string) (string, error) {
 		return "", fmt.Errorf("%w: it is empty", ErrRoom)
 	}
 	stream, id, err := ParseKey(key)
-	if err != nil || (stream == UserStream) != (kind == Personal) {
+	if err != nil || (stream == UserStream) != (kind == Personal) || (stream == CanaryStream) != (kind == Canary) {
 		return "", fmt.Errorf("%w: %w", ErrRoom, ErrKey)
 	}
 	name := prefix + escape(id)

@@ -10,11 +10,16 @@ import (
 // Stream is what has numbered events of its own.
 type Stream string
 
-// The streams: a chat room's, and a user's personal one.
+// The streams: a chat room's, a user's personal one, and the canary's.
 const (
-	RoomStream Stream = "room"
-	UserStream Stream = "user"
+	RoomStream   Stream = "room"
+	UserStream   Stream = "user"
+	CanaryStream Stream = "canary"
 )
+
+// CanaryKey is the key of the stream by which the function hears itself. It is no room's,
+// whose "@" would be doubled, and no user's, since it is no uuid.
+const CanaryKey = "@canary"
 
 // ErrKey is returned for a text that is no stream's key.
 var ErrKey = errors.New("not the key of a room or a user")
@@ -39,8 +44,8 @@ func UserKey(userID string) (string, error) {
 	return "@" + id, nil
 }
 
-// ParseKey is the inverse of [RoomKey] and [UserKey]: it says whose key this is, and
-// returns the id of the room or user. What neither of them writes is [ErrKey].
+// ParseKey is the inverse of [RoomKey] and [UserKey], and knows [CanaryKey]: it says whose
+// key this is, and returns the id of the room or user. What neither of them writes is [ErrKey].
 func ParseKey(key string) (Stream, string, error) {
 	rest, at := strings.CutPrefix(key, "@")
 	switch {
@@ -52,6 +57,8 @@ func ParseKey(key string) (Stream, string, error) {
 		return RoomStream, rest, nil
 	case IsUUID(rest):
 		return UserStream, rest, nil
+	case key == CanaryKey:
+		return CanaryStream, rest, nil
 	}
 	return "", "", ErrKey
 }

@@ -47,6 +47,8 @@ func NewChannels(kinds []ChannelKind, packedRooms []string) Channels {
 // personal are the kinds that every user has.
 var personal = carry([]ChannelKind{Personal})
 
+var canary = carry([]ChannelKind{Canary})
+
 // Of returns the kinds of channel of the stream with this key, not to be changed: those
 // that may be subscribed to.
 func (c Channels) Of(key string) []ChannelKind { return c.of(key).all }
@@ -58,6 +60,8 @@ func (c Channels) of(key string) kindsOf {
 	switch stream, _, _ := ParseKey(key); {
 	case stream == UserStream:
 		return personal
+	case stream == CanaryStream:
+		return canary
 	case c.packed == nil || c.packed[key]:
 		return c.kinds
 	}

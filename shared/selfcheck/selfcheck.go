@@ -79,6 +79,14 @@ type Relay struct {
 	LastAccepted *time.Time `json:"last_accepted"`
 	PausedSince  *time.Time `json:"paused_since"`
 	PusherAnswer string     `json:"pusher_answer"`
+	Canary       *Canary    `json:"canary,omitempty"` // the last one; nil without CANARY, or before the first
+}
+
+// Canary is what became of a row that the function wrote to hear it back through Pusher.
+type Canary struct {
+	Result  string    `json:"result"` // heard, missed, unheard (no connection) or unwritten
+	At      time.Time `json:"at"`
+	Seconds float64   `json:"seconds"` // until it was heard
 }
 
 // Event is what became of a test event: written to the outbox, claimed by the process

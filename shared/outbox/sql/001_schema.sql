@@ -212,6 +212,7 @@ create sequence if not exists roomcast.awake_until minvalue 0;
 create sequence if not exists roomcast.wakeup_requested minvalue 0;
 create sequence if not exists roomcast.last_claim       minvalue 0;   -- that leased something
 create sequence if not exists roomcast.expired_checked  minvalue 0;   -- see find_expired()
+create sequence if not exists roomcast.canary_written   minvalue 0;
 
 -- What capture itself keeps. The chat's transactions only append here, so that none of
 -- them ever waits for a row of another's.

@@ -58,7 +58,8 @@ grant execute on function
   roomcast.delivery_report(timestamptz),
   roomcast.audit(interval),
   roomcast.describe(),
-  roomcast.probe()
+  roomcast.probe(),
+  roomcast.canary()
 to roomcast_relay;
 
 commit;

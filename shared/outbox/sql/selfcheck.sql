@@ -23,4 +23,33 @@ begin
   perform roomcast.send('roomcast-selfcheck', 'selfcheck');
 end
 $$;
+
+-- canary writes a row into the canary's own stream, whose key is no room's and no user's:
+-- at most one in a minute, whatever the number of relays, and none while nobody polls, so
+-- that it never asks for a wake-up, or while the last one still waits. n is what its event
+-- carries, null if none was written; wait is in how many seconds there may be another.
+create or replace function roomcast.canary(out n bigint, out wait double precision)
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
+declare
+  last  timestamptz;
+  now   timestamptz;
+  awake timestamptz;
+begin
+  wait := 60;
+  if not pg_try_advisory_xact_lock(hashtextextended('roomcast.canary', 0)) then
+    return;   -- another relay does
+  end if;
+  now := clock_timestamp();
+  last := roomcast.read_clock('roomcast.canary_written');
+  awake := roomcast.read_clock('roomcast.awake_until');
+  if last between now - interval '59 seconds' and now then
+    wait := 60 - extract(epoch from now - last);
+  elsif awake between now + interval '1 second' and now + interval '1 minute'
+    and not exists (select from roomcast.rooms r where r.room = '@canary' and r.head_seq > r.sent_seq) then
+    perform roomcast.set_clock('roomcast.canary_written', now);
+    n := (extract(epoch from now) * 1000)::bigint;
+    perform roomcast.enqueue_event('send', 'SEND', '@canary', format('{"n":%s}', n), 'canary');
+  end if;
+end
+$$;
 commit;

@@ -1,0 +1,50 @@
+package main
+
+import (
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	dto "github.com/prometheus/client_model/go"
+
+	"roomcast/shared/outbox/outboxtest"
+)
+
+// With CANARY the function hears itself while it is awake for a message, tells how long
+// that took, lets no user into the canary's channel, and leaves when it is idle.
+func TestCanaryOfARunningFunction(t *testing.T) {
+	push, database := newPusher(t), outboxtest.Chat(t)
+	f := start(t, environment(push, "DATABASE_URL="+database, "CANARY=true", "LINGER=2s", "IDLE_EXIT=4s"))
+	f.message(t, database, "hello")
+	f.wakeUp(t)
+	f.until(t, "a canary is heard", func(m map[string]*dto.MetricFamily) bool {
+		return value(m, "roomcast_canaries_total", "result", "heard") == 1 && value(m, "roomcast_canary_heard_seconds") == 1
+	})
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, f.address+"/selfcheck", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Authorization", "Bearer "+webhookSecret)
+	resp, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	report, err := io.ReadAll(resp.Body)
+	_ = resp.Body.Close()
+	if err != nil || !strings.Contains(string(report), `"canary":{"result":"heard"`) {
+		t.Errorf("%v %s", err, report)
+	}
+	select {
+	case <-f.ended:
+	case <-time.After(60 * time.Second):
+		t.Fatalf("it does not leave:\n%s", f.logged())
+	}
+	if f.exit != nil {
+		t.Errorf("it left with %v", f.exit)
+	}
+	if err := push.WaitSubscribers(t.Context(), "private-roomcast-canary", 0); err != nil {
+		t.Error(err)
+	}
+}
