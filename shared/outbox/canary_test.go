@@ -24,7 +24,7 @@ func TestCanary(t *testing.T) {
 	if n := write(); n != 0 {
 		t.Error("a canary was written while nobody polls")
 	}
-	if err := db.StartAwake(c.Context(), 30*time.Second); err != nil {
+	if err := db.StartAwake(c.Context(), 30*time.Second, ""); err != nil {
 		t.Fatal(err)
 	}
 	var written sync.Map
