@@ -26,13 +26,15 @@ type admission struct {
 }
 
 // Memory for all bodies under way, in bytes. A form has at most 4 kB, a webhook 1 MB, a
-// page of history about 1 MB. One caller may take a quarter, except Postgres, which sends
-// up to 200 webhooks at once from one address.
+// page of history about 1 MB. One caller may take a quarter of what the others leave, except
+// Postgres, which sends up to 200 webhooks at once from one address.
 const (
 	hooksBudget    = 8 << 20
 	bodiesBudget   = 8 << 20
 	unprovenBudget = 2 << 20
 	answersBudget  = 16 << 20
+
+	quarter = 4
 )
 
 // manyBody bounds the body of POST /events, smallBody that of POST /rooms/{room}/read, in
@@ -59,10 +61,10 @@ func newAdmission(c Config, lambda bool) admission {
 		limit:    web.NewLimiter(c.ClientRate, c.ClientRate*burstSeconds, of, time.Now),
 		webhook:  web.NewSecrets(plainText(c.WebhookSecret), of, time.Now),
 		operator: web.NewSecrets(plainText(c.ParitySecret), of, time.Now),
-		hooks:    web.NewBudget(hooksBudget, hooksBudget, of.Network),
-		bodies:   web.NewBudget(bodiesBudget, bodiesBudget/4, caller),
-		unproven: web.NewBudget(unprovenBudget, unprovenBudget/4, of.Network),
-		answers:  web.NewBudget(answersBudget, answersBudget/4, caller),
+		hooks:    web.NewBudget(hooksBudget, 1, of.Network),
+		bodies:   web.NewBudget(bodiesBudget, quarter, caller),
+		unproven: web.NewBudget(unprovenBudget, quarter, of.Network),
+		answers:  web.NewBudget(answersBudget, quarter, caller),
 		dear:     web.NewTurns(dearConns),
 		caller:   caller,
 	}

@@ -10,6 +10,7 @@ import (
 
 	"roomcast/shared/recent"
 	"roomcast/shared/token"
+	"roomcast/shared/web"
 )
 
 // ErrBusy: more questions wait for the database than it can answer in time. The
@@ -53,7 +54,7 @@ type CoalescerConfig struct {
 type Coalescer struct {
 	cfg   CoalescerConfig
 	batch BatchAccess // nil if Access is none
-	infos chan struct{}
+	infos *web.Turns  // of Info
 
 	mu      sync.Mutex
 	asking  map[question]*flight
@@ -98,7 +99,7 @@ func NewCoalescer(cfg CoalescerConfig) *Coalescer {
 	}
 	c := &Coalescer{
 		cfg:    cfg,
-		infos:  make(chan struct{}, max(1, cfg.Slots/2)),
+		infos:  web.NewTurns(max(1, cfg.Slots/2)),
 		asking: make(map[question]*flight), waiting: make(map[string]int),
 		memory: newMemory(cfg.Remember, cfg.Limit),
 	}
@@ -203,7 +204,8 @@ type InfoStore interface {
 // infoAgain is how long the coalescer believes that there is no such function.
 const infoAgain = time.Minute
 
-// Info asks a store, a few at a time, and the token where the store knows nothing.
+// Info asks a store, a few at a time and each user in turn, and the token where the store
+// knows nothing.
 func (c *Coalescer) Info(store InfoStore) MemberInfo {
 	var unknown atomic.Pointer[time.Time] // since when
 	return func(ctx context.Context, room string, user token.Claims) (map[string]any, error) {
@@ -212,12 +214,11 @@ func (c *Coalescer) Info(store InfoStore) MemberInfo {
 		}
 		ctx, cancel := context.WithTimeout(ctx, c.cfg.Limit)
 		defer cancel()
-		select {
-		case c.infos <- struct{}{}:
-			defer func() { <-c.infos }()
-		case <-ctx.Done():
+		leave, err := c.infos.Enter(ctx, user.UserID)
+		if err != nil {
 			return nil, ErrBusy
 		}
+		defer leave()
 		info, known, err := store.MemberInfo(ctx, room, user.UserID, user.Raw)
 		if err == nil && !known {
 			now := time.Now()

@@ -9,11 +9,11 @@ import (
 )
 
 // Budget bounds the memory of all bodies in flight, of requests or of answers. Each caller
-// is limited to a share, so that a client that sends or reads slowly runs out before
-// others do. It is safe for concurrent use.
+// is limited to a share of what the others leave, so that clients that send or read slowly
+// run out before others do, however many callers they pose as. It is safe for concurrent use.
 type Budget struct {
 	total  int64 // bytes
-	share  int64
+	parts  int64 // a caller may have one of so many of what the others leave
 	caller func(*http.Request) string
 
 	mu   sync.Mutex
@@ -21,10 +21,11 @@ type Budget struct {
 	held map[string]int64 // by caller; callers without any are absent
 }
 
-// NewBudget returns a budget of total bytes, of which each caller may have share. caller
-// names whose request one is, such as [Addresses.Network].
-func NewBudget(total, share int64, caller func(*http.Request) string) *Budget {
-	return &Budget{total: total, share: share, caller: caller, held: make(map[string]int64)}
+// NewBudget returns a budget of total bytes. A caller may have one of so many parts of what
+// the others leave: with 1, all. caller names whose request one is, such as
+// [Addresses.Network].
+func NewBudget(total, parts int64, caller func(*http.Request) string) *Budget {
+	return &Budget{total: total, parts: parts, caller: caller, held: make(map[string]int64)}
 }
 
 // errNoRoom is returned by reads of a body that does not fit its budget.
@@ -41,7 +42,8 @@ func noRoom() *Error {
 func (b *Budget) take(caller string, n int64) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.used+n > b.total || b.held[caller]+n > b.share {
+	held := b.held[caller]
+	if held+n > (b.total-(b.used-held))/b.parts {
 		return false
 	}
 	b.used += n
@@ -90,19 +92,28 @@ func (a *account) close() {
 	}
 }
 
-// accounted is a request body whose bytes are charged as they arrive.
+// accounted is a request body whose bytes are charged as they arrive, but for the first
+// smallBody: there is always room for those, since connections are bounded, and a browser's
+// question has no more.
 type accounted struct {
 	io.ReadCloser
 	account *account
+	arrived int64
 }
+
+const smallBody = firstRoom
 
 // readCost is the memory that a byte of a body takes: the buffer doubles as it grows.
 const readCost = 2
 
-func (b accounted) Read(p []byte) (int, error) {
+func (b *accounted) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
-	if payment := b.account.take(int64(n) * readCost); payment != nil {
-		return 0, payment
+	before := max(b.arrived, smallBody)
+	b.arrived += int64(n)
+	if beyond := b.arrived - before; beyond > 0 {
+		if payment := b.account.take(beyond * readCost); payment != nil {
+			return 0, payment
+		}
 	}
 	return n, err
 }

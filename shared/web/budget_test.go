@@ -25,8 +25,11 @@ func post(h http.Handler, caller string, body io.Reader) *httptest.ResponseRecor
 	return w
 }
 
-// A body is paid for as it comes, and the payment is returned when its request is done.
+// A body is paid for as it comes, and the payment is returned when its request is done. A
+// caller has a quarter of what the others leave, so that none are kept out by however many;
+// and a small body costs nothing.
 func TestBodiesShareABudget(t *testing.T) {
+	const kB, free = 1 << 10, 2 << 10
 	arrived, finish := make(chan struct{}), make(chan struct{})
 	h := web.Handle(slog.New(slog.DiscardHandler), "POST /", func(w http.ResponseWriter, r *http.Request) error {
 		_, err := web.Body(w, r, 1<<20)
@@ -35,19 +38,18 @@ func TestBodiesShareABudget(t *testing.T) {
 			<-finish
 		}
 		return err
-	}, web.Bodies(web.NewBudget(8000, 2000, byHeader), time.Second)) // a caller may have 2,000, which is 1,000 bytes twice
-	if w := post(h, "a", strings.NewReader(strings.Repeat("x", 1001))); w.Code != 503 || w.Header().Get("Retry-After") == "" {
+	}, web.Bodies(web.NewBudget(800*kB, 4, byHeader), time.Second)) // the first caller may have 200 kB, which is 100 kB twice
+	body := func(n int) io.Reader { return strings.NewReader(strings.Repeat("x", n)) }
+	if w := post(h, "a", body(free+100*kB+1)); w.Code != 503 || w.Header().Get("Retry-After") == "" {
 		t.Errorf("beyond one caller's share: %d %v", w.Code, w.Header())
 	}
-	if w := post(h, "a", strings.NewReader(strings.Repeat("x", 1000))); w.Code != 200 {
+	if w := post(h, "a", body(free+100*kB)); w.Code != 200 {
 		t.Errorf("the share of one caller: %d", w.Code)
 	}
-	var done []chan int
-	for _, caller := range []string{"a", "b", "c", "d"} {
-		answer := make(chan int)
-		done = append(done, answer)
+	hold := func(caller string, n int) chan int {
+		answer := make(chan int, 1)
 		go func() {
-			r := httptest.NewRequest("POST", "/", strings.NewReader(strings.Repeat("x", 1000)))
+			r := httptest.NewRequest("POST", "/", body(n))
 			r.Header.Set("Caller", caller)
 			r.Header.Set("Wait", "1")
 			w := httptest.NewRecorder()
@@ -55,12 +57,20 @@ func TestBodiesShareABudget(t *testing.T) {
 			answer <- w.Code
 		}()
 		<-arrived
+		return answer
 	}
-	if w := post(h, "e", strings.NewReader("x")); w.Code != 503 {
-		t.Errorf("beyond the budget: %d", w.Code)
+	done := []chan int{hold("a", free+100*kB), hold("b", free+75*kB), hold("c", free+56*kB)}
+	for i := range 20 {
+		done = append(done, hold("d"+strings.Repeat("d", i), free+kB))
 	}
-	if w := post(h, "e", nil); w.Code != 200 {
-		t.Errorf("without a body: %d", w.Code)
+	if w := post(h, "e", body(free+50*kB)); w.Code != 503 {
+		t.Errorf("beyond a quarter of what the others left: %d", w.Code)
+	}
+	if w := post(h, "e", body(free+20*kB)); w.Code != 200 {
+		t.Errorf("within it: %d", w.Code)
+	}
+	if w := post(h, "a", body(free)); w.Code != 200 {
+		t.Errorf("a small body of who has all they may have: %d", w.Code)
 	}
 	close(finish)
 	for _, answer := range done {
@@ -68,7 +78,7 @@ func TestBodiesShareABudget(t *testing.T) {
 			t.Errorf("a body within the budget: %d", code)
 		}
 	}
-	if w := post(h, "e", strings.NewReader("x")); w.Code != 200 {
+	if w := post(h, "e", body(free+100*kB)); w.Code != 200 {
 		t.Errorf("after the others were done: %d", w.Code)
 	}
 }
@@ -93,7 +103,7 @@ func TestBodyTakesNoRoomForWhatHasNotCome(t *testing.T) {
 func TestAnswersShareABudget(t *testing.T) {
 	h := web.Handle(slog.New(slog.DiscardHandler), "GET /", func(w http.ResponseWriter, r *http.Request) error {
 		return web.WriteJSON(w, 200, strings.Repeat("x", 40<<10))
-	}, web.Answers(web.NewBudget(100<<10, 25<<10, byHeader)))
+	}, web.Answers(web.NewBudget(100<<10, 4, byHeader)))
 	if w := post(h, "a", nil); w.Code != 503 {
 		t.Errorf("an answer beyond the caller's share: %d", w.Code)
 	}
@@ -121,7 +131,7 @@ func TestCredentialComesFirst(t *testing.T) {
 		}
 		r.Header.Set("User", "u1")
 		return r, nil
-	}, func(*http.Request) { order = append(order, "work") }), web.Bodies(web.NewBudget(1000, 250, byHeader), time.Second))
+	}, func(*http.Request) { order = append(order, "work") }), web.Bodies(web.NewBudget(1000, 4, byHeader), time.Second))
 	if w := post(h, "a", body); w.Code != 401 || body.n != 0 {
 		t.Errorf("refused: %d after %d bytes", w.Code, body.n)
 	}

@@ -54,6 +54,49 @@ func TestTurnsAreFair(t *testing.T) {
 	})
 }
 
+// Five callers with a hundred requests each, more than there are slots, and enough to fill
+// the queue: another's request takes a place of theirs and is served after one of each.
+func TestTurnsAreFairAmongMany(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		turns := NewTurns(2)
+		var mu sync.Mutex
+		var order []string
+		enter := func(caller string) {
+			leave, err := turns.Enter(t.Context(), caller)
+			mu.Lock()
+			if err != nil {
+				caller += " refused"
+			}
+			order = append(order, caller)
+			mu.Unlock()
+			if err == nil {
+				time.Sleep(10 * time.Millisecond)
+				leave()
+			}
+		}
+		for i := range turnsWaits + 2 {
+			go enter(fmt.Sprint("many", i%5))
+			synctest.Wait()
+		}
+		go enter("one")
+		synctest.Wait()
+		time.Sleep(30 * time.Millisecond)
+		synctest.Wait()
+		mu.Lock()
+		defer mu.Unlock()
+		if said := strings.Join(order, " "); !strings.Contains(said, "one") || strings.Contains(said, "one refused") || strings.Count(said, "refused") != 1 {
+			t.Errorf("went in the order %s", said)
+		}
+		mu.Unlock()
+		time.Sleep(turnsWithin)
+		synctest.Wait()
+		mu.Lock()
+		if len(order) != turnsWaits+3 || turns.running != 0 || len(turns.by) != 0 || len(turns.queue) != 0 {
+			t.Errorf("%d went, left behind: %+v", len(order), turns)
+		}
+	})
+}
+
 func TestTurnsAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		turns := NewTurns(1)
@@ -71,7 +114,7 @@ func TestTurnsAreBounded(t *testing.T) {
 			}()
 		}
 		synctest.Wait()
-		if _, err := turns.Enter(t.Context(), "another"); !refused(err) {
+		if _, err := turns.Enter(t.Context(), "caller0"); !refused(err) {
 			t.Errorf("beyond all that may wait: %v", err)
 		}
 		cancel()

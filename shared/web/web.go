@@ -122,7 +122,7 @@ func (rt *route) serve(w *recorder, r *http.Request) error {
 	if rt.bodies != nil && r.ContentLength != 0 {
 		body := rt.bodies.account(r)
 		defer body.close()
-		r.Body = accounted{r.Body, &body}
+		r.Body = &accounted{ReadCloser: r.Body, account: &body}
 		// On Lambda there is no deadline to set: the body is already in memory.
 		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(rt.within))
 	}
