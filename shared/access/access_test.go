@@ -129,6 +129,50 @@ func TestBulkDepartures(t *testing.T) {
 	}
 }
 
+// Two rooms, two bulk changes, two relays at the same moment: whom the one takes the other
+// waits for, and has disconnected, too.
+func TestBulkDeparturesOfTwoRooms(t *testing.T) {
+	c := newChat(t)
+	c.Exec(`insert into room_participants (room_id, user_id) values ($1, $3), ($1, $4), ($2, $3), ($2, $4)`, roomA, roomB, user1, user2)
+	c.Exec(`update roomcast.settings set bulk = 1`)
+	c.Exec(`delete from room_participants`)
+	gone := c.departures()
+	if len(gone) != 2 || gone[0].Room == gone[1].Room {
+		t.Fatalf("departures %v, want one of each room", gone)
+	}
+	tx, err := c.Conn.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tx.Exec(t.Context(), `select roomcast.queue_revocations(array[$1], array[$2::bigint], '1 hour')`, gone[0].Room, gone[0].Seq); err != nil {
+		t.Fatal(err)
+	}
+	second := make(chan access.Leavers, 1)
+	go func() {
+		left, err := c.store().QueueRevocations(t.Context(), gone[1:], time.Hour)
+		if err != nil {
+			t.Error(err)
+		}
+		second <- left
+	}()
+	for waits := false; !waits; time.Sleep(5 * time.Millisecond) { // a lock that is waited for has no event
+		if err := tx.QueryRow(t.Context(), `select exists (select from pg_stat_activity where wait_event_type = 'Lock' and query like '%queue_revocations%')
+			from pg_stat_clear_snapshot()`).Scan(&waits); err != nil {
+			t.Fatal(err)
+		}
+		if len(second) > 0 {
+			break
+		}
+	}
+	if err := tx.Commit(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	left := <-second
+	if slices.Sort(left.Known); len(left.Users) != 0 || !slices.Equal(left.Known, []string{user1, user2}) {
+		t.Errorf("the second relay goes on behind %+v", left)
+	}
+}
+
 // The revocation by hand has the shape of the attached table's rows.
 func TestRevokeLooksLikeADeletion(t *testing.T) {
 	c := newChat(t)
@@ -387,5 +431,13 @@ func TestRecheckOfArrays(t *testing.T) {
 		t.Errorf("%d departures, want each user's from each room", got)
 	}
 	c.Exec(`update sanctions set users = array[$1]::uuid[], note = '[1e400000]'`, user1)
+	c.departures()
+	// What names nobody takes nobody else's check with it.
+	c.Exec(`create table bans (id int primary key, room text, users text[])`)
+	c.Exec(`select roomcast.recheck_on('bans', room_column => 'room', user_column => 'users')`)
+	c.Exec(`insert into bans values (1, $1, array['everybody', $2, ''])`, roomA, user1)
+	if got := len(c.departures()); got != 1 {
+		t.Errorf("%d departures, want the one user's", got)
+	}
 	c.Exec(`delete from sanctions`)
 }

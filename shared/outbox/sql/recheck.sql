@@ -66,6 +66,17 @@ begin
 end
 $$;
 
+-- recheck_text is recheck for what a column may hold: a text that is no uuid is nobody, and
+-- takes nobody else's check with it.
+create or replace function roomcast.recheck_text(room text, member text) returns void
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
+begin
+  perform roomcast.recheck(room, member::uuid);
+exception when others then
+  raise log 'roomcast: access could not be checked again (SQLSTATE %)', sqlstate;
+end
+$$;
+
 -- recheck_row is the trigger of recheck_on; its arguments are the two columns, each of
 -- which may be an array. It looks at both sides of an UPDATE, since access may have ended
 -- in the room or for the user that the row no longer names. Nothing but the two columns
@@ -85,12 +96,12 @@ begin
   end if;
   if tg_op <> 'INSERT' then
     for place, who in execute places using old loop
-      perform roomcast.recheck(place, who::uuid);
+      perform roomcast.recheck_text(place, who);
     end loop;
   end if;
   if tg_op <> 'DELETE' then
     for place, who in execute places using new loop
-      perform roomcast.recheck(place, who::uuid);
+      perform roomcast.recheck_text(place, who);
     end loop;
   end if;
   return null;

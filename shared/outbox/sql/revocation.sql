@@ -4,6 +4,14 @@ begin;
 select pg_advisory_xact_lock(hashtextextended('roomcast.migrate', 0));
 set local lock_timeout = '3s';
 
+do $$
+begin
+  if pg_get_function_result(to_regprocedure('roomcast.queue_revocations(text[],bigint[],interval)')) = 'SETOF text' then
+    drop function roomcast.queue_revocations(text[], bigint[], interval);   -- it had other columns
+  end if;
+end
+$$;
+
 -- queue_revocations notes that the users who left by these events are to be disconnected,
 -- not before grace has passed, and returns them. Seqs that are no departures are passed
 -- over. A bulk change of members does not say who left: then all count whose departure
@@ -11,10 +19,15 @@ set local lock_timeout = '3s';
 -- before and are not confirmed: by an earlier attempt at the same change, by another relay.
 -- more: there are others beyond these. Saying it twice is harmless, and so is saying it
 -- under a lease that was lost.
-drop function if exists roomcast.queue_revocations(text[], bigint[], interval);   -- its columns may have changed
 create or replace function roomcast.queue_revocations(rooms text[], seqs bigint[], grace interval)
 returns table (user_id text, known boolean, more boolean)
-language sql security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off set jit = off as $$
+language plpgsql security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off set jit = off as $$
+#variable_conflict use_column
+declare
+  fresh text[];
+  taken bigint;
+  bulk  boolean;
+begin
   with meant as (
     select o.op, roomcast.field_of(o.record, s.user_column) as user_id
       from (select * from unnest(queue_revocations.rooms, queue_revocations.seqs) as u (room, seq)) t
@@ -37,15 +50,20 @@ language sql security definer set search_path = pg_catalog, pg_temp set enable_s
     on conflict (user_id) do update
        set confirmable_at = excluded.confirmable_at, due = least(r.due, excluded.due), tries = 0
     returning r.user_id
-  ), before as (   -- as they stood before this statement
-    select r.user_id from roomcast.revocations r
-     where exists (select from meant m where m.op = 'BULK') and not exists (select from gone g where g.user_id = r.user_id)
-     order by r.user_id limit 10001
-  ), listed as (
-    select q.user_id, false as known from queued q
-    union all (select b.user_id, true from before b limit 10000)
   )
-  select l.user_id, l.known, (select count(*) from noted) >= 10000 or (select count(*) from before) > 10000 from listed l
+  select coalesce(array_agg(q.user_id), array[]::text[]), (select count(*) from noted), exists (select from meant m where m.op = 'BULK')
+    into fresh, taken, bulk from queued q;
+  -- A statement of its own: it sees those whom another call took meanwhile, for another room.
+  return query
+  with before as (
+    select r.user_id from roomcast.revocations r
+     where bulk and not exists (select from unnest(fresh) as f (id) where f.id = r.user_id)
+     order by r.user_id limit 10001
+  )
+  select l.user_id, l.known, taken >= 10000 or (select count(*) from before) > 10000
+    from (select f.id as user_id, false as known from unnest(fresh) as f (id)
+          union all (select b.user_id, true from before b limit 10000)) l;
+end
 $$;
 
 -- claim_revocations leases the users whose turn it is, with those whose departure no relay
