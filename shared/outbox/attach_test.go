@@ -15,6 +15,7 @@ func TestAttachNamesTheField(t *testing.T) {
 		create view seen as select * from notes;
 		create table parent (id int primary key, room text);
 		create table child () inherits (parent);
+		create table "dotted.name" (id int primary key, room text);
 		create collation ignorant (provider = icu, locale = 'und-u-ks-level2', deterministic = false);
 		create table lobbies (id int primary key, room text collate ignorant);
 		select roomcast.attach('notes', name => 'taken', room => 'room')`)
@@ -27,6 +28,7 @@ func TestAttachNamesTheField(t *testing.T) {
 		`attach('lobbies', name => 'x', room => 'room')`:                                         "nondeterministic",
 		`attach('lobbies', name => 'x', room => 'lower(r.room)')`:                                "nondeterministic",
 		`attach('keyless', name => 'x', room => 'room')`:                                         "no primary key",
+		`attach('"dotted.name"', name => 'x', room => 'room')`:                                   "",
 		`attach('notes', name => 'x')`:                                                           "room, users: name one",
 		`attach('notes', name => 'x', room => 'room', users => 'room')`:                          "room, users: name one",
 		`attach('notes', name => 'member', room => 'room')`:                                      "attach_members",

@@ -13,7 +13,7 @@ $$;
 create or replace function roomcast.table_named(name text) returns regclass
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 declare
-  tbl constant regclass := to_regclass(case when strpos(table_named.name, '.') = 0 then 'public.' || table_named.name else table_named.name end);
+  tbl constant regclass := to_regclass(case when cardinality(parse_ident(table_named.name)) = 1 then 'public.' || table_named.name else table_named.name end);
 begin
   if tbl is null then
     raise exception 'table_name: there is no table %', table_named.name using errcode = 'undefined_table';

@@ -147,10 +147,11 @@ begin
 end
 $$;
 
--- fingerprint changes with a table's name and columns.
+-- fingerprint changes with a table's name and columns, and when it gets a trigger that may
+-- write to it again.
 create or replace function roomcast.fingerprint(relation regclass) returns text
 language sql stable set search_path = pg_catalog, pg_temp as $$
-  select md5(c.relnamespace || ' ' || c.relname || string_agg(a.attnum || a.attname || ' ' || a.atttypid || ' ' || a.attcollation || a.attgenerated::text, ',' order by a.attnum))
+  select md5(c.relnamespace || ' ' || c.relname || roomcast.nests(c.oid) || string_agg(a.attnum || a.attname || ' ' || a.atttypid || ' ' || a.attcollation || a.attgenerated::text, ',' order by a.attnum))
     from pg_class c join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
    where c.oid = fingerprint.relation group by c.oid
 $$;

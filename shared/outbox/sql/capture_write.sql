@@ -14,7 +14,7 @@ create or replace function roomcast.settings_sql(a roomcast.attached_tables) ret
 language sql stable set search_path = pg_catalog, pg_temp as $$
   select case when bool_or(t.atttypid <> all (roomcast.settled_types())
                            and not (t.atttypid = any (array['timestamptz', 'timestamp', 'date']::regtype[]::oid[]) and t.attname <> all (a.ids || a.uses)))
-              then ' set timezone = ''UTC'' set datestyle = ''ISO'' set intervalstyle = ''postgres'' set bytea_output = ''hex'' set extra_float_digits = 1'
+              then ' set timezone = ''UTC'' set datestyle = ''ISO'' set intervalstyle = ''postgres'' set bytea_output = ''hex'' set extra_float_digits = 1' || case when bool_or(t.atttypid = 'money'::regtype) then ' set lc_monetary = ''C''' else '' end
               when bool_or(t.atttypid = 'timestamptz'::regtype) then ' set timezone = ''UTC'''
               else '' end
     from pg_attribute t
@@ -114,7 +114,8 @@ begin
     roomcast.captured_sql(a, op, old_rows, new_rows, 'full join',
       format('%s."roomcast.n" >= many.start', case op when 'UPDATE' then 'w' else 'r' end)
       || case when a.kind = 'members' or op = 'DELETE' then ''   -- each is needed: to be told in person, to be scrubbed
-              else ' and (many.crowded is null or e.room is null or e.room <> all (many.crowded)' || case op when 'UPDATE' then ' or e.op = ''DELETE'')' else ')' end end),
+              else ' and (many.crowded is null or e.room is null or e.room <> all (many.crowded)' || case op when 'UPDATE' then ' or e.op = ''DELETE'')' else ')' end end
+      || roomcast.unless_stale_sql(a, op)),
     a.kind);
 end
 $$;
@@ -179,9 +180,9 @@ begin
   foreach op in array array['INSERT', 'UPDATE', 'DELETE'] loop
     execute roomcast.function_sql(a, lower(op),
       case when a.row_wise then E'  taken roomcast.captured[];\n  moved bigint;' else '' end,
-      case when a.row_wise then roomcast.capture_of_row_sql(a, op)
-           else coalesce(case op when 'INSERT' then roomcast.one_insert_sql(a) when 'UPDATE' then roomcast.one_update_sql(a) end, '')
-                || roomcast.capture_of_statement_sql(a, op) end);
+      roomcast.around_nested(a, op,
+        case when a.row_wise then '' else coalesce(case op when 'INSERT' then roomcast.one_insert_sql(a) when 'UPDATE' then roomcast.one_update_sql(a) end, '') end,
+        case when a.row_wise then roomcast.capture_of_row_sql(a, op) else roomcast.capture_of_statement_sql(a, op) end));
     execute format('revoke all on function roomcast.capture_%s_%s() from public', a.id, lower(op));
   end loop;
   update roomcast.attached_tables t set fingerprint = roomcast.fingerprint(t.relation) where t.id = a.id;

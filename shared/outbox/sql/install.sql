@@ -4,13 +4,14 @@
 \ir 001_schema_access.sql
 \ir wakeup.sql
 \ir attach.sql
+\ir children.sql
 \ir capture_text.sql
+\ir capture_nested.sql
 \ir capture_one.sql
 \ir capture_write.sql
 \ir capture.sql
 \ir capture_members.sql
 \ir capture_slow.sql
-\ir children.sql
 \ir upkeep.sql
 \ir numbering.sql
 \ir restore.sql
