@@ -57,3 +57,47 @@ func TestCopyInAnotherCluster(t *testing.T) {
 		})
 	}
 }
+
+// Millions of rows without a number are made new in steps, each bounded; until the last,
+// nothing is numbered, so that what was written here since comes behind them. A relay that
+// dies in between is followed by another.
+func TestCopyWithManyRowsWithoutANumber(t *testing.T) {
+	for name, identities := range map[string]string{"identities go on": `select 1`, "identities go back": `select setval('roomcast.outbox_id_seq', 3000000)`} {
+		c := newChat(t)
+		c.Exec(`update roomcast.settings set bulk = 1000000`)
+		c.Exec(insertMessage, roomA, user1, "sent")
+		c.AckAll(c.Claim("r"))
+		c.Exec(`insert into roomcast.outbox (id, xid, attached, op, room, key_hash, record) overriding system value
+			select 5000000 + i, (4000000000 + i % 3)::text::xid8, 4, 'INSERT', $1, i, '{"content":"waiting"}' from generate_series(1, 2500) i`, roomA)
+		c.Exec(`select setval('roomcast.outbox_id_seq', 6000000)`)
+		c.Exec(`update roomcast.cursor set next_xid = '4000000000', open_xids = '{}'; update roomcast.settings set identity = 'another cluster:' || identity`)
+		c.Exec(identities)
+		const step = `select roomcast.notice_restore(step => 1000)`
+		c.Exec(step)
+		c.Exec(insertMessage, roomA, user1, "written here")
+		steps := 1
+		for one[bool](c, `select restoring is not null from roomcast.settings`) {
+			if n := one[int](c, `select count(*) from (select xid from roomcast.outbox group by xid having count(*) > 1000) x where xid < '4000000000'`); n > 0 {
+				t.Fatalf("%s: a step made more than 1,000 rows new", name)
+			}
+			if one[*string](c, `select roomcast.assign_seqs()::text`) != nil || !one[bool](c, `select roomcast.has_unnumbered()`) {
+				t.Fatalf("%s: something was numbered in the midst of it, or nobody would go on with it", name)
+			}
+			c.Exec(step)
+			steps++
+		}
+		if steps < 3 {
+			t.Errorf("%s: %d steps", name, steps)
+		}
+		for one[bool](c, `select roomcast.has_unnumbered()`) {
+			c.Exec(`select roomcast.assign_seqs(most => 500)`)
+		}
+		const inOrder = `select count(*) = 2502 and count(distinct seq) = 2502 and max(seq) = 2502
+			and bool_and(record not like '%waiting%' or before is null or before < seq) and bool_or(record like '%written here%' and (seq = 2502 or id < 5000000)) from (
+			select g.first_seq + u.i - 1 as seq, o.id, o.record, max(g.first_seq + u.i - 1) filter (where o.id > 5000000 and o.id < 6000000) over (order by o.id rows between unbounded preceding and 1 preceding) as before
+			  from roomcast.seq_ranges g cross join lateral unnest(g.ids) with ordinality as u (id, i) join roomcast.outbox o on o.id = u.id) n`
+		if !one[bool](c, inOrder) {
+			t.Errorf("%s: not numbered once each, in the order in which they were written", name)
+		}
+	}
+}

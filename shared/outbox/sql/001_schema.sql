@@ -42,7 +42,10 @@ create table if not exists roomcast.settings (
   home        text,
   identity    text,
   incarnation text not null default '',
-  claims_from timestamptz
+  claims_from timestamptz,
+  restoring      bigint,
+  restoring_from xid8,
+  restoring_xids xid8[] not null default '{}'
 );
 comment on column roomcast.settings.url        is 'Where wake-ups go: the relay''s POST /webhooks/supabase. Null: no wake-ups.';
 comment on column roomcast.settings.secret     is 'The wake-up''s bearer token, unless Vault keeps it.';
@@ -54,6 +57,9 @@ comment on column roomcast.settings.pusher_app  is 'The Pusher app whose relays 
 comment on column roomcast.settings.home        is 'The database that configure() was called in: a copy elsewhere wakes nobody.';
 comment on column roomcast.settings.identity    is 'Cluster, timeline, database and outbox when rows were last numbered: another one means a restored database.';
 comment on column roomcast.settings.claims_from is 'When claims go on after a restore: not before the leases have ended that it took back.';
+comment on column roomcast.settings.restoring   is 'After a restore, until all rows without a number are found: how far that has come.';
+comment on column roomcast.settings.restoring_xids is 'Transactions whose rows are new to the numbering: those that were open when it began, and those that have found some.';
+comment on column roomcast.settings.restoring_from is 'So are all from this one on.';
 comment on column roomcast.settings.incarnation is 'Part of every room''s epoch; another one after each restore.';
 insert into roomcast.settings default values on conflict do nothing;
 

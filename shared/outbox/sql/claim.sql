@@ -154,7 +154,7 @@ begin
   perform roomcast.check_isolation();
   perform roomcast.check_app(claim.app);
   perform roomcast.notice_restore(claim.lease);
-  if (select s.claims_from between clock_timestamp() and clock_timestamp() + interval '1 minute' from roomcast.settings s) then
+  if (select s.restoring is not null or s.claims_from between clock_timestamp() and clock_timestamp() + interval '1 minute' from roomcast.settings s) then
     perform pg_sleep(0.05);   -- the caller comes again at once
     return;
   end if;

@@ -49,7 +49,8 @@ declare
 begin
   return exists (select from roomcast.outbox o where o.xid >= c.next_xid and o.xid < upto)
       or exists (select from roomcast.outbox o where o.xid = any (c.open_xids))
-      or c.next_xid > upto;   -- a database restored elsewhere
+      or c.next_xid > upto   -- a database restored elsewhere
+      or exists (select from roomcast.settings s where s.restoring is not null);
 end
 $$;
 
@@ -62,16 +63,34 @@ declare
   upto constant xid8 := pg_snapshot_xmax(pg_current_snapshot());
 begin
   return query
-  select o.id, o.room, o.at from roomcast.outbox o
-   where o.xid >= c.next_xid and o.xid < upto
-     and (o.id > c.restored_id or roomcast.seq_of(o.room, o.id) is null)
-  union all
-  select o.id, o.room, o.at
-    from unnest(c.open_xids) as x (xid)
-    left join unnest(c.large_xids, c.large_from) as l (xid, from_id) on l.xid = x.xid
-   cross join lateral (
-     select r.id, r.room, r.at from roomcast.outbox r where r.xid = x.xid and r.id > coalesce(l.from_id, 0)) o
-   where o.id > c.restored_id or roomcast.seq_of(o.room, o.id) is null;
+  with fresh as (
+    select o.id, o.room, o.at from roomcast.outbox o
+     where o.xid >= c.next_xid and o.xid < upto
+    union all
+    select o.id, o.room, o.at
+      from unnest(c.open_xids) as x (xid)
+      left join unnest(c.large_xids, c.large_from) as l (xid, from_id) on l.xid = x.xid
+     cross join lateral (
+       select r.id, r.room, r.at from roomcast.outbox r where r.xid = x.xid and r.id > coalesce(l.from_id, 0)) o
+  ), old as materialized (
+    select n.id
+      from (select array_agg(distinct f.room) as rooms, min(f.id) as low, max(f.id) as high
+              from fresh f where f.id <= c.restored_id having count(*) > 0) o
+     cross join lateral roomcast.numbered_between(o.rooms, o.low, o.high) n (id)
+  )
+  select f.id, f.room, f.at from fresh f
+   where f.id > c.restored_id or not exists (select from old b where b.id = f.id);
+end
+$$;
+
+-- numbered_between lists the numbered rows of some rooms, and others near them, by what the
+-- ranges hold.
+create or replace function roomcast.numbered_between(rooms text[], low bigint, high bigint) returns setof bigint
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off set jit = off as $$
+begin
+  return query
+  select unnest(g.ids) from roomcast.seq_ranges g
+   where g.room = any (rooms) and g.ids[1] <= high and g.ids[cardinality(g.ids)] >= low;
 end
 $$;
 
@@ -143,6 +162,9 @@ begin
   if not pg_try_advisory_xact_lock(hashtextextended('roomcast.assign_seqs', 0)) then
     return null;
   end if;
+  if (select s.restoring is not null from roomcast.settings s) then
+    return null;
+  end if;
   c := roomcast.last_cursor();
   if c.next_xid > pg_snapshot_xmax(pg_current_snapshot()) then
     perform roomcast.notice_restore(anyway => true);
@@ -162,10 +184,15 @@ begin
     (select o.id, o.room, o.at, o.id from roomcast.outbox o
       where o.xid = (p.behind).large_xids[1] and o.id > (p.behind).large_from[1]
       order by o.id limit assign_seqs.most)
+  ), old as materialized (
+    select n.id
+      from (select array_agg(distinct f.room) as rooms, min(f.id) as low, max(f.id) as high
+              from fresh f where f.id <= c.restored_id having count(*) > 0) o
+     cross join lateral roomcast.numbered_between(o.rooms, o.low, o.high) n (id)
   ), routable as materialized (
     select f.id, f.room, f.at from fresh f
      where octet_length(f.room) <= 1000   -- what capture lets through is shorter; what no index takes must stop nobody
-       and (f.id > c.restored_id or roomcast.seq_of(f.room, f.id) is null)
+       and (f.id > c.restored_id or not exists (select from old b where b.id = f.id))
   ), ranked as (
     select r.id, r.room, r.at, row_number() over (partition by r.room order by r.id) - 1 as i from routable r
   ), sized as (
@@ -221,10 +248,10 @@ begin
 end
 $$;
 
--- mark_unnumbered makes rows that no range holds, and that numbering would pass over, new
--- to it: as if this transaction had written them. It returns how many there are, and reads
--- all that is kept. With restored, what the cursor says is of another cluster.
-create or replace function roomcast.mark_unnumbered(restored boolean default false) returns bigint
+-- mark_unnumbered makes up to most rows that no range holds, and that numbering would pass
+-- over, new to it: as if this transaction had written them. It returns how many, and reads
+-- all that is kept.
+create or replace function roomcast.mark_unnumbered(most int default 50000) returns bigint
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 set enable_seqscan = on set enable_mergejoin = off set enable_nestloop = off set jit = off set work_mem = '64MB' as $$
 declare
@@ -233,12 +260,13 @@ begin
   with numbered as materialized (
     select unnest(g.ids) as id from roomcast.seq_ranges g   -- in the list of columns, where it costs least
   ), waiting as materialized (
-    select w.id from roomcast.unnumbered() w where not mark_unnumbered.restored
+    select w.id from roomcast.unnumbered() w
   ), passed as (
     select o.id from roomcast.outbox o
       left join numbered n on n.id = o.id
       left join waiting w on w.id = o.id
      where n.id is null and w.id is null and o.xid <> pg_current_xact_id()
+     order by o.id limit most
   )
   update roomcast.outbox o set xid = pg_current_xact_id() from passed p where p.id = o.id;
   get diagnostics n = row_count;
