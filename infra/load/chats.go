@@ -164,7 +164,7 @@ const hookTrigger = `create trigger hook after insert or update or delete on %s 
 // chatInsertCosts returns the medians of what an INSERT computes in each database, the
 // relay awake, in turns.
 func (l *lab) chatInsertCosts(ctx context.Context, dbs map[string]*database, insert chatInsert) (map[string]time.Duration, error) {
-	rounds, inserts := l.pick(15, 2), l.pick(60, 20)
+	rounds, inserts := l.pick(12, 2), l.pick(50, 20)
 	conns := map[string]*pgx.Conn{}
 	for way, db := range dbs {
 		conn, err := pgx.Connect(ctx, db.owner)

@@ -45,6 +45,7 @@ func livelyPage(t *testing.T, env map[string]string) {
 	screenshot(t, ctx, "lively")
 
 	must(t, ctx, click(`#stranger`), visible(paneOf(strangerID)))
+	invitation(t, ctx, env)
 	for _, size := range []struct{ width, height int64 }{{320, 640}, {390, 760}, {430, 860}, {1280, 800}} {
 		must(t, ctx, chromedp.Func(func(ctx context.Context, page *chromedp.Target) error {
 			_, err := cdp.Call(ctx, page, emulation.SetDeviceMetricsOverride, emulation.SetDeviceMetricsOverrideParams{
@@ -66,3 +67,19 @@ const outside = `[...document.querySelectorAll('button, input, [role=tab]')].fil
 	const bad = document.documentElement.scrollWidth > innerWidth || (!inScroller && (at.left < pane.left - 1 || at.right > pane.right + 1)) || pane.right > innerWidth + 1
 	return bad ? [(e.textContent || e.name) + ' ' + Math.round(at.left) + '-' + Math.round(at.right) + ' of ' + Math.round(pane.right) + ', page ' + document.documentElement.scrollWidth] : []
 })`
+
+// invitation: who is added to a room hears of it in person, though the room's own channel
+// was refused before, and its page enters; so does who is removed.
+func invitation(t *testing.T, ctx context.Context, env map[string]string) {
+	t.Helper()
+	mira, kai := paneOf(memberID), paneOf(strangerID)
+	must(t, ctx, visible(kai+` .refused`), click(mira+` .invite`))
+	must(t, ctx, visible(kai+` .send`))
+	poll(t, ctx, fmt.Sprintf(`document.querySelector('%s .log').textContent.includes('You were added to this room')`, kai))
+	id := writer(t, env)(memberID, "Welcome, Kai.")
+	must(t, ctx, visible(message(kai, id)))
+	if _, err := connect(t, env).Exec(t.Context(), `delete from public.room_participants where user_id = $1`, strangerID); err != nil {
+		t.Fatal(err)
+	}
+	must(t, ctx, visible(kai+` .refused.left`))
+}
