@@ -27,6 +27,9 @@ func chatCosts(ctx context.Context, l *lab, _ *database) ([]result, error) {
 		return nil, errors.Join(err, errors.New("no chats in infra/moving/chats"))
 	}
 	var results []result
+	if err := l.makeChatTemplates(ctx); err != nil {
+		return nil, err
+	}
 	for _, dir := range dirs {
 		found, err := l.chatCost(ctx, dir)
 		if err != nil {
@@ -84,7 +87,7 @@ func (l *lab) chatCost(ctx context.Context, dir string) (results []result, err e
 	}()
 	var attached []string
 	for _, way := range []string{"bare", "ours", "hook"} { // hook needs to know what ours attached
-		db, err := l.emptyDatabase(ctx)
+		db, err := l.chatDatabase(ctx, way)
 		if err != nil {
 			return nil, err
 		}
@@ -110,11 +113,31 @@ func (l *lab) chatCost(ctx context.Context, dir string) (results []result, err e
 	return results, nil
 }
 
-// emptyDatabase has what a Supabase project has, and nothing of Roomcast.
-func (l *lab) emptyDatabase(ctx context.Context) (*database, error) {
+// makeChatTemplates makes what chats are copied from: what a Supabase project has besides,
+// and the same with Roomcast.
+func (l *lab) makeChatTemplates(ctx context.Context) error {
+	super, plain, ours := l.postgres.URL("postgres"), l.postgres.URL("chat_plain"), l.postgres.URL("chat_ours")
+	for _, step := range []func() error{
+		func() error { return outboxtest.Exec(ctx, super, `create database chat_plain`) },
+		func() error { return errors.Join(pgnet.Install(ctx, plain), supabase.Install(ctx, plain)) },
+		func() error { return outboxtest.Exec(ctx, super, `create database chat_ours template chat_plain`) },
+		func() error { return admin.Migrate(ctx, ours) },
+	} {
+		if err := step(); err != nil {
+			return fmt.Errorf("chats' templates: %w", err)
+		}
+	}
+	return nil
+}
+
+// chatDatabase is a copy for one way.
+func (l *lab) chatDatabase(ctx context.Context, way string) (*database, error) {
 	l.databases++
-	name := fmt.Sprintf("load_%d", l.databases)
-	if err := outboxtest.Exec(ctx, l.postgres.URL("postgres"), "create database "+name); err != nil {
+	name, template := fmt.Sprintf("load_%d", l.databases), "chat_plain"
+	if way == "ours" {
+		template = "chat_ours"
+	}
+	if err := outboxtest.Exec(ctx, l.postgres.URL("postgres"), "create database "+name+" template "+template); err != nil {
 		return nil, err
 	}
 	db := &database{owner: l.postgres.URL(name)}
@@ -122,10 +145,8 @@ func (l *lab) emptyDatabase(ctx context.Context) (*database, error) {
 	if db.relay, err = asRelay(db.owner); err != nil {
 		return nil, err
 	}
-	if db.pool, err = pgxpool.New(ctx, db.owner); err != nil {
-		return nil, err
-	}
-	return db, errors.Join(pgnet.Install(ctx, db.owner), supabase.Install(ctx, db.owner))
+	db.pool, err = pgxpool.New(ctx, db.owner)
+	return db, err
 }
 
 // makeChat makes the chat, with Roomcast, with webhooks or with neither, and fills it.
@@ -135,7 +156,7 @@ func (l *lab) makeChat(ctx context.Context, db *database, chat chatFiles, way st
 	}
 	switch way {
 	case "ours":
-		if err := errors.Join(admin.Migrate(ctx, db.owner), outboxtest.Exec(ctx, db.owner, chat.move)); err != nil {
+		if err := outboxtest.Exec(ctx, db.owner, chat.move); err != nil {
 			return err
 		}
 		err := db.pool.QueryRow(ctx, `select array_agg(distinct a.relation::regclass::text) from roomcast.attached_tables a
@@ -164,7 +185,7 @@ const hookTrigger = `create trigger hook after insert or update or delete on %s 
 // chatInsertCosts returns the medians of what an INSERT computes in each database, the
 // relay awake, in turns.
 func (l *lab) chatInsertCosts(ctx context.Context, dbs map[string]*database, insert chatInsert) (map[string]time.Duration, error) {
-	rounds, inserts := l.pick(12, 2), l.pick(50, 20)
+	rounds, inserts := l.pick(10, 2), l.pick(40, 20)
 	conns := map[string]*pgx.Conn{}
 	for way, db := range dbs {
 		conn, err := pgx.Connect(ctx, db.owner)

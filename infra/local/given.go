@@ -29,7 +29,7 @@ func (s *stack) given(ctx context.Context, root, databaseURL string, env *enviro
 	s.add("page's connections", func() error { pool.Close(); return nil })
 	chat, err := readAttached(ctx, pool)
 	if err != nil {
-		return err
+		return fmt.Errorf("-postgres: %w", err)
 	}
 	if err := s.borrow(ctx, databaseURL, env.app.id); err != nil {
 		return err

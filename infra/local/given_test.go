@@ -118,9 +118,11 @@ func TestGivenDatabaseIsRefused(t *testing.T) {
 	}{
 		{[]string{"-postgres", own, "-demo"}, "chat.attendee"},
 		{[]string{"-postgres", own}, "nothing is attached"},
+		{[]string{"-postgres", "postgres://u:hush@127.0.0.1:1/x"}, "-postgres: "},
+		{[]string{"-pusher", "http://k:hush@/apps"}, "-pusher: must look like"},
 	} {
 		err := run(t.Context(), tc.args, lookupIn(nil), testLog{t}, testLog{t})
-		if err == nil || !strings.Contains(err.Error(), tc.says) {
+		if err == nil || !strings.Contains(err.Error(), tc.says) || strings.Contains(err.Error(), "hush") {
 			t.Errorf("%v: %v, want %s", tc.args, err, tc.says)
 		}
 	}

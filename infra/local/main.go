@@ -95,16 +95,19 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	flags.StringVar(&o.postgres, "postgres", "", "use the database at this `URL` with whatever is attached in it, and change nothing there")
 	flags.BoolVar(&o.demo, "demo", false, "make the demo's chat in the database of -postgres, which must hold no tables of another's")
 	flags.BoolVar(&o.pooler, "pooler", false, "the function reaches our own database through PgBouncer in transaction mode, as through Supavisor")
-	flags.Func("pusher", "use the server at `http://key:secret@host:port/apps/id` instead of the emulator", func(s string) error {
-		a, err := parseApp(s)
-		o.pusher = a
-		return err
-	})
+	pusher := flags.String("pusher", "", "use the server at `http://key:secret@host:port/apps/id` instead of the emulator")
 	if err := flags.Parse(args); err != nil {
 		return o, err
 	}
 	if flags.NArg() > 0 {
 		return o, fmt.Errorf("unexpected argument %q", flags.Arg(0))
+	}
+	if *pusher != "" { // not by flags.Func, whose error repeats the value with its secret
+		a, err := parseApp(*pusher)
+		if err != nil {
+			return o, fmt.Errorf("-pusher: %w", err)
+		}
+		o.pusher = a
 	}
 	if o.pooler && o.postgres != "" {
 		return o, errors.New("-pooler: is for the database that the stack starts; with -postgres give a pooler's own URL")

@@ -2,12 +2,14 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"roomcast/shared/admin"
 	"roomcast/shared/outbox"
@@ -85,4 +87,23 @@ func (db *database) apply(ctx context.Context, want wanted, out io.Writer) error
 	}
 	say("calls", want.functionURL+webhookPath)
 	return db.letIn(ctx, want, say)
+}
+
+// tryCondition asks whether a condition over a table's rows is SQL, without reading any.
+func (db *database) tryCondition(ctx context.Context, t table, condition string) error {
+	if db == nil {
+		return nil
+	}
+	return pgx.BeginTxFunc(ctx, db.conn, pgx.TxOptions{AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
+		rows, err := tx.Query(ctx, fmt.Sprintf("select true from %s r where (%s\n) limit 0", t.Name, condition))
+		if err == nil {
+			rows.Close()
+			err = rows.Err()
+		}
+		var answer *pgconn.PgError
+		if errors.As(err, &answer) {
+			return errors.New(answer.Message)
+		}
+		return err
+	})
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"io"
 	"os"
 	"strings"
 	"testing"
@@ -157,6 +158,28 @@ func TestKeyText(t *testing.T) {
 	} {
 		if got := of.keyText("r.", columns); got != want {
 			t.Errorf("%v: %s, want %s", columns, got, want)
+		}
+	}
+}
+
+// What cannot be used is told by its name, before anything is changed.
+func TestBadAnswersAreNamed(t *testing.T) {
+	_, databaseURL, _ := planOf(t, `create table public.messages (id uuid primary key, room_id uuid, content text);
+		create table public.members (room_id uuid, user_id uuid, primary key (room_id, user_id))`)
+	db, err := open(t.Context(), databaseURL, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.close()
+	for name, of := range map[string]struct{ value, says string }{
+		"MESSAGES_TABLE":      {"public.nothing", "is not among the tables here"},
+		"MESSAGES_COLUMNS":    {"room_id,content", `must name "id"`},
+		"MEMBERS_ROOM_COLUMN": {"chat_id", "chat_id"},
+		"MEMBERS_ACTIVE":      {"left_at is", "syntax error"},
+	} {
+		a := &asker{out: io.Discard, known: map[string]string{name: of.value}, yes: true}
+		if err := askTables(t.Context(), a, db, &wanted{}); err == nil || !strings.Contains(err.Error(), name) || !strings.Contains(err.Error(), of.says) {
+			t.Errorf("%s=%s: %v, want %s", name, of.value, err, of.says)
 		}
 	}
 }

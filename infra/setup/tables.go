@@ -44,7 +44,7 @@ func askMessages(ctx context.Context, a *asker, db *database, want *wanted) erro
 	if m.users == "" && m.place == "" {
 		m.room, rerr = a.column(ctx, t, "MESSAGES_ROOM_COLUMN", m.room)
 	}
-	list, lerr := a.ask(ctx, question{name: "MESSAGES_COLUMNS", hint: "those that may leave the database", offer: strings.Join(t.columns(), ","), check: among(t)})
+	list, lerr := a.ask(ctx, question{name: "MESSAGES_COLUMNS", hint: "those that may leave the database", offer: strings.Join(t.columns(), ","), check: withKey(t)})
 	m.columns = split(list)
 	want.messages = m
 	return errors.Join(rerr, lerr)
@@ -73,6 +73,9 @@ func askMembers(ctx context.Context, a *asker, db *database, want *wanted) error
 	}
 	if known := a.known["MEMBERS_ACTIVE"]; known != "" {
 		m.active = known
+		if err := db.tryCondition(ctx, t, known); err != nil {
+			return errors.Join(rerr, uerr, fmt.Errorf("MEMBERS_ACTIVE: %w", err))
+		}
 	}
 	want.members = m
 	return errors.Join(rerr, uerr)
@@ -171,6 +174,19 @@ func among(t table) func(string) error {
 			}
 		}
 		return nil
+	}
+}
+
+// withKey checks that columns are the table's, and its primary key among them: a deletion
+// tells which row by it.
+func withKey(t table) func(string) error {
+	return func(list string) error {
+		for _, id := range t.IDs {
+			if !slices.Contains(split(list), id) {
+				return fmt.Errorf("must name %q, which is of the primary key of %s", id, t.Name)
+			}
+		}
+		return among(t)(list)
 	}
 }
 

@@ -66,7 +66,23 @@ $$;
 -- read receipt, a room's last message. One that changes nothing relayed ends there, too.
 create or replace function roomcast.one_update_sql(a roomcast.attached_tables) returns text
 language sql stable set search_path = pg_catalog, pg_temp as $$
-  select format($body$
+  select case when a.kind = 'members' then format($body$
+  declare
+    same boolean;
+  begin
+  begin
+    select "roomcast.was" *= "roomcast.is" into strict same
+      from old_rows o cross join new_rows w
+      cross join lateral (select %1$s) "roomcast.was" cross join lateral (select %2$s) "roomcast.is";
+  exception when others then
+    same := false;
+  end;
+  if same then   -- such as the last message of a room that names its members
+    return null;
+  end if;
+  end;
+$body$, roomcast.bare_columns_sql('o', a.watched), roomcast.bare_columns_sql('w', a.watched))
+  else format($body$
   <<one_row>>
   declare
     rooms    text[];
@@ -106,8 +122,7 @@ $body$, a.id, roomcast.key_sql(a, 'w', null), roomcast.key_sql(a, 'o', null), ro
     case when a.old is null then 'null' else 'row_to_json("roomcast.old")::text' end,
     roomcast.columns_sql(a, 'w', a.columns),
     case when a.old is null then '' else format(' cross join lateral (select %s) "roomcast.old"', roomcast.columns_sql(a, 'o', a.old)) end,
-    roomcast.asks_sql())
-   where a.kind = 'rows'
+    roomcast.asks_sql()) end
 $$;
 
 commit;
