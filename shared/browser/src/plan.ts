@@ -10,6 +10,7 @@ import type { Mode } from './types.js'
 
 const MINUTE = 60_000
 const PLAN_PATIENCE = 2_000 // ms a room waits for the plan
+const LONGEST = 10 * MINUTE // between two tries to load: an older version's part never comes
 
 export interface Answer {
   mode: Mode
@@ -96,7 +97,7 @@ export class Plan {
       this.failures = 0
       this.context.openAll()
     } catch {
-      this.timers.start('load', backoff(this.failures++), () => {
+      this.timers.start('load', backoff(this.failures++, LONGEST), () => {
         this.loading = undefined
         void this.load()
       })
