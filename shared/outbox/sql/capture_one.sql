@@ -22,16 +22,47 @@ $$;
 
 -- asks_sql is the value of wants_wakeup.
 create or replace function roomcast.asks_sql() returns text
-language sql immutable set search_path = pg_catalog, pg_temp as $$
+language sql stable set search_path = pg_catalog, pg_temp as $$
   select format($sql$case when %s then set_config('roomcast.wakeup_wanted', pg_current_xact_id()::text, true) is not null else false end$sql$,
     roomcast.wakeup_condition())
+$$;
+
+-- usual_insert_sql is what one_insert_sql says where rows have one place each.
+create or replace function roomcast.usual_insert_sql(a roomcast.attached_tables) returns text
+language sql stable set search_path = pg_catalog, pg_temp as $$
+  select format($body$
+  <<one_row>>
+  declare
+    room     text;
+    key_hash bigint;
+    record   text;
+  begin
+  begin
+    select e.room, hashtextextended(%2$s, %1$s),
+           case when current_setting('roomcast.capture', true) is distinct from 'off' and not (%5$s) then row_to_json("roomcast.row")::text end
+      into strict one_row.room, one_row.key_hash, one_row.record
+      from new_rows r cross join lateral %3$s e cross join lateral (select %4$s) "roomcast.row";
+  exception when others then   -- not one row, or not as usual
+    record := null;
+  end;
+  if octet_length(record) <= 262144 and key_hash is not null and %6$s then
+    insert into roomcast.outbox (attached, op, room, key_hash, record, wants_wakeup)
+    values (%1$s, 'INSERT', room, key_hash, record, %7$s);
+    return null;
+  end if;
+  end;
+$body$, a.id, roomcast.key_sql(a, 'r', 'e'), roomcast.targets_sql(a, false), roomcast.columns_sql(a, 'r', a.columns),
+    roomcast.is_big_sql(a, 'r'),
+    case when roomcast.is_plain(a.relation, a.room_column) then 'room is not null'
+         else 'octet_length(room) between 1 and 151 and (octet_length(room) <= 50 or roomcast.fits_channel(room))' end,
+    roomcast.asks_sql())
 $$;
 
 -- one_insert_sql ends the trigger's function where one row was written and all is as usual,
 -- and does nothing where not.
 create or replace function roomcast.one_insert_sql(a roomcast.attached_tables) returns text
 language sql stable set search_path = pg_catalog, pg_temp as $$
-  select format($body$
+  select case when a.kind = 'rows' and a.shape = 'one' then roomcast.usual_insert_sql(a) else format($body$
   <<one_row>>
   declare
     rooms    text[];
@@ -49,16 +80,13 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
   end;
   if octet_length(record) <= 262144 then
     insert into roomcast.outbox (attached, op, room, key_hash, record, wants_wakeup)
-    %6$s;
+    select %1$s, 'INSERT', t.room, one_row.key_hash, one_row.record, t.i = 1 and %6$s
+      from unnest(one_row.rooms) with ordinality as t (room, i);
     return null;
   end if;
   end;
 $body$, a.id, roomcast.key_sql(a, 'r', 'e'), roomcast.rooms_of_one_sql(a), roomcast.columns_sql(a, 'r', a.columns, 'e.member'),
-    roomcast.is_big_sql(a, 'r'),
-    case when a.kind = 'rows' and a.shape = 'one'
-      then format($sql$values (%s, 'INSERT', rooms[1], key_hash, record, %s)$sql$, a.id, roomcast.asks_sql())
-      else format($sql$select %s, 'INSERT', t.room, one_row.key_hash, one_row.record, t.i = 1 and %s
-      from unnest(one_row.rooms) with ordinality as t (room, i)$sql$, a.id, roomcast.asks_sql()) end)
+    roomcast.is_big_sql(a, 'r'), roomcast.asks_sql()) end
    where a.kind = 'rows' or a.shape = 'one'
 $$;
 

@@ -15,11 +15,11 @@ language sql immutable set search_path = pg_catalog, pg_temp as $$
 $$;
 
 -- column_sql is a column where its value turns into text. One whose type needs no settings
--- is held to that type, at no cost: once it has another, the query does not parse, and
--- capture_row does what is right under all settings.
+-- is held to that type, at no cost, since the planner takes the CASE away: once it has
+-- another, the query does not parse, and capture_row does what is right under all settings.
 create or replace function roomcast.column_sql(a roomcast.attached_tables, alias text, column_name text) returns text
 language sql stable set search_path = pg_catalog, pg_temp as $$
-  select coalesce((select format('coalesce(%s.%I, null::%s)', alias, column_name, t.atttypid::regtype)
+  select coalesce((select format('case when true then %s.%I else null::%s end', alias, column_name, t.atttypid::regtype)
                      from pg_attribute t
                     where t.attrelid = a.relation and t.attname = column_name and not t.attisdropped
                       and t.atttypid = any (roomcast.settled_types())),
@@ -71,6 +71,21 @@ language sql immutable set search_path = pg_catalog, pg_temp as $$
     else format('case when left(%1$s, 1) = ''@'' then ''@'' || %1$s else %1$s end', value) end
 $$;
 
+-- is_plain: does every value of this column make a room's key just as it is?
+create or replace function roomcast.is_plain(relation regclass, column_name text) returns boolean
+language sql stable set search_path = pg_catalog, pg_temp as $$
+  select exists (select from pg_attribute t
+                  where t.attrelid = is_plain.relation and t.attname = is_plain.column_name and not t.attisdropped
+                    and t.atttypid = any (array['uuid', 'int2', 'int4', 'int8']::regtype[]::oid[]))
+$$;
+
+-- room_sql: the key of the room that the room column names.
+create or replace function roomcast.room_sql(a roomcast.attached_tables) returns text
+language sql stable set search_path = pg_catalog, pg_temp as $$
+  select case when roomcast.is_plain(a.relation, a.room_column) then value else roomcast.place_sql(a, value) end
+    from (select roomcast.column_sql(a, 'r', a.room_column) || '::text' as value) v
+$$;
+
 -- keys_sql: the array of the places to which row r goes, each once, where it may be several.
 -- Null among them stands for a user who is none.
 create or replace function roomcast.keys_sql(a roomcast.attached_tables) returns text
@@ -95,10 +110,10 @@ begin
     return format(case when a.shape = 'array'
       then '(select %1$s as room, u.value::text as member from (select distinct m.value from unnest(r.%2$I) as m (value) where m.value is not null order by 1) u where (%3$s))'
       else '(select %1$s as room, %4$s::text as member where (%3$s))' end,
-      roomcast.place_sql(a, roomcast.column_sql(a, 'r', a.room_column) || '::text'), a.user_column, coalesce(a.active, 'true'), roomcast.column_sql(a, 'r', a.user_column));
+      roomcast.room_sql(a), a.user_column, coalesce(a.active, 'true'), roomcast.column_sql(a, 'r', a.user_column));
   end if;
   if a.room_column is not null then
-    return format('(select %s as room, null::text as member)', roomcast.place_sql(a, roomcast.column_sql(a, 'r', a.room_column) || '::text'));
+    return format('(select %s as room, null::text as member)', roomcast.room_sql(a));
   end if;
   if a.shape = 'one' and not fallback then
     return format(E'(select %s as room, null::text as member from (select (%s\n)::text as value offset 0) q)', place, coalesce(a.room, a.users));

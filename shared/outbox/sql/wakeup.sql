@@ -36,28 +36,27 @@ begin
 end
 $$;
 
--- wakeup_condition is the text of the expression by which a writer decides whether its
--- transaction is to request a wake-up: nobody is awake; no wake-up was seen on its way
--- within the last second, or one was but a lease has answered it since; and this
--- transaction has not decided so before. Written out where rows are captured is what a relay
--- that is awake answers: a function call costs more than what it decides.
-create or replace function roomcast.wakeup_condition() returns text
-language sql immutable set search_path = pg_catalog, pg_temp as $$
-  select $text$coalesce(pg_sequence_last_value('roomcast.awake_until'::regclass)::float8 - date_part('epoch', clock_timestamp()) * 1e6, -1)
-              not between 0 and 60e6 and roomcast.wants_wakeup()$text$
-$$;
-
--- wants_wakeup decides it.
+-- wants_wakeup decides for a writer whether its transaction is to request a wake-up: nobody
+-- is awake, now or for a minute to come; no wake-up was seen on its way within the last
+-- second, or one was but a lease has answered it since; and this transaction has not decided
+-- so before.
 create or replace function roomcast.wants_wakeup() returns boolean
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
 begin
-  return (select not (c.awake between c.now and c.now + 60e6)
-      and not (c.requested between greatest(c.now - 1e6, case when c.awake <= c.now then c.awake else 0 end) and c.now + 1e6)
-      and current_setting('roomcast.wakeup_wanted', true) is distinct from pg_current_xact_id()::text
-    from (select coalesce(pg_sequence_last_value('roomcast.awake_until'::regclass), 0)::float8 as awake,
-                 coalesce(pg_sequence_last_value('roomcast.wakeup_requested'::regclass), 0)::float8 as requested,
-                 date_part('epoch', clock_timestamp()) * 1e6::float8 as now offset 0) c);
+  return
+    abs(coalesce(pg_sequence_last_value('roomcast.awake_until'::regclass)::float8 - date_part('epoch', clock_timestamp()) * 1e6, -1) - 30e6) > 30e6
+    and not (abs(coalesce(pg_sequence_last_value('roomcast.wakeup_requested'::regclass)::float8 - date_part('epoch', clock_timestamp()) * 1e6, -2e6)) <= 1e6
+             and (pg_sequence_last_value('roomcast.wakeup_requested'::regclass) >= coalesce(pg_sequence_last_value('roomcast.awake_until'::regclass), 0)
+                  or pg_sequence_last_value('roomcast.awake_until'::regclass)::float8 > date_part('epoch', clock_timestamp()) * 1e6))
+    and current_setting('roomcast.wakeup_wanted', true) is distinct from pg_current_xact_id()::text;
 end
+$$;
+
+-- wakeup_condition is the text of what wants_wakeup returns. It is written out where rows
+-- are captured: a function's call costs more than what this one decides.
+create or replace function roomcast.wakeup_condition() returns text
+language sql stable set search_path = pg_catalog, pg_temp as $$
+  select substring(p.prosrc from 'return\s+(.*);\s*end') from pg_proc p where p.oid = 'roomcast.wants_wakeup()'::regprocedure
 $$;
 
 -- wakeup_secret reads the bearer token, from Vault if it lies there.
