@@ -191,6 +191,12 @@ func (o *countingOutbox) Claim(ctx context.Context, relay string, l outbox.Limit
 	return o.Outbox.Claim(ctx, relay, l)
 }
 
+// AwaitClaim counts, too.
+func (o *countingOutbox) AwaitClaim(ctx context.Context, patience, every time.Duration, relay string, l outbox.Limits) ([]outbox.Room, error) {
+	o.claims.Add(1)
+	return o.Outbox.AwaitClaim(ctx, patience, every, relay, l)
+}
+
 // Every kind of channel of a room gets the event, in one batch.
 func TestSeveralChannels(t *testing.T) {
 	s := newStack(t)

@@ -12,18 +12,20 @@ import (
 )
 
 // The pace of polling: fast after a row, because traffic is bursty, then slower and
-// slower. While nothing is under way the database does the polling, and answers after
-// awaitMost at the latest, so that the loop can do its other work.
+// slower. While nothing is under way the database does the polling, which costs a fraction
+// of a claim and so is done more often; it answers after awaitMost at the latest, so that
+// the loop can do its other work.
 const (
 	quickPoll = 3 * time.Millisecond
+	quickWait = time.Millisecond       // between two checks inside the database
 	quickFor  = 700 * time.Millisecond // after the last row
 	slowPoll  = 100 * time.Millisecond
 	pollShare = 130 // later, a poll waits this part of the time since then longer
 	awaitMost = 400 * time.Millisecond
 )
 
-func pollAfter(quiet time.Duration) time.Duration {
-	return min(quickPoll+max(0, quiet-quickFor)/pollShare, slowPoll)
+func pollAfter(quiet, quick time.Duration) time.Duration {
+	return min(quick+max(0, quiet-quickFor)/pollShare, slowPoll)
 }
 
 // loop is one time of being awake. Only its own goroutine touches it; workers
@@ -39,7 +41,7 @@ type loop struct {
 	claimed  int          // rows since the loop began
 	acks     []outbox.Ack // not yet told to the database
 
-	dry     bool          // the last claim found nothing
+	full    bool          // the last claim left rows behind, or may have
 	lastRow time.Time     // when the last row was claimed, or the loop began
 	renewAt time.Time     // when the awake lease is to be moved ahead
 	pollAt  time.Time     // when the next claim is due
@@ -114,7 +116,7 @@ func (l *loop) patience() time.Duration {
 	limits, at := l.allowance()
 	now := time.Now()
 	probing := limits.Rows < l.Claim.Rows // of a Pusher in trouble, with rows that are known to wait
-	if !l.dry || l.underWay > 0 || probing || now.Before(at) {
+	if l.full || l.underWay > 0 || probing || now.Before(at) {
 		return 0
 	}
 	patience := min(awaitMost, l.renewAt.Sub(now))
@@ -167,7 +169,7 @@ func (l *loop) claim(ctx context.Context, patience time.Duration) {
 	var rooms []outbox.Room
 	if !l.call(ctx, "claim", func(ctx context.Context) (err error) {
 		if patience > 0 {
-			rooms, err = l.Outbox.AwaitClaim(ctx, patience, pollAfter(start.Sub(l.lastRow)), l.Name, limits)
+			rooms, err = l.Outbox.AwaitClaim(ctx, patience, pollAfter(start.Sub(l.lastRow), quickWait), l.Name, limits)
 		} else {
 			rooms, err = l.Outbox.Claim(ctx, l.Name, limits)
 		}
@@ -196,10 +198,10 @@ func (l *loop) claim(ctx context.Context, patience time.Duration) {
 			go l.work(ctx, a)
 		}
 	}
-	l.dry = rows == 0
-	l.pollAt = now.Add(pollAfter(now.Sub(l.lastRow)))
-	if rows >= limits.Rows/2 {
-		l.pollAt = now // there is more
+	l.full = rows >= limits.Rows/2
+	l.pollAt = now.Add(pollAfter(now.Sub(l.lastRow), quickPoll))
+	if l.full {
+		l.pollAt = now
 	}
 }
 
@@ -264,5 +266,8 @@ func (l *loop) take(out outcome) {
 		if ack.Wait > 0 {
 			l.putOff = true
 		}
+	}
+	if l.underWay == 0 {
+		l.pollAt = time.Time{} // the database can wait for rows from now on
 	}
 }

@@ -42,6 +42,10 @@ func (f *flood) Claim(context.Context, string, outbox.Limits) (rooms []outbox.Ro
 	return rooms, nil
 }
 
+func (f *flood) AwaitClaim(ctx context.Context, _, _ time.Duration, relay string, l outbox.Limits) ([]outbox.Room, error) {
+	return f.Claim(ctx, relay, l)
+}
+
 // hung is a Pusher that does not answer.
 type hung struct{}
 
