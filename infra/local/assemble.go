@@ -34,7 +34,7 @@ func (s *stack) assemble(ctx context.Context, o options) (*environment, error) {
 	env := &environment{
 		roomcastURL: "http://" + front.Addr().String(), demoURL: "http://" + page.Addr().String(),
 		jwtSecret: secret() + secret(), webhookSecret: secret(), paritySecret: secret(),
-		lookup: o.lookup,
+		caller: o.caller,
 	}
 	if env.app, err = s.pusher(o.pusher); err != nil {
 		return nil, err

@@ -24,7 +24,7 @@ const (
 // environment is what the stack reports: all that a second relay, a browser or
 // a test needs to take part.
 type environment struct {
-	lookup                  func(string) (string, bool) // of the caller's own environment
+	caller
 	roomcastURL, metricsURL string
 	databaseURL             string // owner of the chat's tables
 	relayURL                string // what our own function uses: the relay's role, if we could make one

@@ -25,7 +25,7 @@ func (s *stack) function(ctx context.Context, root string, env *environment, fro
 	}
 	s.add("function's directory", scratch.Remove)
 	binary := filepath.Join(scratch.Dir, "roomcast")
-	if err := s.step("build the function", func() error { return build(ctx, root, binary) }); err != nil {
+	if err := s.step("build the function", func() error { return env.build(ctx, root, binary) }); err != nil {
 		return err
 	}
 	metrics, err := child.FreePort()

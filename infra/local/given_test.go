@@ -121,7 +121,7 @@ func TestGivenDatabaseIsRefused(t *testing.T) {
 		{[]string{"-postgres", "postgres://u:hush@127.0.0.1:1/x"}, "-postgres: "},
 		{[]string{"-pusher", "http://k:hush@/apps"}, "-pusher: must look like"},
 	} {
-		err := run(t.Context(), tc.args, lookupIn(nil), testLog{t}, testLog{t})
+		err := run(t.Context(), tc.args, with(nil), testLog{t}, testLog{t})
 		if err == nil || !strings.Contains(err.Error(), tc.says) || strings.Contains(err.Error(), "hush") {
 			t.Errorf("%v: %v, want %s", tc.args, err, tc.says)
 		}
@@ -130,7 +130,7 @@ func TestGivenDatabaseIsRefused(t *testing.T) {
 	if err := outboxtest.Exec(t.Context(), bound, `select roomcast.configure(pusher_app => '4711')`); err != nil {
 		t.Fatal(err)
 	}
-	if err := run(t.Context(), []string{"-postgres", bound}, lookupIn(nil), testLog{t}, testLog{t}); err == nil || !strings.Contains(err.Error(), "4711") {
+	if err := run(t.Context(), []string{"-postgres", bound}, with(nil), testLog{t}, testLog{t}); err == nil || !strings.Contains(err.Error(), "4711") {
 		t.Errorf("another app's outbox: %v", err)
 	}
 }

@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"roomcast/shared/browser/chromiumtest"
@@ -70,7 +72,7 @@ func launchWith(t *testing.T, tuned map[string]string, args ...string) *running 
 	s := &running{env: map[string]string{}, cancel: cancel, ended: make(chan error, 1)}
 	read, write := io.Pipe()
 	go func() {
-		s.ended <- run(ctx, args, lookupIn(tuned), write, testLog{t})
+		s.ended <- run(ctx, args, with(tuned), write, testLog{t})
 		write.Close()
 	}()
 	for lines := bufio.NewScanner(read); lines.Scan(); {
@@ -85,12 +87,39 @@ func launchWith(t *testing.T, tuned map[string]string, args ...string) *running 
 	return nil
 }
 
-func lookupIn(tuned map[string]string) func(string) (string, bool) {
-	return func(name string) (string, bool) {
-		value, found := tuned[name]
-		return value, found
+// with is a caller with this environment. All tests have the function built once.
+func with(tuned map[string]string) caller {
+	return caller{
+		lookup: func(name string) (string, bool) {
+			value, found := tuned[name]
+			return value, found
+		},
+		build: func(_ context.Context, _, binary string) error {
+			built, err := function()
+			if err != nil {
+				return err
+			}
+			return os.Symlink(built, binary)
+		},
 	}
 }
+
+// function is built by the first test that starts a stack, into a folder that TestMain
+// removes.
+var function = sync.OnceValues(func() (binary string, err error) {
+	root, err := moduleRoot()
+	if err != nil {
+		return "", err
+	}
+	if functionDir, err = os.MkdirTemp("", "roomcast-local-function-"); err != nil {
+		return "", err
+	}
+	binary = filepath.Join(functionDir, "roomcast")
+	return binary, build(context.Background(), root, binary)
+})
+
+// functionDir is empty until the function is built.
+var functionDir string
 
 // testLog shows the stack's progress with the test's output.
 type testLog struct{ t *testing.T }

@@ -19,7 +19,9 @@ import (
 func TestMain(m *testing.M) {
 	switch os.Getenv("LOCAL_TEST_FUNCTION") {
 	case "":
-		os.Exit(m.Run())
+		code := m.Run()
+		_ = os.RemoveAll(functionDir) // "" is nothing
+		os.Exit(code)
 	case "broken":
 		os.Exit(3)
 	}

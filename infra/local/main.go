@@ -32,7 +32,7 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
 	ctx = child.UntilOrphaned(ctx)
-	err := run(ctx, os.Args[1:], os.LookupEnv, os.Stdout, os.Stderr)
+	err := run(ctx, os.Args[1:], caller{os.LookupEnv, build}, os.Stdout, os.Stderr)
 	switch {
 	case errors.Is(err, flag.ErrHelp):
 	case err != nil:
@@ -44,13 +44,12 @@ func main() {
 
 // run starts the stack, reports it on stdout and serves until ctx ends, then
 // returns nil, or until a component dies by itself, then returns an error that names it.
-// How the function works is taken from the environment that lookup reads.
-func run(ctx context.Context, args []string, lookup func(string) (string, bool), stdout, stderr io.Writer) (err error) {
+func run(ctx context.Context, args []string, from caller, stdout, stderr io.Writer) (err error) {
 	opts, err := parse(args, stderr)
 	if err != nil {
 		return err
 	}
-	opts.lookup = lookup
+	opts.caller = from
 	s := newStack(stderr)
 	defer func() { err = errors.Join(err, s.stop()) }()
 	env, err := s.assemble(ctx, opts)
@@ -77,7 +76,14 @@ type options struct {
 	demo     bool   // the demo's chat is made in it
 	pooler   bool   // the function goes through PgBouncer
 	pusher   *app   // nil starts the emulator
-	lookup   func(string) (string, bool)
+	caller
+}
+
+// caller is who starts a stack: the environment from which the function is told how to
+// work, and what builds it.
+type caller struct {
+	lookup func(name string) (value string, found bool)
+	build  func(ctx context.Context, root, binary string) error
 }
 
 // app is a Pusher app on a server that speaks Pusher's protocol.

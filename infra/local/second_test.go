@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -16,12 +15,8 @@ import (
 
 // secondRelay starts the function with what the stack printed and ports of its own.
 func secondRelay(t *testing.T, env map[string]string) {
-	root, err := moduleRoot()
+	binary, err := function()
 	if err != nil {
-		t.Fatal(err)
-	}
-	binary := filepath.Join(t.TempDir(), "roomcast")
-	if err := build(t.Context(), root, binary); err != nil {
 		t.Fatal(err)
 	}
 	metrics, err := child.FreePort()
