@@ -67,12 +67,7 @@ func environment(push *pushertest.Server, more ...string) []string {
 
 func newPusher(t *testing.T) *pushertest.Server {
 	t.Helper()
-	push, err := pushertest.New(pushertest.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(push.Close)
-	return push
+	return pushertest.Start(t, pushertest.Options{})
 }
 
 func TestBinaryIsSmall(t *testing.T) {

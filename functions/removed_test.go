@@ -113,11 +113,7 @@ func newScene(t *testing.T, more ...string) *scene {
 		r.SetURL(target.Load())
 	}})
 	t.Cleanup(hooks.Close)
-	push, err := pushertest.New(pushertest.Options{WebhookURL: hooks.URL + "/webhooks/pusher"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(push.Close)
+	push := pushertest.Start(t, pushertest.Options{WebhookURL: hooks.URL + "/webhooks/pusher"})
 	db := outboxtest.Chat(t)
 	s := &scene{T: t, push: push, pages: *openPages(t)}
 	s.fn = start(t, environment(push, append(more, "DATABASE_URL="+db)...))

@@ -73,12 +73,7 @@ func run(t *testing.T, push *pushertest.Server, s *store, change func(*canary.Co
 
 func newPusher(t *testing.T) *pushertest.Server {
 	t.Helper()
-	push, err := pushertest.New(pushertest.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(push.Close)
-	return push
+	return pushertest.Start(t, pushertest.Options{})
 }
 
 // A canary that is heard, one that Pusher takes and brings to nobody, and one heard again

@@ -34,11 +34,7 @@ type forwarder struct {
 
 func newForwarder(t *testing.T) *forwarder {
 	t.Helper()
-	server, err := pushertest.New(pushertest.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(server.Close)
+	server := pushertest.Start(t, pushertest.Options{})
 	client, err := pusher.New(server.Config())
 	if err != nil {
 		t.Fatal(err)

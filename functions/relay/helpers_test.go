@@ -39,10 +39,7 @@ func newStack(t *testing.T) *stack {
 		t.Fatal(err)
 	}
 	t.Cleanup(s.pool.Close)
-	if s.pusher, err = pushertest.New(pushertest.Options{}); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(s.pusher.Close)
+	s.pusher = pushertest.Start(t, pushertest.Options{})
 	return s
 }
 

@@ -64,11 +64,7 @@ type world struct {
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	t.Parallel()
-	push, err := pushertest.New(pushertest.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(push.Close)
+	push := pushertest.Start(t, pushertest.Options{})
 	w := &world{t: t, fly: flytest.New(t, os.Getenv(programsDir)), pusher: push, make: ready, tune: func(*deployer) {}}
 	text, err := os.ReadFile("../../fly.toml")
 	if err != nil {

@@ -40,11 +40,7 @@ type cuts struct {
 }
 
 func newCuts(t *testing.T) *cuts {
-	server, err := pushertest.New(pushertest.Options{Record: -1})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(server.Close)
+	server := pushertest.Start(t, pushertest.Options{Record: -1})
 	app := server.Config()
 	c := &cuts{t: t, random: seedOf(t), pusher: server, members: map[string]string{},
 		env: startStack(t, "-pusher", fmt.Sprintf("http://%s:%s@%s/apps/%s", app.Key, app.Secret, app.Host, app.AppID))}

@@ -44,11 +44,7 @@ func TestStack(t *testing.T) {
 // server of ours.
 func TestGivenServers(t *testing.T) {
 	t.Parallel()
-	pusher, err := pushertest.New(pushertest.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(pusher.Close)
+	pusher := pushertest.Start(t, pushertest.Options{})
 	c := pusher.Config()
 	database := outboxtest.Database(t)
 	args := []string{"-postgres", database, "-demo", "-pusher", fmt.Sprintf("http://%s:%s@%s/apps/%s", c.Key, c.Secret, c.Host, c.AppID)}
@@ -61,7 +57,7 @@ func TestGivenServers(t *testing.T) {
 	if status, body := call(t, "GET", env["DEMO_URL"]+"/config.json", "", ""); status != http.StatusOK || strings.Contains(body, `"supabase"`) {
 		t.Errorf("config: %d %s", status, body)
 	}
-	_, err = connect(t, env).Exec(t.Context(), `insert into public.messages (room_id, user_id, content) values ($1, $2, 'hi')`,
+	_, err := connect(t, env).Exec(t.Context(), `insert into public.messages (room_id, user_id, content) values ($1, $2, 'hi')`,
 		env["DEMO_ROOM"], memberID)
 	if err != nil {
 		t.Fatal(err)

@@ -130,12 +130,7 @@ func (p *installation) connect(admin string) {
 
 func (p *installation) emulate() {
 	p.Helper()
-	server, err := pushertest.New(pushertest.Options{})
-	if err != nil {
-		p.Fatal(err)
-	}
-	p.pusher = server
-	p.Cleanup(server.Close)
+	p.pusher = pushertest.Start(p, pushertest.Options{})
 }
 
 // login makes a role that can log in. Roles are the cluster's, shared by all tests.

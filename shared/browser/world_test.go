@@ -69,11 +69,7 @@ type room struct {
 }
 
 func newWorld(t *testing.T) *world {
-	server, err := pushertest.New(pushertest.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(server.Close)
+	server := pushertest.Start(t, pushertest.Options{})
 	client, err := pusher.New(server.Config())
 	if err != nil {
 		t.Fatal(err)

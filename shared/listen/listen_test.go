@@ -39,11 +39,7 @@ func listenTo(t *testing.T, push *pushertest.Server, channel string, authorize f
 }
 
 func TestListen(t *testing.T) {
-	push, err := pushertest.New(pushertest.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(push.Close)
+	push := pushertest.Start(t, pushertest.Options{})
 	client, err := pusher.New(push.Config())
 	if err != nil {
 		t.Fatal(err)

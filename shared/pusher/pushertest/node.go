@@ -6,12 +6,26 @@ import (
 	"path/filepath"
 )
 
-// TB is the part of testing.TB that NodeModules needs, so that the local stack, which uses
-// this package too, is not linked with package testing.
+// TB is the part of testing.TB that this package needs of all tests, so that the local stack, which uses
+// it too, is not linked with package testing.
 type TB interface {
 	Helper()
 	Skipf(format string, args ...any)
 	Fatalf(format string, args ...any)
+}
+
+// Start is [New] for a test, until its end.
+func Start(tb interface {
+	TB
+	Cleanup(func())
+}, opts Options) *Server {
+	tb.Helper()
+	s, err := New(opts)
+	if err != nil {
+		tb.Fatalf("pushertest: %v", err)
+	}
+	tb.Cleanup(s.Close)
+	return s
 }
 
 // NodeModules returns the directory of the npm packages that tests run against (pusher-js,
