@@ -31,7 +31,8 @@ const ownChat = `
 const attachOwnChat = `
 	select roomcast.configure(url => 'https://production.example/webhooks/supabase', secret => 'production-secret-of-32-characters');
 	select roomcast.attach_messages('chat.post', room_column => 'conversation_id');
-	select roomcast.attach_members('chat.attendee', room_column => 'conversation_id', user_column => 'person')`
+	select roomcast.attach_members('chat.attendee', room_column => 'conversation_id', user_column => 'person');
+	select roomcast.attach('chat.post', name => 'mention', users => $$'a11ce000-0000-4000-8000-000000000001'$$)`
 
 // userState is everything in a database that is not the relay's own: tables and their
 // columns, policies, triggers, functions, roles, rows of the chat, and what was configured.
@@ -92,6 +93,7 @@ func TestOwnChat(t *testing.T) {
 		t.Fatal(err)
 	}
 	poll(t, ctx, `document.querySelector('#events [data-event="new-message"] pre')?.textContent.includes("seen <b>plainly</b>")`)
+	poll(t, ctx, `document.querySelector('#events [data-event="new-mention"]')?.textContent.includes("to this user")`)
 	screenshot(t, ctx, "own-chat")
 	s.cancel()
 	if err := <-s.ended; err != nil {

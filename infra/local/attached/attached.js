@@ -39,7 +39,7 @@ function roomLine(room) {
   return el("li", button);
 }
 
-/** Listens to a room as a user, in place of what was listened to before. */
+/** Listens as a user, to a room and to the user's own channel, in place of what was listened to before. */
 async function listen(/** @type {string} */ id, /** @type {string} */ user) {
   stop();
   byId("events").replaceChildren();
@@ -51,23 +51,25 @@ async function listen(/** @type {string} */ id, /** @type {string} */ user) {
     enabledTransports: [config.pusher.tls ? "wss" : "ws"], enableStats: false,
   });
   const rooms = createRoomcast({ pusher, url: config.roomcast, token: async () => token });
-  const room = rooms.join(id);
-  stop = () => { room.leave(); pusher.disconnect(); };
+  const me = rooms.me();
+  me.on("*", (/** @type {any} */ data, /** @type {string} */ name) => event(name, data, "to this user"));
+  const room = id ? rooms.join(id) : me;
+  stop = () => { room.leave(); me.leave(); pusher.disconnect(); };
   room.on("live", () => status("live"));
   room.on("denied", () => status("not a member of this room"));
   room.on("error", (/** @type {any} */ e) => status(e.status ? `the function answers ${e.status}` : "the function cannot be reached"));
   room.on("reset", () => status("reset: a page would load its table again"));
-  room.on("*", (/** @type {any} */ data, /** @type {string} */ name) => event(name, data));
+  if (id) room.on("*", (/** @type {any} */ data, /** @type {string} */ name) => event(name, data));
 }
 
 function status(/** @type {string} */ text) {
   byId("status").textContent = text;
 }
 
-/** @param {string} name @param {any} data */
-function event(name, data) {
+/** @param {string} name @param {any} data @param {string} [to] */
+function event(name, data, to) {
   const { roomcast, ...row } = data;
-  const line = el("li", el("span", `#${roomcast?.seq ?? ""} `), el("strong", name),
+  const line = el("li", el("span", `#${roomcast?.seq ?? ""} `), el("strong", name), to ? ` ${to}` : "",
     el("pre", JSON.stringify(row, null, 1)));
   line.dataset.event = name;
   line.firstElementChild?.classList.add("seq");
