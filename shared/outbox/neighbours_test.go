@@ -259,3 +259,39 @@ func TestUpkeepGoesOn(t *testing.T) {
 		t.Error("what comes behind the failing step was not done")
 	}
 }
+
+// Wake-ups that nobody answers come less often, from the sweep: a copy of the cluster's
+// files asks its origin's function, and must not keep it awake. A writer asks at once, and
+// a lease ends it.
+func TestUnansweredWakeupsComeLessOften(t *testing.T) {
+	c := newChat(t)
+	c.FallAsleep()
+	c.Exec(insertMessage, roomA, user1, "waits")
+	sweep := func(unanswered, ago string) int {
+		t.Helper()
+		c.Exec(`truncate net.http_request_queue`)
+		c.Exec(`select roomcast.set_clock('roomcast.awake_until', now() - interval '1 week'),
+			roomcast.set_clock('roomcast.unanswered_since', now() - interval '` + unanswered + `'),
+			roomcast.set_clock('roomcast.wakeup_requested', now() - interval '` + ago + `')`)
+		c.Exec(`select roomcast.sweep()`)
+		return c.Wakeups()
+	}
+	for _, tc := range []struct {
+		unanswered, ago string
+		want            int
+	}{
+		{"10 seconds", "10 seconds", 1}, {"1 minute", "10 seconds", 1}, {"10 minutes", "10 seconds", 0}, {"10 minutes", "61 seconds", 1},
+		{"1 day", "9 minutes", 0}, {"1 day", "10 minutes", 1}, {"2 weeks", "10 seconds", 1}, // of before the last lease
+	} {
+		if n := sweep(tc.unanswered, tc.ago); n != tc.want {
+			t.Errorf("unanswered for %s, the last %s ago: %d wake-ups, want %d", tc.unanswered, tc.ago, n, tc.want)
+		}
+	}
+	if n := sweep("1 day", "5 minutes"); n != 0 {
+		t.Errorf("%d wake-ups", n)
+	}
+	c.Exec(insertMessage, roomA, user1, "wakes")
+	if n := c.Wakeups(); n != 1 {
+		t.Errorf("a writer: %d wake-ups", n)
+	}
+}

@@ -216,6 +216,7 @@ select '0', '{}' where not exists (select from roomcast.cursor);
 -- for a serializable transaction to conflict with.
 create sequence if not exists roomcast.awake_until minvalue 0;
 create sequence if not exists roomcast.wakeup_requested minvalue 0;
+create sequence if not exists roomcast.unanswered_since minvalue 0;   -- the first wake-up that no lease has answered
 create sequence if not exists roomcast.last_claim       minvalue 0;   -- that leased something
 create sequence if not exists roomcast.expired_checked  minvalue 0;   -- see find_expired()
 create sequence if not exists roomcast.canary_written   minvalue 0;

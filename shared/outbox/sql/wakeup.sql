@@ -97,6 +97,10 @@ begin
   if s.url is null or s.home is distinct from roomcast.home() or not roomcast.has_pg_net() then
     return false;
   end if;
+  if roomcast.read_clock('roomcast.unanswered_since') <= roomcast.read_clock('roomcast.awake_until')
+     or roomcast.read_clock('roomcast.unanswered_since') > clock_timestamp() then
+    perform roomcast.set_clock('roomcast.unanswered_since', clock_timestamp());
+  end if;
   perform roomcast.set_clock('roomcast.wakeup_requested', clock_timestamp());
   if exists (select from net.http_request_queue q where q.url = s.url) then
     if to_regprocedure('net.wake()') is not null then
@@ -212,6 +216,21 @@ begin
 end
 $$;
 
+-- may_ask_again: the sweep's wake-ups come less often the longer no relay has answered one,
+-- by a tenth of that time and at least every ten minutes. A copy of the cluster's files is
+-- told from its origin by nothing that a restart or a failover would leave as it was: it
+-- asks its origin's function, which finds nothing to do, and must not keep it awake.
+create or replace function roomcast.may_ask_again() returns boolean
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
+declare
+  since constant timestamptz := roomcast.read_clock('roomcast.unanswered_since');
+  asked constant timestamptz := roomcast.read_clock('roomcast.wakeup_requested');
+begin
+  return since <= roomcast.read_clock('roomcast.awake_until') or since > clock_timestamp() or asked not between since + interval '1 minute' and clock_timestamp()
+      or clock_timestamp() - asked >= least((asked - since) / 10, interval '10 minutes');
+end
+$$;
+
 -- sweep is the backstop, run by pg_cron: it requests a wake-up if anything waits while
 -- nobody is awake, and then does a little of the upkeep. It reports whether a wake-up was
 -- queued.
@@ -222,7 +241,7 @@ declare
 begin
   perform roomcast.find_expired();
   perform roomcast.check_departures(1000);
-  if not roomcast.is_awake()
+  if not roomcast.is_awake() and roomcast.may_ask_again()
      and (roomcast.has_unnumbered()
           or exists (select from roomcast.rooms r where r.attention <= (select clock_timestamp()))
           or exists (select from roomcast.revocations v where v.due <= (select clock_timestamp()))

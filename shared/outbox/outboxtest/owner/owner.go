@@ -1,8 +1,8 @@
 // Package owner is the owner of a chat's tables on a bad day: between writes of every kind
 // it renames, retypes, drops, adds, partitions, truncates and sets what can be set, from
 // several sessions. Each statement is run twice, on tables that are relayed and on twins
-// that are not, and must end alike; and what was captured must tell, in order, what the
-// tables hold.
+// that are not, and must end alike; what was captured must tell, in order, what the tables
+// hold; and relays that claim beside them must be given all of it, numbered without a gap.
 package owner
 
 import (
@@ -43,6 +43,7 @@ type run struct {
 	chat, twin []*pgx.Conn // the same sessions, on chat and on twin
 	admin      *pgx.Conn
 	ledger     ledger
+	relays     *relays
 	said       []string // what was run, for the report
 }
 
@@ -59,7 +60,16 @@ func Run(ctx context.Context, url string, seed uint64, steps int) error {
 			return fmt.Errorf("seed %d, step %d: %w\nthe last statements were\n%s", seed, step, err, r.last(12))
 		}
 	}
+	if err := r.relays.drain(ctx, r.captured); err != nil {
+		return fmt.Errorf("seed %d: %w", seed, err)
+	}
 	return nil
+}
+
+// captured counts the rows of the outbox: nothing takes any away here.
+func (r *run) captured() (n int64, err error) {
+	err = r.admin.QueryRow(context.Background(), `select count(*) from roomcast.outbox`).Scan(&n)
+	return n, err
 }
 
 func (r *run) open(ctx context.Context, url string) error {
@@ -84,6 +94,9 @@ func (r *run) open(ctx context.Context, url string) error {
 		set search_path = chat;` + tables + `set search_path = twin;` + tables + `reset search_path;` + attach); err != nil {
 		return err
 	}
+	if r.relays, err = openRelays(url); err != nil {
+		return err
+	}
 	for range sessions {
 		chat, err := connect(`set search_path = chat, public`)
 		if err != nil {
@@ -99,6 +112,9 @@ func (r *run) open(ctx context.Context, url string) error {
 }
 
 func (r *run) close() {
+	if r.relays != nil {
+		r.relays.close()
+	}
 	for _, c := range append(append([]*pgx.Conn{r.admin}, r.chat...), r.twin...) {
 		_ = c.Close(context.Background())
 	}
@@ -118,6 +134,11 @@ func (r *run) step(ctx context.Context, step int) error {
 		return fmt.Errorf("%s\nends with %q where the tables are relayed, with %q where not", sql, chat, twin)
 	}
 	r.ledger.unseen = r.ledger.unseen || unseen
+	if step%3 == 2 {
+		if _, err := r.relays.run(ctx); err != nil {
+			return err
+		}
+	}
 	if step%5 == 4 {
 		return r.ledger.settle(ctx, r.admin)
 	}

@@ -1,0 +1,93 @@
+package owner
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"roomcast/shared/outbox"
+)
+
+// relays claim beside the owner's statements, taking turns as two machines do, and keep
+// account of what they were given: every room's rows from the first number on, in order,
+// without a gap, and none twice.
+type relays struct {
+	dbs  []*outbox.DB
+	next map[string]int64 // the last number given, by room
+	turn int
+	rows int64
+}
+
+func openRelays(url string) (*relays, error) {
+	r := &relays{next: map[string]int64{}}
+	for range 2 {
+		db, err := outbox.Open(url, 2)
+		if err != nil {
+			r.close()
+			return nil, err
+		}
+		r.dbs = append(r.dbs, db)
+	}
+	return r, nil
+}
+
+func (r *relays) close() {
+	for _, db := range r.dbs {
+		db.Close()
+	}
+}
+
+// run claims once and acks what came. It reports how many rows that were.
+func (r *relays) run(ctx context.Context) (int, error) {
+	r.turn++
+	db := r.dbs[r.turn%len(r.dbs)]
+	rooms, err := db.Claim(ctx, fmt.Sprint("relay ", r.turn%len(r.dbs)), outbox.Limits{Rows: 200, PerRoom: 50, Lease: time.Minute})
+	if err != nil {
+		return 0, err
+	}
+	var acks []outbox.Ack
+	n := 0
+	for _, room := range rooms {
+		for _, row := range room.Rows {
+			if row.Seq != r.next[room.ID]+1 {
+				return 0, fmt.Errorf("room %.40q: number %d came behind %d", room.ID, row.Seq, r.next[room.ID])
+			}
+			r.next[room.ID] = row.Seq
+			n++
+		}
+		acks = append(acks, outbox.Ack{Room: room.ID, Fence: room.Fence, Seq: r.next[room.ID]})
+	}
+	r.rows += int64(n)
+	if len(acks) > 0 {
+		refused, err := db.Ack(ctx, acks)
+		if err != nil {
+			return 0, err
+		}
+		if len(refused) > 0 {
+			return 0, fmt.Errorf("ack: refused for %q", refused)
+		}
+	}
+	return n, nil
+}
+
+// drain claims until nothing is left, and compares the account with the outbox: what was
+// captured was given.
+func (r *relays) drain(ctx context.Context, kept func() (int64, error)) error {
+	for {
+		n, err := r.run(ctx)
+		if err != nil {
+			return err
+		}
+		if n == 0 {
+			break
+		}
+	}
+	captured, err := kept()
+	if err != nil {
+		return err
+	}
+	if captured != r.rows {
+		return fmt.Errorf("%d rows were captured, and the relays were given %d", captured, r.rows)
+	}
+	return nil
+}
