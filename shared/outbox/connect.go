@@ -109,5 +109,5 @@ func ScrubURL(err error) error {
 	return errors.New(quoted.ReplaceAllString(err.Error(), "…"))
 }
 
-// quoted is from the first quote to the last one of its kind, since a password can hold one.
-var quoted = regexp.MustCompile("(?s)`.*`|\".*\"")
+// quoted is from the first quote to the last one of either kind, since a password can hold both.
+var quoted = regexp.MustCompile("(?s)[`\"].*[`\"]")
