@@ -3,7 +3,8 @@
 //
 // What a page asks (tested): at rest, in front and with nothing wrong, two requests in the
 // minutes after the last event and then one every 400 s, for all rooms together, and one
-// when its user does something after a silence, at most three an hour; hidden, none. Where Pusher is away, one every 10 s, and up to one a minute if nothing comes.
+// when its user does something after a silence, at most three an hour; hidden, none. Where
+// Pusher is away, one every 10 s, and up to one a minute if nothing comes.
 
 import type { Context } from './context.js'
 import { isHidden, jitter, Timers } from './platform.js'
@@ -26,6 +27,7 @@ export class Health implements Status {
   /** Supabase steps in for Pusher. */
   isSubstituted = false
   private isAway = false
+  private isBarred = false // connected, and a channel is not let in
   private advice = 0 // seconds between polls: the function says that Pusher refuses its events
   private isSilent = false // connected, and brings nothing
   private lastPush = 0
@@ -128,7 +130,8 @@ export class Health implements Status {
   /** Decides how events come. */
   update() {
     const { context } = this
-    const isOut = this.needsPusher() && (this.isAway || this.advice > 0 || this.isSilent)
+    this.lookAtDoor()
+    const isOut = this.needsPusher() && (this.isAway || this.isBarred || this.advice > 0 || this.isSilent)
     const substituted = isOut && context.plan.usesSupabase()
     if (substituted !== this.isSubstituted) {
       this.isSubstituted = substituted
@@ -141,6 +144,14 @@ export class Health implements Status {
 
   end() {
     this.timers.end()
+  }
+
+  /** A connection without its channels brings nothing: wrong signatures, or a function that gives none. */
+  private lookAtDoor() {
+    const isAdmitted = [...this.context.rooms].every((room) => room.isAdmitted())
+    this.isBarred &&= !isAdmitted
+    if (isAdmitted) this.timers.cancel('door')
+    else if (!this.isBarred) this.timers.start('door', AWAY, () => { this.isBarred = true; this.update() })
   }
 
   private judge(isOut: boolean): Status['status'] {

@@ -128,6 +128,10 @@ export class RoomState implements Reader, Listener {
     this.unsubscribe = this.context.socket.subscribe(carrier, this)
   }
 
+  isAdmitted() {
+    return !this.unsubscribe || this.isSubscribed()
+  }
+
   isSubscribed() {
     return !!this.unsubscribe && this.context.socket.isSubscribed(this.channel!)
   }
@@ -330,8 +334,8 @@ export class RoomState implements Reader, Listener {
 
   /** From a known number on, or as Supabase alone would. */
   private becomeLive() {
-    const { socket } = this.context
-    const letIn = this.mode !== 'supabase' && (this.isSubscribed() || this.isPlaced() && !socket.isConnected())
+    const { socket, health } = this.context
+    const letIn = this.mode !== 'supabase' && (this.isSubscribed() || this.isPlaced() && (!socket.isConnected() || health.isPolling()))
     if (this.status !== 'joining' || !(letIn && this.isPlaced()) && !this.side?.isLive) return
     this.status = 'live'
     this.handlers.emit('live')
