@@ -231,7 +231,8 @@ func (a *app) relayFrom(push *pusher.Client) {
 		Verified: a.working,
 	}
 	a.selfcheck.relay, a.metrics.journal = a.relay, a.selfcheck.journal
-	a.history.Poll = newPolling(a.relay.Trouble).seconds
+	a.selfcheck.polling = newPolling(a.relay.Trouble)
+	a.history.Poll = a.selfcheck.polling.seconds
 	a.metrics.watchPusher(a.relay.Trouble)
 	a.metrics.watch(a.relay.Busy, &backlogGauge{ask: admin.Operator{DB: a.db}.Backlog})
 	webhook := &relay.Webhook{Wake: a.relay.Wake}

@@ -9,6 +9,7 @@ import (
 
 	"roomcast/shared/outbox/outboxtest"
 	"roomcast/shared/pusher/pushertest"
+	"roomcast/shared/selfcheck"
 )
 
 // While Pusher refuses what is published, every page of events asks its reader to poll;
@@ -37,6 +38,10 @@ func TestPagesAreToldToPoll(t *testing.T) {
 	f.until(t, "the trouble is told", func(map[string]*dto.MetricFamily) bool { return page().Poll > 0 })
 	if p := page(); p.Poll < 5 || p.Poll > 15 || p.Head == 0 {
 		t.Errorf("told %+v", p)
+	}
+	told, err := selfcheck.AskRelay(t.Context(), http.DefaultClient, f.address, webhookSecret)
+	if err != nil || told.Polling == nil || told.Polling.LastMinute == 0 || !strings.Contains(told.Polling.Answer, "500") {
+		t.Errorf("the operator is told %+v, %v", told, err)
 	}
 	if !strings.Contains(f.logged(), "relay wakes") {
 		t.Error("the log does not tell that the relay woke")

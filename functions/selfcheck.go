@@ -37,11 +37,13 @@ type selfCheck struct {
 	journal *journal
 	db      *outbox.DB   // nil in forward-only mode
 	relay   *relay.Relay // nil in forward-only mode
+	polling *polling     // likewise
 	freezes bool
 	turn    chan struct{} // one at a time
 }
 
-// ServeHTTP asks everybody at once, and with ?event=1 sends a test event first.
+// ServeHTTP asks everybody at once, and with ?event=1 sends a test event first; with
+// ?only=relay it asks nobody.
 func (s *selfCheck) ServeHTTP(w http.ResponseWriter, r *http.Request) error {
 	select {
 	case s.turn <- struct{}{}:
@@ -60,9 +62,12 @@ func (s *selfCheck) ServeHTTP(w http.ResponseWriter, r *http.Request) error {
 		sent := s.sendEvent(r.Context())
 		report.Event = &sent
 	}
-	s.ask(r.Context(), &report)
+	if r.URL.Query().Get("only") != "relay" {
+		s.ask(r.Context(), &report)
+	}
 	if s.relay != nil {
 		report.Relay = s.journal.report(s.relay.Busy())
+		report.Relay.Polling = s.polling.report(time.Now())
 	}
 	return web.WriteJSON(w, http.StatusOK, report)
 }

@@ -235,8 +235,13 @@ func (d *doctor) checkFunctionRelay(_ context.Context, f *findings) error {
 		return nil
 	}
 	r, before := d.self.Relay, len(*f)
-	if r.PausedSince != nil {
+	if p := r.Polling; p != nil {
+		f.fail("see what Pusher answers, above and in its dashboard. Nothing is lost: pages go back to Pusher by themselves, and the rows go out", "%s", pollingText(p))
+	} else if r.PausedSince != nil {
 		f.fail("see what Pusher answers, above and in the function's log", "the relay has paused for %s: %s", span(time.Since(*r.PausedSince)), r.PusherAnswer)
+	}
+	if c := r.Canary; c != nil && c.Result != "heard" {
+		f.warn("see Pusher's status page, and the app's quota of connections in its dashboard", "the function did not hear its own row through Pusher %s ago: %s", span(time.Since(c.At)), c.Result)
 	}
 	if k := d.self.Keys; k != nil && !k.Reachable {
 		f.fail("SUPABASE_URL: "+setAndDeploy, "the function cannot fetch the keys of users' tokens: %s", k.Error)
@@ -250,6 +255,15 @@ func (d *doctor) checkFunctionRelay(_ context.Context, f *findings) error {
 		f.ok("%s", lastAccepted(r))
 	}
 	return nil
+}
+
+// pollingText says since when Pusher accepts nothing, why, and what pages do meanwhile.
+func pollingText(p *selfcheck.Polling) string {
+	text := fmt.Sprintf("Pusher has accepted nothing since %s UTC, for %s: %s. ", p.Since.UTC().Format(time.TimeOnly), span(time.Since(p.Since)), cmp.Or(p.Answer, "no answer"))
+	if p.RetryAt != nil {
+		text += "It is tried again in " + span(max(0, time.Until(*p.RetryAt))) + ". "
+	}
+	return text + fmt.Sprintf("Visible pages poll, each about every %d s: %s in the last minute", p.EverySeconds, count(int64(p.LastMinute), "request"))
 }
 
 func lastAccepted(r *selfcheck.Relay) string {

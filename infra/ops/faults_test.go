@@ -130,6 +130,12 @@ func faults() []fault {
 		{"the relay pauses", func(p *installation) {
 			p.function.self.Relay.PausedSince, p.function.self.Relay.PusherAnswer = new(time.Now().Add(-time.Minute)), "pusher answered 403"
 		}, "its relay", failure, "has paused for 1 min 0 s: pusher answered 403", "Pusher"},
+		{"pages poll", func(p *installation) {
+			p.function.self.Relay.Polling = &selfcheck.Polling{Since: time.Now().Add(-5 * time.Minute), Answer: "pusher answered 403", EverySeconds: 10, LastMinute: 42}
+		}, "its relay", failure, "Visible pages poll, each about every 10 s: 42 requests in the last minute", "Pusher"},
+		{"the canary is not heard", func(p *installation) {
+			p.function.self.Relay.Canary = &selfcheck.Canary{Result: "missed", At: time.Now().Add(-time.Minute)}
+		}, "its relay", warning, "did not hear its own row through Pusher 1 min", "status page"},
 		{"the function cannot fetch the keys", func(p *installation) { p.function.self.Keys = &selfcheck.Keys{Error: "no such host"} }, "its relay", failure, "keys of users' tokens: no such host", "SUPABASE_URL"},
 		{"the test event does not get through", func(p *installation) { p.function.self.Event = &selfcheck.Event{Error: "timeout"} }, "its relay", failure, "a test event did not get through: timeout", "log"},
 		{"can_read raises", sql(`create or replace function roomcast.can_read(room text, user_id uuid, claims jsonb) returns boolean language plpgsql as 'begin return 1/0; end'`),

@@ -2,14 +2,17 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"maps"
+	"net/http"
 	"slices"
 	"strings"
 	"time"
 
 	"roomcast/shared/admin"
+	"roomcast/shared/selfcheck"
 )
 
 func setUpStatus(flags *flag.FlagSet) func(context.Context, *call) (int, error) {
@@ -27,12 +30,41 @@ func setUpStatus(flags *flag.FlagSet) func(context.Context, *call) (int, error) 
 		if !*watch {
 			every = nil
 		}
-		return exitOK, showStatus(ctx, c.out, op, every)
+		return exitOK, showStatus(ctx, c.out, op, c.relayOf(op), every)
+	}
+}
+
+// relayEvery is how often status asks the function, at most.
+const relayEvery = 5 * time.Second
+
+// relayOf returns what asks the function how its relay stands; nil if that is not known,
+// or nobody is awake: the question would start a machine.
+func (c *call) relayOf(op admin.Operator) func(context.Context, admin.Status) *selfcheck.Relay {
+	var asked time.Time
+	var last *selfcheck.Relay
+	return func(ctx context.Context, s admin.Status) *selfcheck.Relay {
+		if s.Awake <= 0 || len(c.WebhookSecrets) == 0 || time.Since(asked) < relayEvery {
+			return last
+		}
+		ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+		defer cancel()
+		address := c.FunctionURL
+		if address == "" && op.QueryRow(ctx, `select coalesce(url, '') from roomcast.settings`).Scan(&address) != nil || address == "" {
+			return nil
+		}
+		asked = time.Now()
+		for _, secret := range c.WebhookSecrets { // while one is being rotated there are two
+			var err error
+			if last, err = selfcheck.AskRelay(ctx, http.DefaultClient, strings.TrimSuffix(address, webhookPath), secret); !errors.Is(err, selfcheck.ErrSecret) {
+				break // doctor says why, if there is no answer
+			}
+		}
+		return last
 	}
 }
 
 // showStatus prints the status once, or every so often until ctx ends.
-func showStatus(ctx context.Context, out *printer, op admin.Operator, every *time.Duration) error {
+func showStatus(ctx context.Context, out *printer, op admin.Operator, relay func(context.Context, admin.Status) *selfcheck.Relay, every *time.Duration) error {
 	var last snapshot
 	for {
 		now, err := op.Status(ctx)
@@ -42,7 +74,7 @@ func showStatus(ctx context.Context, out *printer, op admin.Operator, every *tim
 			}
 			return err
 		}
-		next := snapshot{Status: now, at: time.Now()}
+		next := snapshot{Status: now, at: time.Now(), relay: relay(ctx, now)}
 		switch {
 		case every != nil && out.colour:
 			fmt.Fprint(out.w, "\x1b[H\x1b[J") // home, and clear what is below (ECMA-48)
@@ -67,7 +99,8 @@ func showStatus(ctx context.Context, out *printer, op admin.Operator, every *tim
 // snapshot is a status and when it was read.
 type snapshot struct {
 	admin.Status
-	at time.Time
+	at    time.Time
+	relay *selfcheck.Relay // the function's own word; nil if it was not asked, or does not answer
 }
 
 // sentSince is how many rows per second were sent since the previous snapshot; false for
@@ -81,22 +114,23 @@ func (l snapshot) sentSince(before snapshot) (float64, bool) {
 
 // statusJSON is a status for machines.
 type statusJSON struct {
-	Awake         bool             `json:"awake"`
-	AwakeSeconds  float64          `json:"awake_seconds"`
-	Waiting       int64            `json:"waiting"`
-	Unnumbered    int64            `json:"unnumbered"`
-	OldestSeconds float64          `json:"oldest_seconds"`
-	WaitingRooms  int64            `json:"waiting_rooms"`
-	InFlight      int64            `json:"in_flight"`
-	LeasedRooms   int64            `json:"leased_rooms"`
-	Holders       map[string]int64 `json:"holders"`
-	RestingRooms  int64            `json:"resting_rooms"`
-	Parked        int64            `json:"parked"`
-	Unroutable    int64            `json:"unroutable"`
-	WrittenPerSec float64          `json:"written_per_second"`
-	SentPerSec    *float64         `json:"sent_per_second,omitempty"` // with -watch, from the second on
-	OutboxBytes   int64            `json:"outbox_bytes"`
-	App           string           `json:"pusher_app,omitempty"`
+	Awake         bool               `json:"awake"`
+	AwakeSeconds  float64            `json:"awake_seconds"`
+	Waiting       int64              `json:"waiting"`
+	Unnumbered    int64              `json:"unnumbered"`
+	OldestSeconds float64            `json:"oldest_seconds"`
+	WaitingRooms  int64              `json:"waiting_rooms"`
+	InFlight      int64              `json:"in_flight"`
+	LeasedRooms   int64              `json:"leased_rooms"`
+	Holders       map[string]int64   `json:"holders"`
+	RestingRooms  int64              `json:"resting_rooms"`
+	Parked        int64              `json:"parked"`
+	Unroutable    int64              `json:"unroutable"`
+	WrittenPerSec float64            `json:"written_per_second"`
+	SentPerSec    *float64           `json:"sent_per_second,omitempty"` // with -watch, from the second on
+	OutboxBytes   int64              `json:"outbox_bytes"`
+	App           string             `json:"pusher_app,omitempty"`
+	Polling       *selfcheck.Polling `json:"polling,omitempty"`
 }
 
 func drawStatus(out *printer, s, before snapshot) error {
@@ -111,11 +145,17 @@ func drawStatus(out *printer, s, before snapshot) error {
 		if known {
 			j.SentPerSec = &sent
 		}
+		if s.relay != nil {
+			j.Polling = s.relay.Polling
+		}
 		return out.encode(j)
 	}
 	out.field("relay", "%s", relayText(s.Status))
 	if s.App != "" {
 		out.field("app", "belongs to Pusher app %s", s.App)
+	}
+	if s.relay != nil && s.relay.Polling != nil {
+		out.field("pages", "%s", out.bad(pollingText(s.relay.Polling)))
 	}
 	out.field("waiting", "%s", waitingText(out, s.Status))
 	out.field("oldest", "%s", oldestText(out, s.Status))

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"roomcast/shared/selfcheck"
 )
 
 func TestStatus(t *testing.T) {
@@ -91,5 +93,24 @@ func TestStatusWatch(t *testing.T) {
 	go func() { _, _ = io.Copy(io.Discard, reader) }()
 	if code := <-done; code != exitOK {
 		t.Errorf("interrupted, it exits with %d", code)
+	}
+}
+
+// While pages poll, status says so, since when and why; it asks the function only while a
+// relay is awake, since the question would start a machine.
+func TestStatusTellsThatPagesPoll(t *testing.T) {
+	p := newInstallation(t)
+	p.function.self.Relay.Polling = &selfcheck.Polling{Since: time.Now().Add(-time.Minute), Answer: "pusher answered 403: over quota", EverySeconds: 10, LastMinute: 42}
+	if _, out, _ := p.ops("status"); strings.Contains(out, "pages") {
+		t.Errorf("asleep:\n%s", out)
+	}
+	p.exec(`select roomcast.stay_awake('30 s')`)
+	if _, out, _ := p.ops("status"); !strings.Contains(out, "pusher answered 403: over quota") || !strings.Contains(out, "42 requests in the last minute") {
+		t.Errorf("awake:\n%s", out)
+	}
+	_, out, _ := p.ops("status", "-json")
+	var got statusJSON
+	if err := json.Unmarshal([]byte(out), &got); err != nil || got.Polling == nil || got.Polling.LastMinute != 42 {
+		t.Errorf("%v: %s", err, out)
 	}
 }

@@ -79,7 +79,17 @@ type Relay struct {
 	LastAccepted *time.Time `json:"last_accepted"`
 	PausedSince  *time.Time `json:"paused_since"`
 	PusherAnswer string     `json:"pusher_answer"`
-	Canary       *Canary    `json:"canary,omitempty"` // the last one; nil without CANARY, or before the first
+	Canary       *Canary    `json:"canary,omitempty"`  // the last one; nil without CANARY, or before the first
+	Polling      *Polling   `json:"polling,omitempty"` // nil while Pusher accepts events
+}
+
+// Polling is why visible pages poll, and what that costs.
+type Polling struct {
+	Since        time.Time  `json:"since"`    // when Pusher began not to accept events
+	RetryAt      *time.Time `json:"retry_at"` // when it is asked again
+	Answer       string     `json:"answer"`   // what it said last
+	EverySeconds int        `json:"every_seconds"`
+	LastMinute   int        `json:"last_minute"` // requests of pages for what they missed
 }
 
 // Canary is what became of a row that the function wrote to hear it back through Pusher.
@@ -107,10 +117,24 @@ var (
 // With event the function sends a test event through itself first, which takes it up to
 // ten seconds. prepare may change the request, or be nil.
 func Ask(ctx context.Context, client *http.Client, base, secret string, event bool, prepare func(*http.Request)) (*Report, error) {
-	address := strings.TrimSuffix(base, "/") + "/selfcheck"
+	query := ""
 	if event {
-		address += "?event=1"
+		query = "?event=1"
 	}
+	return ask(ctx, client, base, secret, query, prepare)
+}
+
+// AskRelay fetches no more than how the relay stands: the function asks nobody for that.
+func AskRelay(ctx context.Context, client *http.Client, base, secret string) (*Relay, error) {
+	report, err := ask(ctx, client, base, secret, "?only=relay", nil)
+	if err != nil {
+		return nil, err
+	}
+	return report.Relay, nil
+}
+
+func ask(ctx context.Context, client *http.Client, base, secret, query string, prepare func(*http.Request)) (*Report, error) {
+	address := strings.TrimSuffix(base, "/") + "/selfcheck" + query
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
 		return nil, errors.New("the function's address cannot be read")

@@ -148,10 +148,10 @@ export class Health implements Status {
 
   /** A connection without its channels brings nothing: wrong signatures, or a function that gives none. */
   private lookAtDoor() {
-    const isAdmitted = [...this.context.rooms].every((room) => room.isAdmitted())
-    this.isBarred &&= !isAdmitted
-    if (isAdmitted) this.timers.cancel('door')
-    else if (!this.isBarred) this.timers.start('door', AWAY, () => { this.isBarred = true; this.update() })
+    if ([...this.context.rooms].every((room) => room.isAdmitted())) {
+      this.timers.cancel('door')
+      this.isBarred = false
+    } else this.timers.start('door', AWAY, () => { this.isBarred = true; this.update() })
   }
 
   private judge(isOut: boolean): Status['status'] {

@@ -192,13 +192,13 @@ export class RoomState implements Reader, Listener {
     const { sequence } = this.feed
     const missing = sequence.hasGap() ? sequence.next : undefined
     if (missing === this.gap && this.timers.has('gap')) return
-    if (missing !== this.gap) this.timers.cancel('overdue')
-    if (missing !== undefined && missing !== this.gap) {
-      this.timers.start('overdue', OVERDUE, () => sequence.next === missing && this.lost('missing', missing, sequence.gap()))
+    if (missing !== this.gap) {
+      this.timers.cancel('overdue')
+      if (missing) this.timers.start('overdue', OVERDUE, () => sequence.hasGap() && this.lost('missing', missing, sequence.gap()))
     }
     this.gap = missing
     this.timers.cancel('gap')
-    if (missing !== undefined) this.timers.start('gap', jitter(GAP), () => this.ask(0))
+    if (missing) this.timers.start('gap', jitter(GAP), () => this.ask(0))
   }
 
   /** The numbers went back. Shows nothing until it is known where they are now. */
@@ -257,7 +257,7 @@ export class RoomState implements Reader, Listener {
   private startOver(page: Page) {
     const { epoch, next } = this.feed.sequence
     const isOther = !!epoch && page.epoch !== epoch
-    if (!isOther) this.lost('window', next!, page.head + 1 - next!)
+    if (!isOther) this.lost('window', next!, Math.max(0, page.head + 1 - next!))
     this.reset(isOther ? 'epoch' : 'window', page)
   }
 
@@ -307,7 +307,7 @@ export class RoomState implements Reader, Listener {
   }
 
   lost(how: Loss, seq: number, numbers = 1) {
-    if (numbers > 0) this.saw('pusher', { name: '', seq }, how, numbers)
+    this.saw('pusher', { name: '', seq }, how, numbers)
   }
 
   ask(ms: number) {

@@ -49,10 +49,9 @@ export class Sequence {
     return this.held.size > 0
   }
 
-  /** How many numbers are missing before what is held; a stub is one. */
+  /** How many numbers are missing before what is held, in a gap; a stub is one. */
   gap() {
-    const seqs = [...this.held.values()].map(({ seq }) => seq!).filter((seq) => seq >= this.next!)
-    return seqs.length ? Math.max(1, Math.min(...seqs) - this.next!) : 0
+    return Math.max(1, Math.min(...[...this.held.values()].map(({ seq }) => seq!)) - this.next!)
   }
 
   /** Shows what is next, up to a gap or a stub; up to `last`, a missing number is void. */
