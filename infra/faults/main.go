@@ -36,15 +36,16 @@ func main() {
 }
 
 type options struct {
-	short    bool
-	seed     uint64
-	seeds    int
-	only     string
-	markdown bool
-	packed   bool
-	verbose  bool
-	owner    bool
-	timing   timing
+	short     bool
+	seed      uint64
+	seeds     int
+	only      string
+	markdown  bool
+	packed    bool
+	verbose   bool
+	owner     bool
+	upgradeTo string
+	timing    timing
 }
 
 // timing is how patient the parts are. The full form runs with what the function
@@ -69,6 +70,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	flags.BoolVar(&o.markdown, "markdown", false, "print the table as Markdown")
 	flags.BoolVar(&o.packed, "packed", false, "rooms are heard by packed channels, whose larger packs the emulator refuses like poison")
 	flags.BoolVar(&o.owner, "owner", false, "instead of all this, five minutes of a hostile owner of the chat's tables")
+	flags.StringVar(&o.upgradeTo, "upgrade-to", "", "the directory of another major version's programs, pg_upgrade among them")
 	flags.BoolVar(&o.verbose, "v", false, "show the logs of relays and Postgres")
 	if err := flags.Parse(args); err != nil {
 		return o, err

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"strconv"
@@ -144,18 +145,25 @@ func (s *scene) recover(settings string) error {
 	return s.postgres.Configure("copy", "recovery.signal", "")
 }
 
-// upgrade is pg_upgrade: another system identifier, and all that was committed. The
-// programs at hand are of one version, which pg_upgrade takes for both.
+// upgrade is pg_upgrade: another system identifier, and all that was committed. Where the
+// programs at hand are of one version, pg_upgrade takes that for both.
 func upgrade(ctx context.Context, s *scene) error {
 	nothing := func(context.Context) error { return nil }
 	return s.restore(ctx, nothing, func(ctx context.Context) error {
-		if err := s.postgres.Initialize(ctx, "", "copy"); err != nil {
+		from, to := s.postgres.Bin(), cmp.Or(s.upgradeTo, s.postgres.Bin())
+		if err := s.postgres.Initialize(ctx, to, "copy"); err != nil {
 			return err
 		}
-		return s.replace(ctx, "copy", "", func(ctx context.Context) error {
-			bin := s.postgres.Bin()
-			return s.tool(ctx, "pg_upgrade", "--old-bindir="+bin, "--new-bindir="+bin, "--old-datadir=data", "--new-datadir=copy", "--username=postgres")
+		err := s.replace(ctx, "copy", to, func(ctx context.Context) error {
+			_, err := s.postgres.Tool(ctx, to, "pg_upgrade", "--old-bindir="+from, "--new-bindir="+to, "--old-datadir=data", "--new-datadir=copy", "--username=postgres")
+			return err
 		})
+		if err != nil {
+			return err
+		}
+		version, err := ask[string](ctx, s.stack, `select current_setting('server_version')`)
+		s.note("now Postgres %s", version)
+		return err
 	})
 }
 

@@ -1,6 +1,8 @@
 package outbox_test
 
 import (
+	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -156,4 +158,104 @@ func TestLongSnapshot(t *testing.T) {
 	if err := reader.Rollback(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// Nor do claim and ack step over all that a long snapshot keeps of the rooms: with hundreds
+// of versions of each they read few pages more than before.
+func TestRoomsUnderALongSnapshot(t *testing.T) {
+	c := newChat(t)
+	c.Exec(`create procedure go_round(rounds int) language plpgsql as $$
+	declare
+	  got record;
+	begin
+	  for i in 1..rounds loop
+	    insert into roomcast.outbox (attached, op, room, key_hash, record) select 1, 'INSERT', 'room-' || n, 0, '{}' from generate_series(1, 20) n;
+	    commit;   -- numbering sees what is committed
+	    perform roomcast.claim('r', 4000, 250, '1 minute');
+	    commit;
+	    select array_agg(r.room) as rooms, array_agg(r.fence) as fences, array_agg(r.head_seq) as seqs, array_agg(0::float8) as waits into got from roomcast.rooms r;
+	    perform roomcast.ack(got.rooms, got.fences, got.seqs, got.waits);
+	    commit;
+	  end loop;
+	end $$`)
+	// The least of several: an update that finds no place on its room's page checks that
+	// the key is unique, and that reads all versions.
+	pages := func() (least int) {
+		for n := range 6 {
+			c.Exec(`call go_round(1)`)
+			c.Exec(`insert into roomcast.outbox (attached, op, room, key_hash, record) values (1, 'INSERT', 'room-7', 0, '{}')`)
+			c.Exec(`select roomcast.set_clock('roomcast.expired_checked', clock_timestamp())`) // which reads all rooms, and seldom
+			read := readPages(c, `select roomcast.claim('r', 4000, 250, '1 minute')`)
+			fence := one[int](c, `select fence from roomcast.rooms where room = 'room-7'`)
+			read += readPages(c, fmt.Sprintf(`select roomcast.ack('{room-7}', '{%d}', '{1000}', '{0}')`, fence))
+			if n == 0 || read < least {
+				least = read
+			}
+		}
+		return least
+	}
+	c.Exec(`call go_round(3)`)
+	before := pages()
+	reader, err := outboxtest.Connect(t, c.URL).BeginTx(t.Context(), pgx.TxOptions{IsoLevel: pgx.RepeatableRead})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := reader.Exec(t.Context(), `select`); err != nil {
+		t.Fatal(err)
+	}
+	c.Exec(`call go_round(80)`)
+	after := pages()
+	t.Logf("%d pages, and %d under the snapshot", before, after)
+	if after > 4*before {
+		t.Errorf("a claim and its ack read %d pages under a long snapshot, %d before it", after, before)
+	}
+	if err := reader.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A poll reads nothing of what a transaction that is still open has written, however much.
+func TestPollBesideALargeOpenTransaction(t *testing.T) {
+	c := newChat(t)
+	open, err := outboxtest.Connect(t, c.URL).Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	const write = `insert into roomcast.outbox (attached, op, room, key_hash, record) select 1, 'INSERT', 'large', 0, '{}' from generate_series(1, 5000) n`
+	if _, err := open.Exec(t.Context(), write); err != nil {
+		t.Fatal(err)
+	}
+	c.Exec(insertMessage, roomA, user1, "beside it")
+	c.WantClaim(c.Claim("r")[roomA], "1 INSERT beside it") // the cursor knows of the open one now
+	if _, err := open.Exec(t.Context(), write); err != nil {
+		t.Fatal(err)
+	}
+	c.Exec(`select roomcast.has_unnumbered()`) // plans
+	if n := readPages(c, `select roomcast.has_unnumbered()`); n > 30 {
+		t.Errorf("has_unnumbered reads %d pages", n)
+	}
+	if one[bool](c, `select roomcast.await_rows('5 milliseconds', '1 millisecond')`) {
+		t.Error("something is to be claimed")
+	}
+	if err := open.Commit(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if !one[bool](c, `select roomcast.has_unnumbered()`) {
+		t.Error("what was open is not new")
+	}
+}
+
+// readPages runs a statement and returns how many pages it read.
+func readPages(c *chat, sql string) int {
+	c.Helper()
+	var plans []struct {
+		Plan struct {
+			Hit  int `json:"Shared Hit Blocks"`
+			Read int `json:"Shared Read Blocks"`
+		}
+	}
+	if err := json.Unmarshal([]byte(one[string](c, `explain (analyze, buffers, format json) `+sql)), &plans); err != nil || len(plans) != 1 {
+		c.Fatalf("plan: %v", err)
+	}
+	return plans[0].Plan.Hit + plans[0].Plan.Read
 }

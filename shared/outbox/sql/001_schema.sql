@@ -169,7 +169,7 @@ create table if not exists roomcast.rooms (
   holder    text,
   accepted  timestamptz,
   constraint sent_is_numbered check (sent_seq between 0 and head_seq)
-) with (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 500);
+) with (fillfactor = 20, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 500);
 comment on column roomcast.rooms.room      is 'The key: a room''s id, with a leading @ doubled; or @ and the uuid of a user.';
 comment on column roomcast.rooms.epoch     is 'Changes when the numbering starts again: clients then start over. settings.incarnation is appended.';
 comment on column roomcast.rooms.head_seq  is 'The last number given.';

@@ -16,8 +16,8 @@ end
 $$;
 
 -- find_expired gives attention to rooms whose lease ended without an ack: their relay
--- died. It reads all rooms, hence seldom where there are many, and no more once the last
--- claim is ten minutes ago.
+-- died. It reads all rooms, hence seldom where there are many or a held snapshot keeps many
+-- versions of them, and no more once the last claim is ten minutes ago.
 create or replace function roomcast.find_expired() returns void
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set enable_seqscan = on set jit = off set plan_cache_mode = force_generic_plan as $$
 declare
@@ -25,7 +25,7 @@ declare
 begin
   if checked between clock_timestamp() - interval '250 milliseconds' and clock_timestamp() + interval '5 seconds'
      or checked between roomcast.read_clock('roomcast.last_claim') + interval '10 minutes' and clock_timestamp()
-     or checked > clock_timestamp() - (select make_interval(secs => least(5, c.reltuples / 50000)) from pg_class c where c.oid = 'roomcast.rooms'::regclass) then
+     or checked > clock_timestamp() - make_interval(secs => least(5, pg_relation_size('roomcast.rooms') / 12e6)) then
     return;
   end if;
   perform roomcast.set_clock('roomcast.expired_checked', clock_timestamp());
@@ -80,7 +80,7 @@ begin
     continue when sees = saw;
     saw := sees;
     if exists (select from roomcast.outbox o where o.xid >= c.next_xid and o.xid < pg_snapshot_xmax(sees::pg_snapshot))
-       or exists (select from roomcast.outbox o where o.xid = any (c.open_xids)) then
+       or exists (select from roomcast.outbox o where o.xid = any (roomcast.ended_xids(c.open_xids, sees::pg_snapshot))) then
       return true;
     end if;
   end loop;
@@ -88,17 +88,26 @@ begin
 end
 $$;
 
+-- Newest version first. While somebody holds a snapshot, each update of a room leaves a
+-- version that stays, and an index look-up by the room steps over all of them: after a
+-- quarter of an hour over thousands. Read backwards, equal keys come from the table's end,
+-- where the newest is, and "limit 1" stops there; a range is asked for because of a constant
+-- the planner drops the order. What is locked so is then updated by its place (ctid), in
+-- the next statement, whose snapshot sees the version that was locked.
+
 -- lease_rooms takes up to most rooms that have rows waiting and are due: those just
 -- numbered, and those that want attention. Rooms that others hold are passed over.
 create or replace function roomcast.lease_rooms(relay text, numbered text[], max_rows int, per_room int, lease interval)
 returns table (room text, epoch text, fence bigint, first bigint, last bigint, before bigint)
 language plpgsql security definer set search_path = pg_catalog, pg_temp
-set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off   -- by the rooms' key
+set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off set enable_bitmapscan = off   -- by the rooms' key
 set jit = off set plan_cache_mode = force_generic_plan as $$
 #variable_conflict use_column
 declare
   most  constant int := least(lease_rooms.max_rows, 2000);
   rooms text[];
+  tids  tid[];
+  sizes bigint[];
   taken bigint;
 begin
   rooms := array(
@@ -106,23 +115,27 @@ begin
   if cardinality(numbered) > 0 then
     rooms := array(select distinct u from unnest(rooms || numbered) u);
   end if;
+  select array_agg(f.tid order by f.due, f.room), array_agg(f.size order by f.due, f.room) into tids, sizes from (
+    select n.* from unnest(rooms) as u (room)
+     cross join lateral (   -- see newest version first, above
+       select r.ctid as tid, r.room, r.due, r.head_seq - r.sent_seq as size
+         from roomcast.rooms r
+        where r.room >= u.room and r.room <= u.room and r.head_seq > r.sent_seq and r.due <= (select clock_timestamp())
+        order by r.room desc limit 1
+          for update skip locked) n
+     order by n.due limit most) f;
   return query
   with free as (
-    select r.room, r.due, r.head_seq - r.sent_seq as size
-      from roomcast.rooms r
-     where r.room = any (rooms) and r.head_seq > r.sent_seq and r.due <= (select clock_timestamp())
-     order by r.due
-     limit most
-       for update skip locked
+    select * from unnest(tids, sizes) with ordinality as f (tid, size, i)
   ), fair as (
-    select f.room, f.due, least(f.size, lease_rooms.per_room, greatest(10, lease_rooms.max_rows / count(*) over ())) as size from free f
+    select f.tid, f.i, least(f.size, lease_rooms.per_room, greatest(10, lease_rooms.max_rows / count(*) over ())) as size from free f
   ), counted as (
-    select f.room, f.size, (sum(f.size) over (order by f.due, f.room) - f.size)::bigint as before from fair f
+    select f.tid, f.size, (sum(f.size) over (order by f.i) - f.size)::bigint as before from fair f
   )
   update roomcast.rooms r
      set fence = r.fence + 1, due = clock_timestamp() + lease_rooms.lease, holder = lease_rooms.relay, attention = null
     from counted c
-   where c.room = r.room and c.before < lease_rooms.max_rows
+   where r.ctid = c.tid and c.before < lease_rooms.max_rows
   returning r.room, r.epoch, r.fence, r.sent_seq + 1, least(r.head_seq, r.sent_seq + least(c.size, lease_rooms.max_rows - c.before)), c.before;
   get diagnostics taken = row_count;
   if taken < cardinality(numbered) then   -- more was numbered than one claim takes
@@ -214,42 +227,46 @@ $$;
 -- were refused, because another relay has claimed them since.
 create or replace function roomcast.ack(rooms text[], fences bigint[], seqs bigint[], waits double precision[])
 returns setof text
-language plpgsql security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off set jit = off set plan_cache_mode = force_generic_plan as $$
+language plpgsql security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off set enable_bitmapscan = off set jit = off set plan_cache_mode = force_generic_plan as $$
 #variable_conflict use_column
+declare
+  tids tid[];
+  done bigint[];
 begin
   if cardinality(ack.rooms) = 1 then   -- a live chat's; half the cost
+    tids[1] := (select r.ctid from roomcast.rooms r   -- newest version first, see above
+                 where r.room >= ack.rooms[1] and r.room <= ack.rooms[1] and r.fence = ack.fences[1]
+                 order by r.room desc limit 1 for update);
     update roomcast.rooms r
        set sent_seq  = greatest(r.sent_seq, least(ack.seqs[1], r.head_seq)),
            accepted  = case when ack.seqs[1] > r.sent_seq then clock_timestamp() else r.accepted end,
            due       = clock_timestamp() + make_interval(secs => ack.waits[1]),
            attention = case when greatest(r.sent_seq, ack.seqs[1]) < r.head_seq then clock_timestamp() + make_interval(secs => ack.waits[1]) end,
            holder    = null
-     where r.room = ack.rooms[1] and r.fence = ack.fences[1];
+     where r.ctid = tids[1];
     if not found then
       return next ack.rooms[1];
     end if;
     return;
   end if;
-  return query
-  with told as (
-    select * from unnest(ack.rooms, ack.fences, ack.seqs, ack.waits) as t (room, fence, seq, wait)
-  ), held as materialized (   -- locked in one order, as assign_seqs() does
-    select r.room, r.fence, greatest(r.sent_seq, least(t.seq, r.head_seq)) as sent, r.head_seq as head,
-           clock_timestamp() + make_interval(secs => t.wait) as due
-      from roomcast.rooms r join told t on t.room = r.room and t.fence = r.fence
-     order by r.room
-       for update of r
-  ), moved as (
-    update roomcast.rooms r
-       set sent_seq  = h.sent,
-           accepted  = case when h.sent > r.sent_seq then clock_timestamp() else r.accepted end,
-           due       = h.due,
-           attention = case when h.sent < h.head then h.due end,
-           holder    = null
-      from held h where h.room = r.room
-    returning r.room, r.fence
-  )   -- a relay may name a room twice, having lost it and got it back
-  select t.room from told t where (t.room, t.fence) not in (select m.room, m.fence from moved m);
+  select array_agg(h.tid), array_agg(h.nth) into tids, done from (   -- locked in one order, as assign_seqs() does
+    select n.tid, t.nth
+      from (select * from unnest(ack.rooms, ack.fences) with ordinality as u (room, fence, nth) order by u.room collate "C" offset 0) t
+     cross join lateral (
+       select r.ctid as tid from roomcast.rooms r
+        where r.room >= t.room and r.room <= t.room and r.fence = t.fence
+        order by r.room desc limit 1
+          for update) n) h;
+  update roomcast.rooms r
+     set sent_seq  = greatest(r.sent_seq, least(ack.seqs[h.nth], r.head_seq)),
+         accepted  = case when ack.seqs[h.nth] > r.sent_seq then clock_timestamp() else r.accepted end,
+         due       = clock_timestamp() + make_interval(secs => ack.waits[h.nth]),
+         attention = case when greatest(r.sent_seq, ack.seqs[h.nth]) < r.head_seq then clock_timestamp() + make_interval(secs => ack.waits[h.nth]) end,
+         holder    = null
+    from unnest(tids, done) as h (tid, nth)
+   where r.ctid = h.tid;
+  return query   -- a relay may name a room twice, having lost it and got it back
+  select t.room from unnest(ack.rooms) with ordinality as t (room, nth) where t.nth <> all (coalesce(done, '{}'));
 end
 $$;
 

@@ -13,6 +13,7 @@
 \ir capture_members.sql
 \ir capture_slow.sql
 \ir upkeep.sql
+\ir rooms.sql
 \ir numbering.sql
 \ir restore.sql
 \ir claim.sql

@@ -40,15 +40,28 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
    where g.room = seq_of.room and seq_of.outbox_id = any (g.ids)
 $$;
 
+-- ended_xids are those that a snapshot does not call open. Of a transaction that still is,
+-- an index knows all rows, millions perhaps, and each look would visit them for nothing.
+create or replace function roomcast.ended_xids(xids xid8[], sees pg_snapshot) returns xid8[]
+language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
+begin
+  if cardinality(ended_xids.xids) = 0 then
+    return ended_xids.xids;
+  end if;
+  return array(select x from unnest(ended_xids.xids) x where pg_visible_in_snapshot(x, ended_xids.sees));
+end
+$$;
+
 -- has_unnumbered: is there a row that the last numbering could not see?
 create or replace function roomcast.has_unnumbered() returns boolean
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off set jit = off set plan_cache_mode = force_generic_plan as $$
 declare
   c    constant roomcast.cursor := roomcast.last_cursor();
-  upto constant xid8 := pg_snapshot_xmax(pg_current_snapshot());
+  sees constant pg_snapshot := pg_current_snapshot();
+  upto constant xid8 := pg_snapshot_xmax(sees);
 begin
   return exists (select from roomcast.outbox o where o.xid >= c.next_xid and o.xid < upto)
-      or exists (select from roomcast.outbox o where o.xid = any (c.open_xids))
+      or exists (select from roomcast.outbox o where o.xid = any (roomcast.ended_xids(c.open_xids, sees)))
       or c.next_xid > upto   -- a database restored elsewhere
       or exists (select from roomcast.settings s where s.restoring is not null);
 end
@@ -197,16 +210,10 @@ begin
     select r.id, r.room, r.at, row_number() over (partition by r.room order by r.id) - 1 as i from routable r
   ), sized as (
     select r.room, count(*) as size, count(*) over () as rooms from routable r group by r.room
-  ), grown as (
-    insert into roomcast.rooms as r (room, head_seq, due, attention)
-    select s.room, s.size, clock_timestamp(), case when not assign_seqs.claiming or s.rooms > 2000 then clock_timestamp() end
-      from sized s order by s.room
-    on conflict (room) do update
-      set head_seq  = r.head_seq + excluded.head_seq,
-          due       = case when r.head_seq = r.sent_seq then greatest(r.due, excluded.due) else r.due end,
-          attention = case when r.attention is null and r.holder is null and (excluded.attention is not null or r.due > excluded.due)
-                           then greatest(r.due, excluded.due) else r.attention end
-    returning r.room, r.head_seq
+  ), grown as materialized (
+    select g.room, g.head_seq
+      from (select array_agg(s.room order by s.room) as rooms, array_agg(s.size order by s.room) as sizes, max(s.rooms) as many from sized s) a
+     cross join lateral roomcast.grow_rooms(a.rooms, a.sizes, not assign_seqs.claiming or a.many > 2000) g
   ), numbered as (
     insert into roomcast.seq_ranges (room, first_seq, last_seq, ids, newest)
     select k.room,
