@@ -198,11 +198,12 @@ func TestDashboardAndAlertsNameWhatExists(t *testing.T) {
 	t.Parallel()
 	push := newPusher(t)
 	url := outboxtest.Chat(t)
-	f := start(t, environment(push, "DATABASE_URL="+url))
+	f := start(t, environment(push, "DATABASE_URL="+url, "CANARY=true"))
 	f.post(t, "/pusher/auth", "application/x-www-form-urlencoded", "socket_id=1.1&channel_name=private-room-x", "")
 	f.message(t, url, "hello") // what only the database knows is there once the relay has been awake
 	f.wakeUp(t)
 	f.until(t, "the gauges are read", func(m map[string]*dto.MetricFamily) bool { return value(m, "roomcast_parked_events") == 0 })
+	f.until(t, "a canary is told of", func(m map[string]*dto.MetricFamily) bool { return m["roomcast_canaries_total"] != nil })
 	have := f.scrape(t)
 	for file, expressions := range map[string][]string{
 		"alerts.yml": alertExpressions(t), "dashboard.json": dashboardExpressions(t),

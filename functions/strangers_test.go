@@ -169,10 +169,23 @@ func oneOfEach(name string, routes []route) []route {
 	return slices.DeleteFunc(slices.Clone(routes), func(rt route) bool { return rt.method == "GET" })
 }
 
-// flood holds as many connections open, and measures what that costs.
+// flood holds as many connections open, and measures what that costs. The machine may be
+// busy with other tests: what takes too long must do so three times.
 func (f *function) flood(t *testing.T, what string, hold func(net.Conn)) {
 	t.Helper()
-	usual := f.authorizations(t, what, 10) // this machine may be busy with other tests
+	var late error
+	for range 3 {
+		if late = f.floodOnce(t, what, hold); late == nil {
+			return
+		}
+		t.Log(late)
+	}
+	t.Error(late)
+}
+
+func (f *function) floodOnce(t *testing.T, what string, hold func(net.Conn)) (late error) {
+	t.Helper()
+	usual := f.authorizations(t, what, 10)
 	conns := make([]net.Conn, manyConns)
 	var sent sync.WaitGroup
 	for i := range conns {
@@ -185,9 +198,6 @@ func (f *function) flood(t *testing.T, what string, hold func(net.Conn)) {
 	took := f.authorizations(t, what, 40)
 	sent.Wait()
 	memory := f.resident(t)
-	if most := mostLatency + 10*usual[len(usual)/2]; took[len(took)/2] > most {
-		t.Errorf("%s: an authorization takes %v, more than %v", what, took[len(took)/2], most)
-	}
 	if memory > mostMemory {
 		t.Errorf("%s: %.1f MB, more than %d MB", what, float64(memory)/(1<<20), mostMemory>>20)
 	}
@@ -195,6 +205,10 @@ func (f *function) flood(t *testing.T, what string, hold func(net.Conn)) {
 	for _, c := range conns {
 		_ = c.Close()
 	}
+	if most := mostLatency + 10*usual[len(usual)/2]; took[len(took)/2] > most {
+		return fmt.Errorf("%s: an authorization takes %v, more than %v", what, took[len(took)/2], most)
+	}
+	return nil
 }
 
 // authorizations are how long so many take, one behind the other, sorted.

@@ -1,7 +1,8 @@
 // Command progress runs go test on many packages and says at once what each came to, in
 // the order in which they end; go test itself holds a result back until those of all
-// packages named before are there. What passes is a line, what fails is shown whole, and
-// what was skipped loudly is repeated. It ends with the tests that took longest.
+// packages named before are there. What passes is a line, of what fails the failed tests
+// are shown whole, and what was skipped loudly is repeated. It ends with the tests that
+// took longest, and with how many there were.
 //
 //	go run ./infra/progress [flags and packages of go test]
 package main
@@ -96,13 +97,14 @@ func follow(events io.Reader, r *report, ticks <-chan time.Time) error {
 type report struct {
 	out    io.Writer
 	began  time.Time
-	output map[string][]string // by package, until it ends
-	tests  map[string]bool     // top-level tests under way, by package and test
-	took   []event             // top-level tests that have ended
+	output map[string][]event // by package, until it ends
+	tests  map[string]bool    // top-level tests under way, by package and test
+	failed map[string]bool    // top-level tests, likewise
+	took   []event            // top-level tests that have ended
 }
 
 func newReport(out io.Writer) *report {
-	return &report{out: out, began: time.Now(), output: map[string][]string{}, tests: map[string]bool{}}
+	return &report{out: out, began: time.Now(), output: map[string][]event{}, tests: map[string]bool{}, failed: map[string]bool{}}
 }
 
 func (r *report) say(format string, args ...any) {
@@ -119,7 +121,7 @@ func (r *report) take(e event) {
 		if name == "" {
 			fmt.Fprint(r.out, e.Output)
 		} else if len(r.output[name]) < mostOutput {
-			r.output[name] = append(r.output[name], e.Output)
+			r.output[name] = append(r.output[name], e)
 		}
 	case (e.Action == "run" || e.Action == "cont") && !strings.Contains(e.Test, "/"):
 		r.tests[key(e)] = true
@@ -129,6 +131,7 @@ func (r *report) take(e event) {
 		delete(r.tests, key(e))
 		if !strings.Contains(e.Test, "/") {
 			r.took = append(r.took, e)
+			r.failed[key(e)] = e.Action == "fail"
 		}
 	case e.Action == "build-fail" || e.Test == "" && ends(e.Action):
 		r.ended(name, e)
@@ -143,19 +146,30 @@ func ends(action string) bool { return action == "pass" || action == "fail" || a
 func (r *report) ended(name string, e event) {
 	output := r.output[name]
 	delete(r.output, name)
-	maps.DeleteFunc(r.tests, func(k string, _ bool) bool { return strings.HasPrefix(k, strings.TrimPrefix(name, "roomcast/")+" ") })
 	switch e.Action {
 	case "fail", "build-fail":
 		r.say("FAIL %s (%.1f s)", name, e.Elapsed)
-		fmt.Fprint(r.out, strings.Join(output, ""))
+		for _, line := range output {
+			if r.matters(line) {
+				fmt.Fprint(r.out, line.Output)
+			}
+		}
 	case "pass":
 		r.say("ok   %s (%.1f s)", name, e.Elapsed)
 		for _, line := range output {
-			if strings.HasPrefix(line, "SKIPPED ") || strings.Contains(line, "NOT TESTED") {
-				fmt.Fprint(r.out, line)
+			if strings.HasPrefix(line.Output, "SKIPPED ") || strings.Contains(line.Output, "NOT TESTED") {
+				fmt.Fprint(r.out, line.Output)
 			}
 		}
 	}
+	maps.DeleteFunc(r.tests, func(k string, _ bool) bool { return strings.HasPrefix(k, strings.TrimPrefix(name, "roomcast/")+" ") })
+}
+
+// matters tells what belongs to a failed package from what its other tests said: a test
+// that failed, one that never ended, and what no test has said.
+func (r *report) matters(line event) bool {
+	line.Test, _, _ = strings.Cut(line.Test, "/")
+	return line.Test == "" || r.failed[key(line)] || r.tests[key(line)]
 }
 
 // running says what has begun and not ended.
@@ -172,10 +186,15 @@ func (r *report) running() {
 	r.say("running: %s%s", strings.Join(under, ", "), more)
 }
 
-// end names the tests that took longest.
+// end names the tests that took longest, and counts all.
 func (r *report) end() {
 	slices.SortFunc(r.took, func(a, b event) int { return cmp.Compare(b.Elapsed, a.Elapsed) })
 	for _, e := range r.took[:min(len(r.took), 10)] {
 		r.say("%5.1f s %s", e.Elapsed, key(e))
 	}
+	count := map[string]int{}
+	for _, e := range r.took {
+		count[e.Action]++
+	}
+	fmt.Fprintf(r.out, "%d passed, %d failed, %d skipped\n", count["pass"], count["fail"], count["skip"])
 }

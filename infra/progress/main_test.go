@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// A failed package is shown whole, one that passed in a line with what it skipped loudly,
+// Of a failed package the failed tests are shown, one that passed in a line with what it skipped loudly,
 // one that does not compile with the compiler's words, and a package whose end never came
 // is named by what runs.
 func TestFollow(t *testing.T) {
@@ -15,6 +15,9 @@ func TestFollow(t *testing.T) {
 {"Action":"run","Package":"roomcast/a","Test":"TestOne"}
 {"Action":"output","Package":"roomcast/a","Test":"TestOne","Output":"    a_test.go:1: quiet\n"}
 {"Action":"output","Package":"roomcast/a","Output":"SKIPPED TestTwo: no Postgres\n"}
+{"Action":"run","Package":"roomcast/b","Test":"TestGood"}
+{"Action":"output","Package":"roomcast/b","Test":"TestGood","Output":"    b_test.go:2: right\n"}
+{"Action":"pass","Package":"roomcast/b","Test":"TestGood","Elapsed":0.1}
 {"Action":"run","Package":"roomcast/b","Test":"TestBad"}
 {"Action":"run","Package":"roomcast/b","Test":"TestBad/sub"}
 {"Action":"output","Package":"roomcast/b","Test":"TestBad/sub","Output":"    b_test.go:1: wrong\n"}
@@ -46,6 +49,8 @@ c.go:1: undefined: x
 not json
   2.5 s b TestBad
   0.5 s a TestOne
+  0.1 s b TestGood
+2 passed, 1 failed, 0 skipped
 running: d TestHangs
 `
 	if got != strings.TrimPrefix(want, "\n") {
