@@ -233,7 +233,7 @@ func TestRemovedWhilePusherIsAway(t *testing.T) {
 func TestNothingIsHeardAfterTheRemoval(t *testing.T) {
 	s := newStack(t)
 	s.join(roomA, user1, user2)
-	d, with := s.disconnects()
+	_, with := s.disconnects()
 	short := func(c *Config) { c.Claim.Lease = time.Second }
 	first, kill := s.start("first", with, short)
 	first.Wake()
@@ -246,7 +246,7 @@ func TestNothingIsHeardAfterTheRemoval(t *testing.T) {
 	s.insert(roomA, "secret, while no relay runs")
 	failing := s.pusher.Inject(pushertest.Fault{Path: "/apps/*/users/*/terminate_connections", Status: 500})
 	refusing.Remove()
-	d, with = s.disconnects()
+	d, with := s.disconnects()
 	s.relay("second", with, short).Wake()
 	s.insert(roomA, "secret, while disconnects fail")
 	s.wait("three events without their text", func(all []pushertest.Accepted) bool {
