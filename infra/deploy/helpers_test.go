@@ -60,10 +60,9 @@ type world struct {
 	owner   string // of the database, if there is one
 }
 
-// newWorld makes one. A test that has one runs beside the others: they mostly wait.
+// newWorld makes one.
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	t.Parallel()
 	push := pushertest.Start(t, pushertest.Options{})
 	w := &world{t: t, fly: flytest.New(t, os.Getenv(programsDir)), pusher: push, make: ready, tune: func(*deployer) {}}
 	text, err := os.ReadFile("../../fly.toml")

@@ -129,7 +129,7 @@ func faults() []fault {
 		{"a setting is not here", func(p *installation) { p.function.self.Prints["PARITY_SECRET"] = "0" }, "its settings", warning, "PARITY_SECRET", "add them"},
 		{"the relay pauses", func(p *installation) {
 			p.function.self.Relay.PausedSince, p.function.self.Relay.PusherAnswer = new(time.Now().Add(-time.Minute)), "pusher answered 403"
-		}, "its relay", failure, "has paused for 1 min 0 s: pusher answered 403", "Pusher"},
+		}, "its relay", failure, "pusher answered 403", "Pusher"},
 		{"pages poll", func(p *installation) {
 			p.function.self.Relay.Polling = &selfcheck.Polling{Since: time.Now().Add(-5 * time.Minute), Answer: "pusher answered 403", EverySeconds: 10, LastMinute: 42}
 		}, "its relay", failure, "Visible pages poll, each about every 10 s: 42 requests in the last minute", "Pusher"},

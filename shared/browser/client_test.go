@@ -28,7 +28,7 @@ func TestNode(t *testing.T) {
 	// Several at once, whatever the number of processors: they mostly wait. The longest first.
 	slices.SortStableFunc(files, func(a, b string) int { return turn(a) - turn(b) })
 	var running sync.WaitGroup
-	turns := make(chan struct{}, 6)
+	turns := make(chan struct{}, 4)
 	for _, file := range files {
 		running.Go(func() {
 			turns <- struct{}{}

@@ -86,7 +86,7 @@ func TestRoleWithFewConnections(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(other.Close)
-	ctx, cancel = context.WithTimeout(t.Context(), 200*time.Millisecond)
+	ctx, cancel = context.WithTimeout(t.Context(), 2*time.Second)
 	defer cancel()
 	if err := other.Ping(ctx); !errors.Is(err, outbox.ErrBusy) {
 		t.Errorf("no connection to be had: %v, want ErrBusy", err)

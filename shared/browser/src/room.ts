@@ -250,7 +250,7 @@ export class RoomState implements Reader, Listener {
     this.isBaseline = false
     if (this.resetting) this.handlers.emit('reset', { reason: this.resetting })
     this.resetting = undefined
-    this.side?.start()
+    this.side?.open()
   }
 
   /** Nothing continues from where the room is. */

@@ -31,7 +31,7 @@ export class Side {
   open() {
     const { room } = this
     if (!this.isWanted()) {
-      if (room.isSubscribed()) this.close()
+      if (room.isSubscribed() && room.isPlaced()) this.close()
     } else if (room.isPlaced()) this.start()
     else this.timers.start('stream', STREAM_PATIENCE, () => this.start())
   }
@@ -92,7 +92,7 @@ export class Side {
       for (const entry of this.pending.splice(0)) if (this.alone || !entry.seq) this.room.feed.show(entry)
     } else {
       this.room.ask(jitter(SPREAD))
-      this.timers.start('patience', STREAM_PATIENCE, () => this.flush(this.isLive)) // only Roomcast may be away
+      this.timers.start('patience', STREAM_PATIENCE, () => this.flush(!this.stream || this.isLive)) // only Roomcast may be away
     }
   }
 
