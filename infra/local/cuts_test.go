@@ -43,7 +43,9 @@ func TestTwentyCuts(t *testing.T) {
 	c.pause(3000) // all come back while somebody writes
 	close(stop)
 	n := <-written
-	poll(t, ctx, fmt.Sprintf(`last("%d")`, n))
+	if _, err := chromedp.Run(ctx, chromedp.Poll[chromedp.Void](fmt.Sprintf(`last("%d")`, n), chromedp.WithPollingTimeout(30*time.Second))); err != nil {
+		t.Errorf("message %d is not everywhere the last: %v", n, err)
+	}
 	lost := shownRight(t, ctx, n)
 	c.reportAgrees(t, ctx, n, lost["naive-supabase"])
 	poll(t, ctx, fmt.Sprintf(`(draw(%d, "%[1]d messages at 20 a second, twenty cuts of the network, a restart of Pusher, expired tokens. A red square is a message that never came."), true)`, n))

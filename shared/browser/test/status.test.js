@@ -51,6 +51,7 @@ test('connected, and the channel is never let in (wrong signatures): polling, an
   assert.deepEqual(it.events, [])
   await pass(20_000)
   assert.equal(it.rooms.status, 'polling')
+  await pass(15_000) // the next poll, at the latest
   assert.deepEqual(it.events, ['live'])
   it.asked.length = 0
   await pass(60_000)
