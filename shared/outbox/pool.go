@@ -61,6 +61,7 @@ func (db *DB) settle(ctx context.Context, conn *pgx.Conn) error {
 // ctx allows; one that died while this machine slept or was frozen is found out at once,
 // and so are those that slept beside it.
 func (db *DB) acquire(ctx context.Context) (*pgxpool.Conn, error) {
+	var busy error // what the try before was told
 	for pause := busyPause; ; pause = min(2*pause, busyMost) {
 		conn, err := db.pool.Acquire(ctx)
 		switch {
@@ -74,13 +75,16 @@ func (db *DB) acquire(ctx context.Context) (*pgxpool.Conn, error) {
 				return nil, ctx.Err()
 			}
 			continue
+		case busy != nil && ctx.Err() != nil: // the time was up during a try
+			return nil, fmt.Errorf("%w: %w", ErrBusy, busy)
 		case !isBusy(err):
 			return nil, err
 		}
+		busy = err
 		select {
 		case <-time.After(pause/2 + rand.N(pause)):
 		case <-ctx.Done():
-			return nil, fmt.Errorf("%w: %w", ErrBusy, err)
+			return nil, fmt.Errorf("%w: %w", ErrBusy, busy)
 		}
 	}
 }
