@@ -12,8 +12,9 @@ import (
 // With CANARY the function hears itself while it is awake for a message, tells how long
 // that took, lets no user into the canary's channel, and leaves when it is idle.
 func TestCanaryOfARunningFunction(t *testing.T) {
+	t.Parallel()
 	push, database := newPusher(t), outboxtest.Chat(t)
-	f := start(t, environment(push, "DATABASE_URL="+database, "CANARY=true", "LINGER=2s", "IDLE_EXIT=12s"))
+	f := start(t, environment(push, "DATABASE_URL="+database, "CANARY=true", "LINGER=10s", "IDLE_EXIT=12s"))
 	f.message(t, database, "hello")
 	f.wakeUp(t)
 	f.until(t, "a canary is heard", func(m map[string]*dto.MetricFamily) bool {
