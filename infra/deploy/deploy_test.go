@@ -69,7 +69,7 @@ func TestBadUpdatesAreRolledBack(t *testing.T) {
 		{"the process exits", func(w *world) { w.env("LOG_LEVEL", "loud") }, errExited, "LOG_LEVEL: must be debug, info, warn or error"},
 		{"health fails", func(w *world) {
 			w.toml["http_service"].(map[string]any)["checks"].([]any)[0].(map[string]any)["path"] = "/healthy"
-			w.tune = func(d *deployer) { d.patience = 4 * time.Second }
+			w.tune = func(d *deployer) { d.patience = 8 * time.Second }
 		}, errUnhealthy, "404"},
 		{"wrong version", func(w *world) {
 			w.make = func(context.Context, string, string) (v1.Image, error) { return imageA() }

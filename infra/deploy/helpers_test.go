@@ -134,7 +134,7 @@ func (w *world) command(revision string, out io.Writer, args ...string) command 
 
 // hurry shortens every wait: this Fly is quick, though the machine may be busy.
 func hurry(d *deployer) {
-	d.patience, d.pace, d.ttl, d.leaseWait = 20*time.Second, 15*time.Millisecond, 2*time.Second, 6*time.Second
+	d.patience, d.pace, d.ttl, d.leaseWait = 60*time.Second, 15*time.Millisecond, 2*time.Second, 6*time.Second
 	d.rounds = 10
 }
 

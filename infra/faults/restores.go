@@ -10,6 +10,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"roomcast/shared/outbox/outboxtest"
 	"roomcast/shared/outbox/outboxtest/servers"
 )
 
@@ -206,6 +207,10 @@ func dumpAndRestore(ctx context.Context, s *scene) error {
 			return err
 		}
 		s.note("transaction %s before, %s after", strconv.FormatInt(before, 10), after)
+		// A copy keeps silent until it is said that it is now the chat's database.
+		if err := outboxtest.Exec(ctx, s.ownerURL, `select roomcast.configure()`); err != nil {
+			return fmt.Errorf("configure: %w", err)
+		}
 		for _, r := range s.relays {
 			if err := r.start(ctx); err != nil {
 				return err

@@ -27,13 +27,14 @@ type wakeup struct {
 	url, secret string
 	timeout     time.Duration // pg_net's patience
 	pgNet       bool
+	silent      bool // configure() was called in the database that this one is a copy of
 }
 
 // checkWakeupSettings reads what configure() was told.
 func (d *doctor) checkWakeupSettings(ctx context.Context, f *findings) error {
 	var ms int64
-	err := d.conn.QueryRow(ctx, `select coalesce(url, ''), coalesce(roomcast.wakeup_secret(), ''), timeout_ms, roomcast.has_pg_net() from roomcast.settings`).
-		Scan(&d.wakeup.url, &d.wakeup.secret, &ms, &d.wakeup.pgNet)
+	err := d.conn.QueryRow(ctx, `select coalesce(url, ''), coalesce(roomcast.wakeup_secret(), ''), timeout_ms, roomcast.has_pg_net(), home is distinct from roomcast.home() from roomcast.settings`).
+		Scan(&d.wakeup.url, &d.wakeup.secret, &ms, &d.wakeup.pgNet, &d.wakeup.silent)
 	if err != nil {
 		return err
 	}
@@ -43,6 +44,9 @@ func (d *doctor) checkWakeupSettings(ctx context.Context, f *findings) error {
 		f.fail("select roomcast.configure(url => 'https://<app>.fly.dev"+webhookPath+"'); and ops secret", "the database has no wake-up URL")
 	} else {
 		d.checkURL(f)
+		if d.wakeup.silent {
+			f.fail("if this is now the chat's database: select roomcast.configure();", "no wake-up is sent: this database was copied from another (a dump, a branch, a template), and keeps silent until configure() is called in it")
+		}
 	}
 	switch {
 	case d.wakeup.secret == "":

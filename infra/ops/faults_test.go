@@ -64,6 +64,7 @@ func faults() []fault {
 		{"the login is the owner's", func(p *installation) { p.DatabaseURL = p.OwnerURL }, "relay's login", warning, "can read messages", "create role"},
 		{"the login's password is wrong", func(p *installation) { p.DatabaseURL = strings.Replace(p.DatabaseURL, password, "wrong", 1) }, "relay's login", failure, "does not let in", "password"},
 
+		{"a copy of another database", sql(`update roomcast.settings set home = '1:1'`), "wake-up settings", failure, "copied from another", "roomcast.configure()"},
 		{"no wake-up URL", sql(`update roomcast.settings set url = null`), "wake-up settings", failure, "no wake-up URL", "roomcast.configure(url"},
 		{"the wake-up URL's path is wrong", func(p *installation) { p.configure(p.function.URL + "/webhook") }, "wake-up settings", failure, "does not end in", "roomcast.configure(url"},
 		{"no secret", sql(`update roomcast.settings set secret = null`), "wake-up settings", failure, "no secret", "ops secret"},
