@@ -4,6 +4,9 @@ import (
 	"bytes"
 	"math"
 	"math/rand/v2"
+	"os"
+	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -18,7 +21,7 @@ func TestLimitsByHand(t *testing.T) {
 		"calls to Pusher":         {300, 6400},  // 2 machines, 32 workers
 		"claim and ack":           {300, 1000},  //
 		"storm of authorizations": {2000, 2000}, // 2 machines, 10 s
-		"database connections":    {20, 40},
+		"database connections":    {24, 40},
 		"Pusher: connections":     {1000, 30_000},
 		"Pusher: messages a day":  {864_000 * 1001, 90_000_000},
 	}
@@ -33,6 +36,29 @@ func TestLimitsByHand(t *testing.T) {
 	}
 	if got := stormLasts(c, s); got != 10*time.Second {
 		t.Errorf("a storm lasts %v", got)
+	}
+}
+
+// The function has what the arithmetic says of it.
+func TestWhatTheFunctionIsMadeOf(t *testing.T) {
+	number := func(file, before string) int {
+		source, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		found := regexp.MustCompile(regexp.QuoteMeta(before) + `(\d+)`).FindSubmatch(source)
+		if found == nil {
+			t.Fatalf("%s: no %q", file, before)
+		}
+		n, _ := strconv.Atoi(string(found[1]))
+		return n
+	}
+	const main = "../../functions/main.go"
+	if n := number(main, "relayConns = ") + number(main, "frontConns = "); n != poolConns {
+		t.Errorf("a machine opens %d connections, not %d", n, poolConns)
+	}
+	if n := number("../../functions/relay/relay.go", "setInt(&c.Workers, "); n != workers {
+		t.Errorf("%d workers, not %d", n, workers)
 	}
 }
 

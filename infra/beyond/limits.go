@@ -2,7 +2,6 @@ package main
 
 import (
 	"errors"
-	"fmt"
 	"math"
 	"time"
 )
@@ -61,7 +60,7 @@ func (s speeds) check() error {
 const (
 	workers   = 32 // calls to Pusher under way at once
 	batch     = 10 // entries in one, Pusher's limit
-	poolConns = 10 // of one machine: relayConns and frontConns
+	poolConns = 12 // of one machine: relayConns and frontConns
 )
 
 // roomPace is how many events a second a single room can send: the next batch of a
@@ -154,9 +153,4 @@ func planFor(c chat) (plan, bool) {
 		}
 	}
 	return plan{}, false
-}
-
-// String is for messages of tests.
-func (l limit) String() string {
-	return fmt.Sprintf("%s: %g of %g", l.what, l.needed, l.there)
 }

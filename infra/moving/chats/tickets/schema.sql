@@ -1,4 +1,4 @@
--- Support tickets: who may read one is its customer, and whoever works for the organization.
+-- Support tickets: who may read one is its customer, and everybody who works for the organization.
 create type public.org_role as enum ('agent', 'admin');
 create table public.organizations (id uuid primary key default gen_random_uuid(), name text);
 create table public.organization_members (organization_id uuid not null references public.organizations on delete cascade, user_id uuid not null references auth.users, role public.org_role not null, primary key (organization_id, user_id));
