@@ -1,6 +1,7 @@
 package authorize
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -44,7 +45,7 @@ func (h *Handler) Batch(w http.ResponseWriter, r *http.Request) error {
 		}
 	}
 	answers := h.mayReadAll(ctx, r, rooms, user)
-	parts := make(map[string]json.RawMessage, len(names))
+	answer := make([]byte, 0, 256*len(names))
 	for i, q := range questions {
 		if refusals[i] == nil && q.room != "" {
 			refusals[i], answers = answers[0], answers[1:]
@@ -54,32 +55,38 @@ func (h *Handler) Batch(w http.ResponseWriter, r *http.Request) error {
 			signed, refusals[i] = h.signFor(ctx, r, socketID, q, user)
 		}
 		h.observe(result(r, refusals[i]))
-		if parts[q.name], err = part(signed, refusals[i]); err != nil {
+		if answer, err = appendPart(answer, q.name, signed, refusals[i]); err != nil {
 			return err
 		}
 	}
 	w.Header().Set("Cache-Control", "no-store")
-	return web.WriteJSON(w, http.StatusOK, parts)
+	return web.WriteJSONText(w, http.StatusOK, append(answer, '}'))
 }
 
-// part is one channel's part of a batch's answer. Faults of ours fail the batch.
-func part(signed []byte, refusal error) (json.RawMessage, error) {
-	if refusal == nil {
-		fields := map[string]json.RawMessage{}
-		if err := json.Unmarshal(signed, &fields); err != nil {
-			return nil, fmt.Errorf("signature: %w", err)
-		}
-		fields["status"] = json.RawMessage("200")
-		return json.Marshal(fields)
+// appendPart adds one channel's part to a batch's answer: what was signed, an object, with
+// the status in front. Faults of ours fail the batch.
+func appendPart(answer []byte, name string, signed []byte, refusal error) ([]byte, error) {
+	separator := byte(',')
+	if len(answer) == 0 {
+		separator = '{'
 	}
-	var answer *web.Error
-	if !errors.As(refusal, &answer) {
+	key, err := json.Marshal(name)
+	if err != nil {
+		return nil, fmt.Errorf("channel: %w", err)
+	}
+	answer = append(append(append(answer, separator), key...), ':')
+	if refusal == nil {
+		return append(append(answer, `{"status":200,`...), bytes.TrimPrefix(signed, []byte("{"))...), nil
+	}
+	var told *web.Error
+	if !errors.As(refusal, &told) {
 		return nil, refusal
 	}
-	return json.Marshal(struct {
+	text, err := json.Marshal(struct {
 		Status int    `json:"status"`
 		Error  string `json:"error"`
-	}{answer.Status, answer.Reason})
+	}{told.Status, told.Reason})
+	return append(answer, text...), err
 }
 
 // readBatchForm reads the connection and its channels, each once.

@@ -104,14 +104,19 @@ func WriteJSON(w http.ResponseWriter, status int, v any) error {
 	if err := enc.Encode(v); err != nil {
 		return fmt.Errorf("encode answer: %w", err)
 	}
+	return WriteJSONText(w, status, buf.Bytes())
+}
+
+// WriteJSONText is WriteJSON for what is encoded already.
+func WriteJSONText(w http.ResponseWriter, status int, text []byte) error {
 	if rec, ok := w.(*recorder); ok {
-		if err := rec.reserve(buf.Len()); err != nil {
+		if err := rec.reserve(len(text)); err != nil {
 			return err
 		}
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
 	// The only error left is a client that has disconnected: there is nobody to tell.
-	_, _ = w.Write(buf.Bytes())
+	_, _ = w.Write(text)
 	return nil
 }
