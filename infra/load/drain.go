@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"iter"
 	"slices"
 	"time"
 )
@@ -25,7 +26,7 @@ type drained struct {
 // does meets them alike.
 func inTurns[T any](rounds int, measure ...func(round int) (T, error)) ([][]T, error) {
 	out := make([][]T, len(measure))
-	for round := range rounds {
+	for round := range within(rounds, 1, turnsTime) {
 		for i, one := range measure {
 			v, err := one(round)
 			if err != nil {
@@ -35,6 +36,22 @@ func inTurns[T any](rounds int, measure ...func(round int) (T, error)) ([][]T, e
 		}
 	}
 	return out, nil
+}
+
+// turnsTime is when a scenario that is measured in turns begins no further round.
+const turnsTime = 75 * time.Second
+
+// within counts most rounds, fewer when the time is over and there are enough: on a busy
+// machine a figure then is of fewer rounds, and the scenario's other figures are had.
+func within(most, enough int, limit time.Duration) iter.Seq[int] {
+	return func(yield func(int) bool) {
+		began := time.Now()
+		for round := range most {
+			if round >= enough && time.Since(began) > limit || !yield(round) {
+				return
+			}
+		}
+	}
 }
 
 // medianRatio compares measurements that were taken in pairs.

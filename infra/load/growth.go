@@ -11,24 +11,54 @@ import (
 	"roomcast/shared/outbox"
 )
 
+// scales are how far growth goes. Half an hour goes with the full ones, five minutes with
+// the reduced ones.
+type scales struct {
+	rooms []int
+	kept  []int
+	rows  int // of each drain
+	users int // who ask to listen
+	asks  time.Duration
+}
+
+func (l *lab) scales() scales {
+	switch {
+	case l.quick:
+		return scales{rooms: []int{10, 1000, 10_000}, kept: []int{10_000, 100_000}, rows: 10_000, users: authUsersFew, asks: 500 * time.Millisecond}
+	case l.reduced:
+		return scales{rooms: []int{10, 1000, 20_000}, kept: []int{10_000, 1_000_000}, rows: 20_000, users: 5_000, asks: time.Second}
+	}
+	return scales{rooms: []int{10, 1000, 100_000}, kept: []int{10_000, 10_000_000}, rows: backlog, users: authUsers, asks: 3 * time.Second}
+}
+
+// caption says what the plot is of.
+func (l *lab) caption(s scales) string {
+	kind := "full scales"
+	if l.quick || l.reduced {
+		kind = "reduced scales"
+	}
+	return fmt.Sprintf("%s; %s, commit %s; %s: drains of %s rows each", processor(), l.about.date, l.about.commit, kind, count(s.rows))
+}
+
 // growth: how the cost of each thing grows with the rooms of a chat, and with the rows
 // that are kept. It takes half an hour, so it runs only when asked for by -only, and
 // draws what it found where -plot says.
 func growth(ctx context.Context, l *lab, _ *database) ([]result, error) {
-	rooms := panel{title: "rooms", across: []int{10, 1000, l.pick(100_000, 10_000)}}
+	to := l.scales()
+	rooms := panel{title: "rooms", across: to.rooms}
 	for _, n := range rooms.across {
 		if err := l.costAt(ctx, &rooms, n, 0); err != nil {
 			return nil, err
 		}
 	}
-	kept := panel{title: "rows kept, in 1,000 rooms", across: []int{10_000, l.pick(10_000_000, 100_000)}}
+	kept := panel{title: "rows kept, in 1,000 rooms", across: to.kept}
 	for _, n := range kept.across {
 		if err := l.costAt(ctx, &kept, 1000, n); err != nil {
 			return nil, err
 		}
 	}
 	if l.plot != "" {
-		if err := os.WriteFile(l.plot, []byte(draw(rooms, kept)), 0o644); err != nil {
+		if err := os.WriteFile(l.plot, []byte(draw(l.caption(to), rooms, kept)), 0o644); err != nil {
 			return nil, err
 		}
 	}
@@ -44,7 +74,7 @@ func (l *lab) costAt(ctx context.Context, p *panel, rooms, kept int) error {
 				return err
 			}
 		}
-		rows := l.pick(backlog, backlog/10)
+		rows := l.scales().rows
 		for _, relays := range []int{1, 4} {
 			d, err := l.drainRelay(ctx, db, work{rows: rows, rooms: rooms, relays: relays})
 			if err != nil {
@@ -107,7 +137,7 @@ func insertIn(ctx context.Context, db *database, rooms int) (time.Duration, erro
 
 // authorizedIn is the time between two answers of a busy function.
 func (l *lab) authorizedIn(ctx context.Context, db *database, rooms int) (time.Duration, error) {
-	users, err := db.gather(ctx, l.pick(authUsers, authUsersFew), rooms)
+	users, err := db.gather(ctx, l.scales().users, rooms)
 	if err != nil {
 		return 0, err
 	}
@@ -118,7 +148,7 @@ func (l *lab) authorizedIn(ctx context.Context, db *database, rooms int) (time.D
 	}
 	s := &server{program: p}
 	c := comparison{
-		rounds: 1, conns: authConns, length: time.Duration(l.pick(3000, 500)) * time.Millisecond,
+		rounds: 1, conns: authConns, length: l.scales().asks,
 		request: func(i int64) []byte { return users.each[i%int64(len(users.each))] },
 	}
 	if err := c.run(ctx, s); err != nil {

@@ -17,6 +17,7 @@ import (
 type lab struct {
 	options
 	say      func(format string, args ...any)
+	about    machine
 	root     string // of the module
 	dir      string // for programs and their logs
 	postgres *outboxtest.Server

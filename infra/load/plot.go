@@ -33,7 +33,7 @@ func (p *panel) add(name string, cost time.Duration) {
 // a level line, one that grows as much as the chat is a steep one.
 const (
 	plotWidth, plotHeight  = 900, 460
-	plotLeft, plotTop      = 70, 40
+	plotLeft, plotTop      = 70, 50
 	panelWidth, panelLow   = 280, 380
 	panelGap               = 420
 	lowestCost, highestExp = 1, 4 // from 1 µs to 10 ms
@@ -42,10 +42,11 @@ const (
 var plotColors = []string{"#4269d0", "#9498a0", "#efb118", "#ff725c", "#3ca951", "#a463f2", "#97bbf5"}
 
 // draw writes an SVG that needs nothing else, readable on white and on black.
-func draw(panels ...panel) string {
+func draw(caption string, panels ...panel) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" font-family="sans-serif" font-size="12" fill="#808080">`+"\n", plotWidth, plotHeight)
 	fmt.Fprintf(&b, `<text x="%d" y="20">cost of one, as the chat grows (both axes logarithmic)</text>`+"\n", plotLeft)
+	fmt.Fprintf(&b, `<text x="%d" y="36" font-size="10">%s</text>`+"\n", plotLeft, caption)
 	for i, p := range panels {
 		p.draw(&b, plotLeft+i*panelGap)
 	}
