@@ -5,11 +5,11 @@ import (
 	"encoding/base64"
 	"fmt"
 	"net/url"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
 
+	"roomcast/functions/authorize"
 	"roomcast/shared/browser"
 	"roomcast/shared/event"
 )
@@ -123,19 +123,22 @@ func (c *Config) checkDatabase(fault func(string, ...any)) {
 
 // checkTables: the names become parts of PostgREST's URL and keys of a record.
 func (c *Config) checkTables(fault func(string, ...any)) {
-	column := regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
-	table := regexp.MustCompile(`^([A-Za-z_][A-Za-z0-9_]*\.)?[A-Za-z_][A-Za-z0-9_]*$`)
+	column := authorize.IsPlainName
+	table := func(name string) bool {
+		schema, rest, qualified := strings.Cut(name, ".")
+		return column(schema) && (!qualified || column(rest))
+	}
 	for _, of := range []struct {
 		name   string
 		values []string
-		plain  *regexp.Regexp
+		plain  func(string) bool
 	}{
 		{"ROOM_COLUMN", []string{c.RoomColumn}, column}, {"USER_COLUMN", []string{c.UserColumn}, column},
 		{"MESSAGES_TABLES", c.MessagesTables, table}, {"MEMBERS_TABLES", c.MembersTables, table},
 	} {
 		for i, value := range of.values {
 			of.values[i] = strings.TrimSpace(value)
-			if !of.plain.MatchString(of.values[i]) {
+			if !of.plain(of.values[i]) {
 				fault("%s: %q is not a plain name", of.name, value)
 			}
 		}

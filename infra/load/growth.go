@@ -26,7 +26,7 @@ func (l *lab) scales() scales {
 	case l.quick:
 		return scales{rooms: []int{10, 1000, 10_000}, kept: []int{10_000, 100_000}, rows: 10_000, users: authUsersFew, asks: 500 * time.Millisecond}
 	case l.reduced:
-		return scales{rooms: []int{10, 1000, 20_000}, kept: []int{10_000, 1_000_000}, rows: 20_000, users: 5_000, asks: time.Second}
+		return scales{rooms: []int{10, 1000, 20_000}, kept: []int{10_000, 500_000}, rows: 20_000, users: 5_000, asks: time.Second}
 	}
 	return scales{rooms: []int{10, 1000, 100_000}, kept: []int{10_000, 10_000_000}, rows: backlog, users: authUsers, asks: 3 * time.Second}
 }
