@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"net/url"
 	"testing"
 
 	"github.com/chromedp/cdproto/cdp"
@@ -12,7 +13,8 @@ import (
 )
 
 // livelyPage is what a chat has beside messages: reactions, typing, who is online, unread
-// rooms; tabs by arrow keys; and a page that fits narrow screens and three panes.
+// rooms; tabs by arrow keys; and a page that fits narrow screens, three panes and one, in
+// which axe finds nothing.
 func livelyPage(t *testing.T, env map[string]string) {
 	ctx := browser(t)
 	mira, jonas := paneOf(memberID), paneOf(otherMemberID)
@@ -46,6 +48,17 @@ func livelyPage(t *testing.T, env map[string]string) {
 
 	must(t, ctx, click(`#stranger`), visible(paneOf(strangerID)))
 	invitation(t, ctx, env)
+	must(t, ctx, click(mira+` .cut`), visible(mira+`.offline`))
+	fitsAll(t, ctx, "page")
+	must(t, ctx, chromedp.Navigate(env["DEMO_URL"]+"/?token="+url.QueryEscape(env["MEMBER_JWT"])), visible(mira+` .send`))
+	must(t, ctx, visible(message(mira, writer(t, env)(otherMemberID, "Can everybody read this?"))+` .delay`))
+	fitsAll(t, ctx, "pane")
+}
+
+// fitsAll looks at the page as wide as a telephone and as a desk's screen: nothing lies
+// outside, and nothing hinders those who do not see it, or not well.
+func fitsAll(t *testing.T, ctx context.Context, name string) {
+	t.Helper()
 	for _, size := range []struct{ width, height int64 }{{320, 640}, {390, 760}, {430, 860}, {1280, 800}} {
 		must(t, ctx, chromedp.Func(func(ctx context.Context, page *chromedp.Target) error {
 			_, err := cdp.Call(ctx, page, emulation.SetDeviceMetricsOverride, emulation.SetDeviceMetricsOverrideParams{
@@ -56,8 +69,10 @@ func livelyPage(t *testing.T, env map[string]string) {
 		if len(outside) > 0 {
 			t.Errorf("at %d px: %v", size.width, outside)
 		}
-		screenshot(t, ctx, fmt.Sprintf("page-%d", size.width))
+		axeFindsNothing(t, ctx, size.width)
+		screenshot(t, ctx, fmt.Sprintf("%s-%d", name, size.width))
 	}
+	prefer(t, ctx, "light")
 }
 
 // outside names the controls that lie outside of the page or of their pane.

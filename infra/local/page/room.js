@@ -244,10 +244,11 @@ export class Room {
   elements() {
     if (this.status === "refused" || this.status === "left") {
       const left = this.status === "left";
-      return [el("li", { className: left ? "refused left" : "refused", role: "status" },
+      return [el("li", { className: left ? "refused left" : "refused" },
         icon(left ? door : lock),
-        el("h2", { textContent: left ? "You left this room" : "Refused" }),
-        el("p", { textContent: left ? "Roomcast no longer lets you listen." : this.reason }),
+        el("div", { role: "status" },
+          el("h2", { textContent: left ? "You left this room" : "Refused" }),
+          el("p", { textContent: left ? "Roomcast no longer lets you listen." : this.reason })),
         el("button", { type: "button", textContent: "Join room", onclick: () => this.join() }))];
     }
     return [...this.entries.values()];
