@@ -18,7 +18,7 @@ import (
 // sizes bound what the modules may weigh on the wire, minified and gzipped. A page loads the
 // first; the part is for the time of the move.
 var sizes = map[string]int{
-	"roomcast.js":     10750,
+	"roomcast.js":     11000,
 	"parts/move-*.js": 1800,
 	"receipts.js":     3200,
 	"react.js":        1600,

@@ -64,19 +64,19 @@ export class Authorizer {
         const body = new URLSearchParams({ socket_id: socket })
         for (const { channel, wanted } of questions) if (wanted()) body.append('channel_name', channel)
         if (!body.has('channel_name')) return
-        return { ...form('/pusher/auth/batch', body), check: (answer) => questions.some((q) => answer?.[q.channel]) }
+        return { ...form('/pusher/auth/batch', body), check: (answer) => questions.some((q) => isAnswer(answer?.[q.channel])) }
       })
     } catch (err: any) {
       if (err.status === 404) this.batches = false
-      else if (err.status === 400 || err.status === 403) questions.forEach((q) => q.failed(err))
+      else if (isRefusal(err)) questions.forEach((q) => q.failed(err))
     }
   }
 
   /** Tells one channel's part of a batch's answer; false if it has to be asked again. */
   private answer({ done, failed }: Question, part: any) {
-    if (part?.auth) done(part)
-    else if (part && isRefusal(part)) failed(failure(part.error, 403))
-    else return false
+    if (!isAnswer(part)) return false
+    if (part.auth) done(part)
+    else failed(failure(part.error, 403))
     return true
   }
 
@@ -107,6 +107,9 @@ export class Authorizer {
     }
   }
 }
+
+/** A signature or a refusal; not that the function's database is away. */
+const isAnswer = (part: any) => !!part?.auth || !!part && isRefusal(part)
 
 const unwanted = () => new Error('roomcast: not wanted any more')
 

@@ -7,7 +7,7 @@
 // Pusher is away, one every 10 s, and up to one a minute if nothing comes.
 
 import type { Context } from './context.js'
-import { isHidden, jitter, Timers } from './platform.js'
+import { isHidden, jitter, now, Timers } from './platform.js'
 import type { Status } from './types.js'
 
 const AWAY = 10_000 // ms without a connection until Pusher counts as away
@@ -62,15 +62,15 @@ export class Health implements Status {
 
   /** A page came from the function. */
   heard(poll = 0) {
-    this.heardAt = Date.now()
+    this.heardAt = now()
     if (!Number.isFinite(poll) || poll === this.advice) return
-    this.advice = poll
+    this.advice = Math.min(poll, SLOWEST / 1000)
     this.timers.cancel('poll')
     this.update()
   }
 
   pushed() {
-    this.lastPush = Date.now()
+    this.lastPush = now()
     if (!this.isSilent && !this.silences) return
     this.silences = 0
     this.isSilent = false
@@ -85,8 +85,8 @@ export class Health implements Status {
     this.timers.cancel('trust')
     this.timers.start('trust', DOUBT, () => { this.isSilent = false; this.update() })
     this.update()
-    if (Date.now() - this.reconnectedAt < MINUTE * 2 ** Math.min(4, this.silences)) return
-    this.reconnectedAt = Date.now()
+    if (now() - this.reconnectedAt < MINUTE * 2 ** Math.min(4, this.silences)) return
+    this.reconnectedAt = now()
     this.silences++
     this.context.socket.reconnect()
   }
@@ -101,10 +101,10 @@ export class Health implements Status {
 
   /** The user does something: what a long silence is, is asked now and not when its time comes. */
   touched() {
-    const now = Date.now()
-    if (!this.burstEnd || isHidden() || now - Math.max(this.heardAt, this.lastPush) < RESTS[0]) return
-    this.touches = this.touches.filter((at) => now - at < HOUR)
-    if (this.touches.push(now) > TOUCHES) return void this.touches.pop()
+    const time = now()
+    if (!this.burstEnd || isHidden() || time - Math.max(this.heardAt, this.lastPush) < RESTS[0]) return
+    this.touches = this.touches.filter((at) => time - at < HOUR)
+    if (this.touches.push(time) > TOUCHES) return void this.touches.pop()
     this.timers.cancel('rest')
     this.poll()
     this.rest()
@@ -112,14 +112,14 @@ export class Health implements Status {
 
   /** An event came to the room: when no more do, it is asked once whether that was all. */
   burst(room: Asked) {
-    this.bursts.set(room, Date.now())
+    this.bursts.set(room, now())
     this.settle()
   }
 
   private settle() {
     if (this.burstEnd && this.bursts.size) this.timers.start('settle', jitter(this.burstEnd), () => {
       for (const [room, at] of this.bursts) {
-        if (Date.now() - at < this.burstEnd / 2) continue // it goes on
+        if (now() - at < this.burstEnd / 2) continue // it goes on
         this.bursts.delete(room)
         if (!isHidden() && !this.isPolling()) room.ask(0)
       }

@@ -3,7 +3,7 @@
 // user's own stream. A room is asked for by one request at a time.
 
 import type { Context } from './context.js'
-import { backoff, failure, type Failure } from './platform.js'
+import { backoff, failure, now, type Failure } from './platform.js'
 import { isRefusal, posted, roomPath, type Ask } from './requests.js'
 
 const TOGETHER = 150 // ms: who wants to ask so soon after comes along
@@ -55,7 +55,7 @@ export class History {
 
   /** Asks for the reader in about ms, or as soon as it has wanted before. */
   want(reader: Reader, ms = 0) {
-    this.due.set(reader, Math.min(this.due.get(reader) ?? Infinity, Date.now() + ms))
+    this.due.set(reader, Math.min(this.due.get(reader) ?? Infinity, now() + ms))
     this.schedule()
   }
 
@@ -74,7 +74,7 @@ export class History {
     clearTimeout(this.timer)
     if (this.waits) return
     const times = [...this.due].filter(([reader]) => !this.busy.has(reader)).map(([, at]) => at)
-    if (times.length) this.timer = setTimeout(() => this.run(), Math.max(0, Math.min(...times) - Date.now()))
+    if (times.length) this.timer = setTimeout(() => this.run(), Math.max(0, Math.min(...times) - now()))
   }
 
   private async run() {
@@ -90,7 +90,7 @@ export class History {
       })
       this.waits = false
       batch.forEach((reader) => this.busy.delete(reader))
-      batch.forEach((reader, i) => this.deliver(reader, pageOf(answer, reader, batch), questions[i]))
+      this.deliverAll(batch, questions, answer)
     } catch (err: any) {
       batch.forEach((reader) => this.busy.delete(reader))
       this.refused(batch, err)
@@ -100,7 +100,7 @@ export class History {
 
   /** Whose time has come and who may come along; the user's own stream goes alone. */
   private take(): Reader[] {
-    const until = Date.now() + TOGETHER, batch: Reader[] = []
+    const until = now() + TOGETHER, batch: Reader[] = []
     for (const [reader, at] of [...this.due].sort((a, b) => a[1] - b[1])) {
       if (at > until || batch.length === (this.together && !batch[0]?.personal ? MOST : 1)) break
       if (this.busy.has(reader) || batch.length && reader.personal || batch.some(({ id }) => id === reader.id)) continue
@@ -115,7 +115,7 @@ export class History {
   private ask(batch: Reader[], questions: Question[]): Ask {
     const check = (answer: any) => batch.some((reader, i) => {
       const page = pageOf(answer, reader, batch)
-      return page?.status || isPage(page, reader) && getsSomewhere(page, questions[i])
+      return isRefusal(page ?? {}) || isPage(page, reader) && getsSomewhere(page, questions[i])
     })
     if (batch.length === 1) return { path: single(batch[0], questions[0]), check }
     const rooms = Object.fromEntries(batch.map(({ id }, i) => {
@@ -125,22 +125,32 @@ export class History {
     return { path: '/events', init: posted({ rooms }), check }
   }
 
+  /** Those whose part is of no use ask again later, together. */
+  private deliverAll(batch: Reader[], questions: Question[], answer: any) {
+    const failed: Reader[] = []
+    batch.forEach((reader, i) => {
+      try {
+        this.deliver(reader, pageOf(answer, reader, batch), questions[i])
+        this.failures.delete(reader)
+      } catch (err: any) {
+        if (!isRefusal(err)) failed.push(reader)
+        reader.failed(err)
+      }
+    })
+    const tries = failed.map((reader) => (this.failures.get(reader) ?? 0) + 1), pause = backoff(Math.min(...tries))
+    failed.forEach((reader, i) => {
+      this.failures.set(reader, tries[i])
+      this.want(reader, pause)
+    })
+  }
+
   private deliver(reader: Reader, page: any, question: Question) {
-    if (page?.status) return this.fails(reader, failure(`status ${page.status}`, page.status))
-    if (!isPage(page, reader)) return this.fails(reader, failure('a page without sense'))
-    this.failures.delete(reader)
+    if (page?.status) throw failure(`status ${page.status}`, page.status)
+    if (!isPage(page, reader)) throw failure('a page without sense')
     if (!getsSomewhere(page, question)) return this.want(reader) // the other rooms have filled the answer
     this.context.health.heard(page.poll)
     const again = reader.answered(page, question)
     if (again !== undefined) this.want(reader, again)
-  }
-
-  /** One room's part of an answer is of no use. */
-  private fails(reader: Reader, err: Failure) {
-    const tries = (this.failures.get(reader) ?? 0) + 1
-    this.failures.set(reader, tries)
-    if (!isRefusal(err)) this.want(reader, backoff(tries))
-    reader.failed(err)
   }
 
   /** The whole request failed. When it goes again is not decided here: see Requests. */

@@ -5,7 +5,7 @@
 // until it can: no page is silent for want of the second.
 
 import type { Context } from './context.js'
-import { backoff, bounded, PATIENCE, Timers } from './platform.js'
+import { backoff, bounded, now, PATIENCE, Timers } from './platform.js'
 import type { Mode } from './types.js'
 
 const MINUTE = 60_000
@@ -42,8 +42,8 @@ export class Plan {
 
   /** Resolves when rooms may go by the plan: it is known, or does not come. */
   refresh(): Promise<unknown> {
-    if (this.forced || Date.now() - this.asked < MINUTE) return this.ready
-    this.asked = Date.now()
+    if (this.forced || now() - this.asked < MINUTE) return this.ready
+    this.asked = now()
     return this.prepare(within(PLAN_PATIENCE, this.fetch()))
   }
 

@@ -7,6 +7,14 @@ export const PATIENCE = 10_000
 /** How long a room waits for its place in the order, and an event of Supabase's for its own. */
 export const STREAM_PATIENCE = 2_000
 
+let latest = 0, behind = 0
+
+/** The time, for what is due later: sleep counts, and it never goes back when the machine's clock does. */
+export function now() {
+  behind = Math.max(behind, latest - Date.now())
+  return latest = Date.now() + behind
+}
+
 /** Between half and one and a half of so many ms: many pages must not come at once. */
 export const jitter = (ms: number) => ms * (0.5 + Math.random())
 
@@ -73,9 +81,9 @@ function fromBase64(text: string) {
 }
 
 /** Calls an app's function; what it throws is the app's, and is told like any uncaught error. */
-export function callApp(fn: () => void) {
+export function callApp<T>(fn: () => T): T | undefined {
   try {
-    fn()
+    return fn()
   } catch (err) {
     const report = (globalThis as any).reportError ?? console.error
     report(err)

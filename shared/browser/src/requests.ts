@@ -3,7 +3,7 @@
 // neither many rooms nor many kinds of request make a storm.
 
 import type { Context } from './context.js'
-import { backoff, failure, fetchJSON, jitter, type Failure } from './platform.js'
+import { backoff, failure, fetchJSON, jitter, now, type Failure } from './platform.js'
 
 const MINUTE = 60_000
 const AGAIN = 2_000 // ms at least between two tries, whatever happens
@@ -43,10 +43,9 @@ export class Requests {
   /** Sends what build returns when its turn comes; undefined if that is nothing any more. */
   async send(build: () => Ask | undefined): Promise<any> {
     if (this.failures) await this.turn()
-    const ask = build()
-    const probe = this.failures > 0
-    if (!ask) return void this.pass()
-    const began = Date.now()
+    const ask = this.written(build), probe = this.failures > 0
+    if (!ask) return
+    const began = now()
     try {
       const answer = await this.exchange(ask)
       if (!ask.check(answer)) throw failure('an answer without sense from ' + ask.path)
@@ -63,6 +62,16 @@ export class Requests {
   retry() {
     this.opensAt = Math.min(this.opensAt, this.failedAt + AGAIN)
     this.schedule()
+  }
+
+  /** What is to be sent; if that is nothing, or cannot be written, it is the next one's turn. */
+  private written(build: () => Ask | undefined): Ask | undefined {
+    let ask
+    try {
+      return ask = build()
+    } finally {
+      if (!ask) this.pass()
+    }
   }
 
   private async exchange(ask: Ask): Promise<any> {
@@ -96,7 +105,7 @@ export class Requests {
   private schedule() {
     clearTimeout(this.timer)
     if (this.probing || !this.waiting.length) return
-    this.timer = setTimeout(() => this.probe(), Math.max(0, this.opensAt - Date.now()))
+    this.timer = setTimeout(() => this.probe(), Math.max(0, this.opensAt - now()))
   }
 
   private probe() {
@@ -124,9 +133,9 @@ export class Requests {
     // Requests that were under way together fail once.
     if (probe || !this.failures || began > this.failedAt) {
       this.failures++
-      this.opensAt = Date.now() + Math.max(this.pause(err), err.retryAfter ?? 0)
+      this.opensAt = now() + Math.max(this.pause(err), Math.min(MINUTE, err.retryAfter ?? 0))
     }
-    this.failedAt = Date.now()
+    this.failedAt = now()
     if (probe) this.probing = false
     this.schedule()
     this.context.requestsSettled(err)

@@ -6,7 +6,7 @@ import type { Context } from './context.js'
 import { Feed, type Entry } from './feed.js'
 import { Handlers } from './handlers.js'
 import type { Page, Question, Reader } from './history.js'
-import { backoff, jitter, STREAM_PATIENCE, Timers, type Failure } from './platform.js'
+import { backoff, callApp, jitter, now, STREAM_PATIENCE, Timers, type Failure } from './platform.js'
 import type { Side } from './side.js'
 import { Signals } from './signals.js'
 import type { Listener } from './socket.js'
@@ -16,6 +16,7 @@ const GAP = 120 // ms in the middle until a gap is fetched: it may only be early
 const EMPTY_PAGES = 5 // in a row, after which a hole is crossed slower
 const SLOW = 300 // ms
 const TOGETHER = 20 // ms: rooms that were let in at once ask at once
+const SIBLINGS = 150 // ms for rooms that are let in one by one
 const REFUSALS = 4 // by the function, until a room is denied: a new member may be let in a moment later
 const OVERDUE = 120_000 // ms after which a number counts as missing
 const PROOF = 3000 // ms after which what was fetched should have been pushed
@@ -48,7 +49,7 @@ export class RoomState implements Reader, Listener {
   constructor(readonly context: Context, readonly id: string, readonly personal: boolean, private join: JoinOptions) {
     const { options } = context
     if (!personal) channelName(this.kind(), id) // throws
-    this.feed = new Feed(options.key ?? ((row) => row.id), this)
+    this.feed = new Feed((row) => options.key ? callApp(() => options.key!(row)) : row.id, this)
     this.signals = new Signals(context.socket, this.handlers)
     const after: any = (join.after as any)?.roomcast ?? join.after
     if (after !== undefined) this.feed.sequence.restart(after.epoch, (after.seq ?? after) + 1)
@@ -160,7 +161,8 @@ export class RoomState implements Reader, Listener {
     this.openSide()
     this.side?.renew()
     this.context.requests.retry()
-    this.ask(this.isPlaced() ? jitter(GAP) : TOGETHER) // everybody else is back now, too
+    const isLast = [...this.context.rooms].every((room) => room.isAdmitted())
+    this.ask(this.isPlaced() ? jitter(GAP) : isLast ? TOGETHER : SIBLINGS) // everybody else is back now, too
     this.context.health.active()
     this.context.health.update()
   }
@@ -173,12 +175,12 @@ export class RoomState implements Reader, Listener {
   event(name: string, data: any) {
     if (name === 'packed') data.forEach(([inner, each]: [string, any]) => this.event(inner, each))
     else if (name.startsWith('client-') || name.startsWith('pusher:')) return // signals are not the server's word
-    else if (Number.isSafeInteger(data?.roomcast?.seq) || UNNUMBERED.test(name)) this.hear(name, data)
+    else if (Number.isSafeInteger(data?.roomcast?.seq) || data && UNNUMBERED.test(name)) this.hear(name, data)
   }
 
   private hear(name: string, data: any) {
     const { seq = 0 } = data.roomcast ?? {}
-    this.pushed = { seq: Math.max(seq, this.pushed.seq), at: Date.now() }
+    this.pushed = { seq: Math.max(seq, this.pushed.seq), at: now() }
     this.context.health.pushed()
     if (this.feed.take(name, data)) return this.startAgain('repeat', name, data)
     this.feed.sequence.advance()
@@ -273,7 +275,7 @@ export class RoomState implements Reader, Listener {
   /** Was this fetched because Pusher did not bring it? Its own event may be on the way. */
   private doubt(seq: number) {
     if (this.isBaseline || seq <= this.pushed.seq || !this.isSubscribed()) return
-    const asked = Date.now()
+    const asked = now()
     this.timers.start('proof', PROOF, () => {
       if (this.pushed.seq < seq && this.isSubscribed()) this.context.health.missed(asked)
     })
@@ -303,7 +305,7 @@ export class RoomState implements Reader, Listener {
 
   saw(side: 'pusher' | 'supabase', event: any, how?: Arrival['how'], numbers?: number) {
     const { health: { status }, options } = this.context
-    options.onSeen?.({ room: this.id, mode: this.mode!, side, event, how, numbers, status, live: this.liveAt })
+    callApp(() => options.onSeen?.({ room: this.id, mode: this.mode!, side, event, how, numbers, status, live: this.liveAt }))
   }
 
   lost(how: Loss, seq: number, numbers = 1) {
@@ -325,7 +327,7 @@ export class RoomState implements Reader, Listener {
   }
 
   private expect(key?: unknown) {
-    const wrote = Date.now()
+    const wrote = now()
     this.context.health.active()
     this.timers.start('expect', EXPECTED, () => {
       if (key === undefined ? this.pushed.at < wrote : !this.feed.knows(key)) this.ask(0)

@@ -109,6 +109,7 @@ class Client implements Context {
     this.requests.retry()
     void this.plan.refresh()
     this.health.active()
+    this.socket.attachAll()
     this.rooms.forEach((room) => room.check())
   }
 

@@ -3,7 +3,7 @@
 // when only this machine's clock is wrong, and each refresh is told to all listeners. A
 // client that asks at each of them makes a circle of refreshes.
 
-import { bounded, userOf } from './platform.js'
+import { bounded, now, userOf } from './platform.js'
 import type { Options } from './types.js'
 
 const MINUTE = 60_000
@@ -45,7 +45,7 @@ export class Session {
    */
   renew(refused: string | undefined): Promise<string | undefined> {
     if (this.current !== refused) return Promise.resolve(this.current)
-    if (!this.renewing && Date.now() < this.renewAt) return Promise.resolve(undefined)
+    if (!this.renewing && now() < this.renewAt) return Promise.resolve(undefined)
     this.renewing ??= this.renewal(refused).finally(() => this.renewing = undefined)
     return this.renewing
   }
@@ -70,7 +70,7 @@ export class Session {
   }
 
   private async renewal(refused: string | undefined) {
-    this.renewAt = Date.now() + Math.min(LONGEST, MINUTE * 2 ** this.renewals++)
+    this.renewAt = now() + Math.min(LONGEST, MINUTE * 2 ** this.renewals++)
     const { token, supabase } = this.options
     if (token) this.keep(await bounded(token(true)))
     else {
@@ -83,8 +83,11 @@ export class Session {
   }
 
   private keep(token: string | undefined) {
+    const before = this.user, user = userOf(token)
     this.current = token
-    if (token) this.user ??= userOf(token)
+    if (!user || user === before) return
+    this.user = user
+    setTimeout(() => this.changed(!!before))
   }
 
   private told(token: string | undefined) {

@@ -9,6 +9,8 @@ import { backoff, failure, jitter, Timers } from './platform.js'
 
 const MINUTE = 60_000
 const OLDEST = 8 // major version of pusher-js
+const CHECK = 10_000 // ms between two looks whether the app has left a channel alone
+const SUBSCRIBED = 'pusher:subscription_succeeded'
 
 /** Who listens to a channel. */
 export interface Listener {
@@ -52,6 +54,7 @@ export class Socket {
       ['state_change', () => { this.install(); context.health.socketChanged() }],
     ]
     for (const [name, fn] of bindings) pusher.connection.bind(name, fn)
+    this.attachAll()
     this.undo.push(() => bindings.forEach(([name, fn]) => pusher.connection.unbind(name, fn)))
   }
 
@@ -98,7 +101,28 @@ export class Socket {
     if (!subscription || subscription.channel.subscribed || subscription.status === undefined) return
     subscription.status = undefined
     subscription.channel.disconnect() // internal: else it waits for a subscription that Pusher refused
-    subscription.channel = this.pusher.subscribe(name)
+    this.attach(name, subscription)
+  }
+
+  /** The app may have unbound or unsubscribed, for its own part, what Roomcast listens to as well. */
+  attachAll() {
+    for (const [name, subscription] of this.subscriptions) {
+      if (!subscription.listeners.size || subscription.status !== undefined) continue
+      if (this.attach(name, subscription) && subscription.channel.subscribed) this.dispatch(name, SUBSCRIBED)
+    }
+    this.timers.start('attach', CHECK, () => this.attachAll())
+  }
+
+  /** Subscribes and hears the channel; returns true if it was not heard. Harmless where all is well. */
+  private attach(name: string, subscription: Subscription): boolean {
+    const isOurs = !isApps(this.pusher.channel(name)), channel = this.pusher.subscribe(name), before = subscription.channel
+    const { heard } = subscription
+    if (channel === before && channel.global_callbacks.includes(heard)) return false // internal
+    if (before && channel !== before) subscription.shared = !isOurs
+    subscription.channel = channel
+    channel.bind_global(heard)
+    if (!subscription.shared) channel[OURS] = true
+    return true
   }
 
   /** Sends a client event; false if it cannot be sent now. */
@@ -129,9 +153,7 @@ export class Socket {
     const heard = (event: string, data: any) => this.dispatch(name, event, data)
     const subscription: Subscription = { channel: undefined, listeners, heard, shared }
     this.subscriptions.set(name, subscription) // before: pusher-js may ask for its signature at once
-    subscription.channel = this.pusher.subscribe(name)
-    subscription.channel.bind_global(heard)
-    if (!shared) subscription.channel[OURS] = true
+    this.attach(name, subscription)
     return subscription
   }
 
@@ -143,10 +165,10 @@ export class Socket {
     this.pusher.unsubscribe(name)
   }
 
-  private dispatch(name: string, event: string, data: any) {
+  private dispatch(name: string, event: string, data?: any) {
     const subscription = this.subscriptions.get(name)
     for (const listener of [...subscription?.listeners ?? []]) {
-      if (event === 'pusher:subscription_succeeded') listener.subscribed()
+      if (event === SUBSCRIBED) listener.subscribed()
       else if (event === 'pusher:subscription_error') listener.refused(subscription!.status ??= data?.status ?? 0)
       else listener.event(event, data)
     }

@@ -153,7 +153,7 @@ export interface Options<R = AnyRow> {
   url: string
   /** The mode of all rooms. Without it the function decides: GET /roomcast.json, asked again when the page comes back. */
   mode?: Mode
-  /** The user's access token, in place of supabase's; renew asks for a newer one than the last. */
+  /** The user's access token, in place of supabase's; renew asks for a newer one than the last. Another user's makes the rooms start over. */
   token?: (renew?: boolean) => Promise<string | undefined> | string | undefined
   /** The kind of channel that rooms are heard by. Default 'private'. */
   channel?: ChannelKind

@@ -8,6 +8,7 @@ export function connectedPusher({ subscribed = true } = {}) {
       const globals = new Set()
       const channel = channels.get(name) ?? {
         subscribed, bind() {}, unbind() {}, disconnect() {},
+        get global_callbacks() { return [...globals] },
         bind_global: (fn) => globals.add(fn), unbind_global: (fn) => globals.delete(fn),
         emit: (...args) => globals.forEach((fn) => fn(...args)),
       }
@@ -31,7 +32,7 @@ export function fakeClock(t, now = 1_800_000_000_000) {
   const real = { setTimeout: globalThis.setTimeout, clearTimeout: globalThis.clearTimeout, now: Date.now }
   const waiting = new Map()
   let ids = 0
-  globalThis.setTimeout = (fn, ms = 0) => (waiting.set(++ids, { at: now + Math.max(0, ms), fn }), ids)
+  globalThis.setTimeout = (fn, ms = 0) => (waiting.set(++ids, { at: now + (ms < 2 ** 31 ? Math.max(0, ms) : 1), fn }), ids) // as engines do
   globalThis.clearTimeout = (id) => void waiting.delete(id)
   Date.now = () => now
   t.after(() => {

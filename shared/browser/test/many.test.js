@@ -25,7 +25,7 @@ test('200 rooms: three authorizations and one question for where they are, for e
   const again = await world('counts')
   t.diagnostic(JSON.stringify(again))
   assert.ok(again['/pusher/auth/batch'] <= 2 && again['/pusher/user-auth'] === 1, JSON.stringify(again))
-  assert.ok(again['/events'] <= 4 + slow && !again['/rooms/{room}/events'], JSON.stringify(again))
+  assert.ok(again['/events'] + (again['/rooms/{room}/events'] ?? 0) <= 4 + slow, JSON.stringify(again)) // a room that is let in late asks alone
 })
 
 test('one refused room among many is denied, the others are heard', async () => {

@@ -92,6 +92,23 @@ for (const [version, Library] of [['8.0.1', Pusher80], ['8.4.0', Pusher84], ['8.
   })
 }
 
+for (const [version, Library] of [['8.0.1', Pusher80], ['8.6.0', Pusher86]]) {
+  test(`pusher-js ${version}: the app unbinds or unsubscribes the channel for its own part, and Roomcast goes on`, async () => {
+    const pushed = [], onSeen = ({ event, how }) => how || pushed.push(event.seq)
+    const r = await joined({ Library, settle: 0, onSeen }), name = `private-room-${r.id}`
+    const ends = [(channel) => channel.unbind_all(), (channel) => channel.unsubscribe(), () => r.pusher.unsubscribe(name)]
+    for (const [i, end] of ends.entries()) {
+      end(r.pusher.channel(name))
+      r.rooms.wake() // else within ten seconds: see outside.test.js
+      await until(() => r.pusher.channel(name)?.subscribed, 'subscribed')
+      await pause(500) // what is fetched now is no proof
+      await world('commit', { Room: r.id, N: 1 })
+      await r.numbers(1, i + 1)
+    }
+    assert.deepEqual(pushed, [1, 2, 3])
+  })
+}
+
 test('an older pusher-js is refused by name', async () => {
   const pusher = Object.assign(Object.create(Pusher80.prototype), { timeline: { options: { version: '7.6.0' } } })
   assert.throws(() => createRoomcast({ pusher, url: WORLD, token: () => 'x' }), /pusher-js 7\.6\.0 is too old, 8\.0/)
