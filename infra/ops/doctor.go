@@ -79,6 +79,7 @@ func checks() []check {
 		{"snapshots", database, (*doctor).checkSnapshots},
 		{"schema", database, (*doctor).checkSchema},
 		{"tables", schema, (*doctor).checkTables},
+		{"capture", schema, (*doctor).checkCapture},
 		{"members", schema, (*doctor).checkMembers},
 		{"can_read", schema, (*doctor).checkAccess},
 		{"old webhooks", schema, (*doctor).checkOldWebhooks},
@@ -106,6 +107,7 @@ func checks() []check {
 		{"parked", schema, (*doctor).checkParked},
 		{"revocations", schema, (*doctor).checkRevocations},
 		{"unroutable", schema, (*doctor).checkUnroutable},
+		{"audit", schema, (*doctor).checkAudit},
 		{"transactions", schema, (*doctor).checkTransactions},
 		{"retention", schema, (*doctor).checkRetention},
 	}

@@ -93,6 +93,23 @@ func faults() []fault {
 
 		{"a table began to inherit", sql(`create table more (like messages including all); alter table more inherit messages`), "tables", failure, "more below messages", "follow_children"},
 		{"a partition was dropped", sql(`insert into roomcast.audits (relation, problem, note) values ('messages', 'partition dropped', 'number 1')`), "tables", warning, "messages: partition dropped: number 1", "roomcast.send"},
+		{"tables were swapped", sql(`create table messages_new (like messages including all); alter table messages rename to messages_old; alter table messages_new rename to messages`),
+			"capture", failure, "public.messages is now messages_old", "attach the new one"},
+		{"no commit requests a wake-up", sql(`alter table roomcast.outbox disable trigger user`), "capture", failure, "rows wait for the sweep", "enable trigger user"},
+		{"the outbox has another owner", sql(`alter table roomcast.outbox owner to roomcast_relay`), "capture", failure, "roomcast.outbox (roomcast_relay's)", "owner to"},
+		{"the outbox is closed to its owner", func(p *installation) {
+			p.ownedBy("ops_owner")
+			p.exec(`alter table roomcast.outbox enable row level security; alter table roomcast.outbox force row level security; revoke insert on roomcast.unroutable from ops_owner`)
+		}, "capture", failure, "may not use its own tables: the chat's statements fail: roomcast.outbox, roomcast.unroutable", "ops migrate"},
+		{"members are hidden from the owner", func(p *installation) {
+			p.ownedBy("ops_owner")
+			p.exec(`grant select on messages, room_participants to ops_owner; alter table room_participants enable row level security; alter table messages disable row level security`)
+		}, "capture", failure, "cannot read all of an attached table: of members, nobody may listen; look-ups, TRUNCATE and the audit see nothing: room_participants (member)", "bypassrls"},
+		{"a subscription writes messages", (*installation).subscribe,
+			"capture", warning, "messages (subscription sub_", "repairs => true"},
+		{"a role writes as a replica", sql(`do $$ begin execute format('alter database %I set session_replication_role = replica', current_database()); end $$`), "capture", warning, "session_replication_role=replica", "reset"},
+		{"the audit found rows", sql(`insert into roomcast.audits (relation, problem, found) values ('messages', 'missing', 3)`), "audit", warning, "3 of messages, missing", "roomcast.repair"},
+		{"the audit is not scheduled", sql(`select cron.unschedule('roomcast-audit')`), "audit", warning, "not scheduled", "roomcast.configure()"},
 		{"no pg_cron", sql(`drop schema cron cascade`), "sweep", warning, "no pg_cron", "create extension pg_cron"},
 		{"the sweep is not scheduled", sql(`select cron.unschedule('roomcast-sweep')`), "sweep", failure, "not scheduled", "roomcast.configure()"},
 		{"the sweep is switched off", sql(`update cron.job set active = false`), "sweep", failure, "switched off", "cron.alter_job"},

@@ -139,6 +139,28 @@ func (p *installation) login(name, how string) {
 	p.exec(`do $$ begin create role ` + name + ` login password '` + password + `' ` + how + `; exception when duplicate_object then null; end $$`)
 }
 
+// ownedBy gives the schema roomcast to a role that is no superuser.
+func (p *installation) ownedBy(role string) {
+	p.Helper()
+	p.login(role, "")
+	p.exec(`do $$ declare f record; begin
+		execute 'alter schema roomcast owner to ` + role + `';
+		for f in select c.oid::regclass as it from pg_class c where c.relnamespace = 'roomcast'::regnamespace and c.relkind = 'r' loop execute format('alter table %s owner to ` + role + `', f.it); end loop;
+		for f in select p.oid::regprocedure as it from pg_proc p where p.pronamespace = 'roomcast'::regnamespace loop execute format('alter function %s owner to ` + role + `', f.it); end loop;
+		for f in select c.oid::regclass as it from pg_class c where c.relnamespace = 'roomcast'::regnamespace and c.relkind = 'S' and not exists (select from pg_depend d where d.objid = c.oid and d.deptype in ('a', 'i')) loop execute format('alter sequence %s owner to ` + role + `', f.it); end loop;
+	end $$`)
+}
+
+// subscribe makes a subscription that writes messages, and connects to nobody.
+func (p *installation) subscribe() {
+	p.Helper()
+	name := "sub_" + one[string](p, `select current_database()::text`)
+	p.exec(`create subscription ` + name + ` connection 'dbname=none' publication none with (connect = false, slot_name = none)`)
+	p.exec(`insert into pg_subscription_rel select oid, 'messages'::regclass, 'r', null from pg_subscription where subname = $1`, name)
+	admin := p.OwnerURL
+	p.Cleanup(func() { _ = outboxtest.Exec(context.Background(), admin, `drop subscription `+name) })
+}
+
 // as is the database's URL with another user.
 func (p *installation) as(user string) string {
 	p.Helper()

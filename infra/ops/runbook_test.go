@@ -4,9 +4,9 @@ import (
 	"context"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"roomcast/infra/secretsfile"
 )
@@ -100,20 +100,31 @@ func (in *troubled) run(line string) {
 	in.runsAsWritten(args)
 }
 
-// runsAsWritten runs a command, or watches it for a moment; only doctor, delivery and parity may
+// shown keeps what is printed, and calls then at the first of it.
+type shown struct {
+	strings.Builder
+	then func()
+}
+
+func (s *shown) Write(p []byte) (int, error) {
+	if s.then != nil {
+		s.then()
+	}
+	return s.Builder.Write(p)
+}
+
+// runsAsWritten runs a command, or watches it until it has shown something; only doctor, delivery and parity may
 // say that something is wrong.
 func (p *installation) runsAsWritten(args []string) {
 	p.Helper()
 	p.function.answerDoctor(args)
-	ctx := p.Context()
-	for _, a := range args {
-		if a == "-watch" {
-			var cancel context.CancelFunc
-			ctx, cancel = context.WithTimeout(ctx, 500*time.Millisecond)
-			defer cancel()
-		}
+	ctx, cancel := context.WithCancel(p.Context())
+	defer cancel()
+	out := shown{}
+	if slices.Contains(args, "-watch") {
+		out.then = cancel
 	}
-	var out, problems strings.Builder
+	var problems strings.Builder
 	code := run(ctx, args, p.environment(), &out, &problems)
 	judged := args[0] == "doctor" || args[0] == "parity" || args[0] == "delivery"
 	if code != exitOK && !judged || strings.Contains(problems.String(), "ops "+args[0]+" ") || out.Len() == 0 {

@@ -260,6 +260,21 @@ func TestUpkeepGoesOn(t *testing.T) {
 	}
 }
 
+// Where rows came by logical replication, and their sequences did not, the chat's statements
+// fail for ours until the next sweep, and not after it.
+func TestNumbersFallenBackAreMovedOn(t *testing.T) {
+	c := newChat(t)
+	for _, name := range []string{"first", "second"} {
+		c.Exec(insertMessage, roomA, user1, name)
+		c.Exec(`insert into messages (content) values ($1)`, name)
+	}
+	c.Exec(`select setval('roomcast.outbox_id_seq', 1, false), setval('roomcast.unroutable_id_seq', 1, false)`)
+	c.Exec(`select roomcast.sweep()`)
+	c.Exec(insertMessage, roomA, user1, "third")
+	c.Exec(`insert into messages (content) values ('third')`)
+	c.WantClaim(c.Claim("r")[roomA], "1 INSERT first", "2 INSERT second", "3 INSERT third")
+}
+
 // Wake-ups that nobody answers come less often, from the sweep: a copy of the cluster's
 // files asks its origin's function, and must not keep it awake. A writer asks at once, and
 // a lease ends it.

@@ -55,14 +55,15 @@ begin
     a.uses := a.uses || user_column || case when active is not null then (roomcast.inspect(tbl, 'active', active)).uses end;
   end if;
   insert into roomcast.attached_tables as t (relation, name, kind, room, users, shape, row_wise, room_column, user_column,
-                                             active, columns, ids, old, keys, uses, numbers)
+                                             active, columns, ids, old, keys, uses, numbers, known_as)
   values (a.relation, a.name, a.kind, a.room, a.users, a.shape, a.row_wise, a.room_column, a.user_column,
-          a.active, a.columns, a.ids, a.old, a.keys, a.uses, roomcast.numbers_of(tbl))
+          a.active, a.columns, a.ids, a.old, a.keys, a.uses, roomcast.numbers_of(tbl),
+          (select format('%I.%I', n.nspname, c.relname) from pg_class c join pg_namespace n on n.oid = c.relnamespace where c.oid = tbl))
   on conflict on constraint one_name_per_table do update
      set room = excluded.room, users = excluded.users, shape = excluded.shape, row_wise = excluded.row_wise,
          room_column = excluded.room_column, user_column = excluded.user_column, active = excluded.active,
          columns = excluded.columns, ids = excluded.ids, old = excluded.old, keys = excluded.keys, uses = excluded.uses,
-         numbers = excluded.numbers,
+         numbers = excluded.numbers, known_as = excluded.known_as,
          attached_at = now(), detached_at = null
   returning * into a;
   perform roomcast.try_capture(roomcast.present(a));

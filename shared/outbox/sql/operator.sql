@@ -86,9 +86,9 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
 $$;
 
 -- configure says where wake-ups go and with which secret. The secret goes into
--- Vault where there is one. With pg_cron it also schedules the sweep, every ten
--- seconds if this pg_cron knows seconds (from 1.5 on), else every minute. Null leaves
--- a setting as it is. With an address and no secret yet it makes one, which
+-- Vault where there is one. With pg_cron it also schedules the hourly audit and the sweep,
+-- every ten seconds if this pg_cron knows seconds (from 1.5 on), else every minute. Null
+-- leaves a setting as it is. With an address and no secret yet it makes one, which
 -- wakeup_secret() shows: results are not logged, where statements are.
 create or replace function roomcast.configure(
   url text default null, secret text default null, retention interval default null, timeout_ms int default null,
@@ -176,6 +176,7 @@ begin
     using 'roomcast-sweep',
           roomcast.sweep_schedule((select extversion from pg_extension where extname = 'pg_cron')),
           'select roomcast.sweep()';
+  execute 'select cron.schedule($1, $2, $3)' using 'roomcast-audit', '17 * * * *', 'select roomcast.scheduled_audit()';
 end
 $$;
 

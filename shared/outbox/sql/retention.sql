@@ -66,6 +66,27 @@ begin
 end
 $$;
 
+-- advance_ids moves a table's numbers behind its rows, where they have fallen back: logical
+-- replication copies rows and no sequences, and the chat's statements would fail for ours.
+create or replace function roomcast.advance_ids() returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+  tbl  regclass;
+  ids  regclass;
+  last bigint;
+begin
+  for tbl, ids in
+    select c.oid, pg_get_serial_sequence(c.oid::regclass::text, 'id') from pg_class c join pg_attribute a on a.attrelid = c.oid
+     where c.relnamespace = 'roomcast'::regnamespace and a.attname = 'id' and a.attidentity <> ''
+  loop
+    execute format('select max(id) from %s', tbl) into last;
+    if last > coalesce(pg_sequence_last_value(ids), 0) then
+      perform setval(ids, last + 1000);   -- some may be written meanwhile
+    end if;
+  end loop;
+end
+$$;
+
 -- upkeep does a little of all that can wait. A step that fails is told to the server's log
 -- and keeps nothing else from being done.
 create or replace function roomcast.upkeep() returns void
@@ -74,7 +95,7 @@ declare
   step text;
 begin
   foreach step in array array['clean(20)', 'clean_presence()', 'clean_parity(100)', 'clean_delivery(100)', 'scrub_queued(1000)',
-                              'fold_unroutable(1000)', 'repair_captures()', 'follow_children()', 'prune_runs(1000)'] loop
+                              'fold_unroutable(1000)', 'advance_ids()', 'repair_captures()', 'follow_children()', 'prune_runs(1000)'] loop
     begin
       execute 'select roomcast.' || step;
     exception when others then
