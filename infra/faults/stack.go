@@ -156,18 +156,11 @@ func unpacked(a pushertest.Accepted) []string {
 
 // startRelays builds the function and starts two of it.
 func (s *stack) startRelays(ctx context.Context) error {
-	dir, err := os.MkdirTemp("", "roomcast-faults-")
+	binary, remove, err := buildFunction(ctx)
 	if err != nil {
-		return fmt.Errorf("build: %w", err)
+		return err
 	}
-	s.add(func() error { return os.RemoveAll(dir) })
-	binary := filepath.Join(dir, "roomcast")
-	// The package's path is enough: go run has put us inside the module.
-	build := exec.CommandContext(ctx, "go", "build", "-tags", "lambda.norpc", "-o", binary, "roomcast/functions")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0") // as it is shipped
-	if out, err := build.CombinedOutput(); err != nil {
-		return fmt.Errorf("build: %w\n%s", err, out)
-	}
+	s.add(remove)
 	env, err := s.relayEnv()
 	if err != nil {
 		return err
@@ -182,6 +175,23 @@ func (s *stack) startRelays(ctx context.Context) error {
 	}
 	s.front.relays = s.relays
 	return nil
+}
+
+// buildFunction builds the function as it is shipped; remove takes it away.
+func buildFunction(ctx context.Context) (binary string, remove func() error, err error) {
+	dir, err := os.MkdirTemp("", "roomcast-faults-")
+	if err != nil {
+		return "", nil, fmt.Errorf("build: %w", err)
+	}
+	remove = func() error { return os.RemoveAll(dir) }
+	binary = filepath.Join(dir, "roomcast")
+	// The package's path is enough: go run has put us inside the module.
+	build := exec.CommandContext(ctx, "go", "build", "-tags", "lambda.norpc", "-o", binary, "roomcast/functions")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		return "", nil, errors.Join(fmt.Errorf("build: %w\n%s", err, out), remove())
+	}
+	return binary, remove, nil
 }
 
 func (s *stack) relayEnv() ([]string, error) {

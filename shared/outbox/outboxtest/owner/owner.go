@@ -37,20 +37,34 @@ update roomcast.settings set bulk = 20;`
 // sessions is how many connections take turns.
 const sessions = 3
 
+// Relays claim beside the owner's statements, and keep account of what they were given.
+type Relays interface {
+	Open(ctx context.Context, url string) error // once the schema is there
+	Run(ctx context.Context) error              // after every third statement
+	// Drain waits until they have been given all, and says whether it was all that was captured.
+	Drain(ctx context.Context, captured func() (int64, error)) error
+	Close()
+}
+
 // run is one day.
 type run struct {
 	*rand.Rand
 	chat, twin []*pgx.Conn // the same sessions, on chat and on twin
 	admin      *pgx.Conn
 	ledger     ledger
-	relays     *relays
+	relays     Relays
 	said       []string // what was run, for the report
 }
 
 // Run makes the tables in the database and does so many steps, as the seed has it. The
-// error tells the step, and how to see it again.
-func Run(ctx context.Context, url string, seed uint64, steps int) error {
-	r := &run{Rand: rand.New(rand.NewPCG(seed, 1))}
+// error tells the step, and how to see it again. Without relays of the caller's, two claim
+// in this process.
+func Run(ctx context.Context, url string, seed uint64, steps int, beside Relays) error {
+	if beside == nil {
+		beside = &relays{next: map[string]int64{}}
+	}
+	r := &run{Rand: rand.New(rand.NewPCG(seed, 1)), relays: beside}
+	defer beside.Close()
 	if err := r.open(ctx, url); err != nil {
 		return err
 	}
@@ -60,7 +74,7 @@ func Run(ctx context.Context, url string, seed uint64, steps int) error {
 			return fmt.Errorf("seed %d, step %d: %w\nthe last statements were\n%s", seed, step, err, r.last(12))
 		}
 	}
-	if err := r.relays.drain(ctx, r.captured); err != nil {
+	if err := r.relays.Drain(ctx, r.captured); err != nil {
 		return fmt.Errorf("seed %d: %w", seed, err)
 	}
 	return nil
@@ -94,7 +108,7 @@ func (r *run) open(ctx context.Context, url string) error {
 		set search_path = chat;` + tables + `set search_path = twin;` + tables + `reset search_path;` + attach); err != nil {
 		return err
 	}
-	if r.relays, err = openRelays(url); err != nil {
+	if err := r.relays.Open(ctx, url); err != nil {
 		return err
 	}
 	for range sessions {
@@ -112,11 +126,10 @@ func (r *run) open(ctx context.Context, url string) error {
 }
 
 func (r *run) close() {
-	if r.relays != nil {
-		r.relays.close()
-	}
 	for _, c := range append(append([]*pgx.Conn{r.admin}, r.chat...), r.twin...) {
-		_ = c.Close(context.Background())
+		if c != nil {
+			_ = c.Close(context.Background())
+		}
 	}
 }
 
@@ -135,7 +148,7 @@ func (r *run) step(ctx context.Context, step int) error {
 	}
 	r.ledger.unseen = r.ledger.unseen || unseen
 	if step%3 == 2 {
-		if _, err := r.relays.run(ctx); err != nil {
+		if err := r.relays.Run(ctx); err != nil {
 			return err
 		}
 	}

@@ -8,7 +8,7 @@ import (
 	"roomcast/shared/outbox"
 )
 
-// relays claim beside the owner's statements, taking turns as two machines do, and keep
+// relays implement [Relays] in this process: they claim beside the owner's statements, taking turns as two machines do, and keep
 // account of what they were given: every room's rows from the first number on, in order,
 // without a gap, and none twice.
 type relays struct {
@@ -18,23 +18,29 @@ type relays struct {
 	rows int64
 }
 
-func openRelays(url string) (*relays, error) {
-	r := &relays{next: map[string]int64{}}
+// Open implements [Relays].
+func (r *relays) Open(_ context.Context, url string) error {
 	for range 2 {
 		db, err := outbox.Open(url, 2)
 		if err != nil {
-			r.close()
-			return nil, err
+			return err
 		}
 		r.dbs = append(r.dbs, db)
 	}
-	return r, nil
+	return nil
 }
 
-func (r *relays) close() {
+// Close implements [Relays].
+func (r *relays) Close() {
 	for _, db := range r.dbs {
 		db.Close()
 	}
+}
+
+// Run implements [Relays].
+func (r *relays) Run(ctx context.Context) error {
+	_, err := r.run(ctx)
+	return err
 }
 
 // run claims once and acks what came. It reports how many rows that were.
@@ -70,9 +76,9 @@ func (r *relays) run(ctx context.Context) (int, error) {
 	return n, nil
 }
 
-// drain claims until nothing is left, and compares the account with the outbox: what was
+// Drain claims until nothing is left, and compares the account with the outbox: what was
 // captured was given.
-func (r *relays) drain(ctx context.Context, kept func() (int64, error)) error {
+func (r *relays) Drain(ctx context.Context, kept func() (int64, error)) error {
 	for {
 		n, err := r.run(ctx)
 		if err != nil {
