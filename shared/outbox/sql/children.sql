@@ -176,7 +176,9 @@ language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
   a     roomcast.attached_tables;
   told  constant text := coalesce(current_setting('roomcast.truncating', true), '');
-  this  constant text := concat(' ', tg_argv[0], ' ');
+  -- Of this statement, and of nobody who could not read the settings: else whoever may
+  -- truncate a partition could set it beforehand, and no member of it would be cut off.
+  this  constant text := (select concat(' ', tg_argv[0], ':', md5(concat(s, pg_current_xact_id(), statement_timestamp())), ' ') from roomcast.settings s);
   rooms text[];
   sizes bigint[];
   users text[];
