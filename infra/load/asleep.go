@@ -15,34 +15,24 @@ import (
 // sleepingFunction has just started, claimed once and found nothing: that is the sleep
 // it returns to after work, and harder, since no connection to Pusher is open yet. The
 // database's wake-up webhook is pointed at it.
-func (l *lab) sleepingFunction(ctx context.Context, db *database) (*program, error) {
-	p, err := l.function(ctx, "DATABASE_URL="+db.relay)
-	if err != nil {
-		return nil, err
-	}
-	_, err = db.pool.Exec(ctx, `select roomcast.configure(url => $1, secret => $2)`, "http://"+p.addr()+"/webhooks/supabase", webhookSecret)
-	if err != nil {
-		return nil, err
-	}
-	return p, db.untilIdle(ctx)
+func (l *lab) sleepingFunction(ctx context.Context, db *database) *program {
+	p := l.function(ctx, "DATABASE_URL="+db.relay)
+	must(db.pool.Exec(ctx, `select roomcast.configure(url => $1, secret => $2)`, "http://"+p.addr()+"/webhooks/supabase", webhookSecret))
+	db.untilIdle(ctx)
+	return p
 }
 
 // untilIdle waits until the relay's first claim is over.
-func (db *database) untilIdle(ctx context.Context) error {
+func (db *database) untilIdle(ctx context.Context) {
 	for {
 		var idle, busy int
-		err := db.pool.QueryRow(ctx, `
+		check(db.pool.QueryRow(ctx, `
 			select count(*) filter (where state = 'idle'), count(*) filter (where state <> 'idle')
-			  from pg_stat_activity where usename = $1 and datname = current_database()`, relayRole).Scan(&idle, &busy)
-		if err != nil {
-			return err
-		}
+			  from pg_stat_activity where usename = $1 and datname = current_database()`, relayRole).Scan(&idle, &busy))
 		if idle > 0 && busy == 0 {
-			return nil
+			return
 		}
-		if err := pause(ctx, 2*time.Millisecond); err != nil {
-			return err
-		}
+		check(pause(ctx, 2*time.Millisecond))
 	}
 }
 
@@ -51,19 +41,13 @@ func (db *database) untilIdle(ctx context.Context) error {
 const pgNetRest = 1200 * time.Millisecond
 
 // asleep: the first message after sleep, the process running, the wake-up included.
-func asleep(ctx context.Context, l *lab, db *database) ([]result, error) {
-	sender, err := pgnet.Start(ctx, db.owner)
-	if err != nil {
-		return nil, err
-	}
+func asleep(ctx context.Context, l *lab, db *database) {
+	sender := must(pgnet.Start(ctx, db.owner))
 	defer sender.Stop()
 	var warm, cold []time.Duration
 	for i := range l.pick(18, 4) {
 		disconnected := i%3 == 2
-		took, err := l.firstMessage(ctx, db, disconnected)
-		if err != nil {
-			return nil, err
-		}
+		took := l.firstMessage(ctx, db, disconnected)
 		if disconnected {
 			cold = append(cold, took)
 		} else {
@@ -71,36 +55,27 @@ func asleep(ctx context.Context, l *lab, db *database) ([]result, error) {
 		}
 	}
 	p50 := median(warm)
-	return []result{{
+	l.found(result{
 		what:    "the same, first message after sleep, process running",
 		reached: fmt.Sprintf("p50 %s (%d sleeps, slowest %s)", ms(p50), len(warm), ms(quantile(warm, 1))),
 		target:  "p50 ≤ 10 ms",
 		met:     p50 <= 10*time.Millisecond,
 		note: fmt.Sprintf("The wake-up included, sent by the stand-in for pg_net; each time a process that sleeps and has no connection to Pusher yet. After more than a minute of sleep the database connection is closed as well, and the p50 is %s (%d sleeps).",
 			ms(median(cold)), len(cold)),
-	}}, nil
+	})
 }
 
 // firstMessage wakes a sleeping function with one message. disconnected closes its
 // database connection first, as a minute of idleness does.
-func (l *lab) firstMessage(ctx context.Context, db *database, disconnected bool) (time.Duration, error) {
-	p, err := l.sleepingFunction(ctx, db)
-	if err != nil {
-		return 0, err
-	}
+func (l *lab) firstMessage(ctx context.Context, db *database, disconnected bool) time.Duration {
+	p := l.sleepingFunction(ctx, db)
 	if disconnected {
-		if _, err := db.pool.Exec(ctx, `select pg_terminate_backend(pid, 1000) from pg_stat_activity where usename = $1 and datname = current_database()`, relayRole); err != nil {
-			return 0, err
-		}
+		must(db.pool.Exec(ctx, `select pg_terminate_backend(pid, 1000) from pg_stat_activity where usename = $1 and datname = current_database()`, relayRole))
 	}
-	if err := pause(ctx, pgNetRest); err != nil {
-		return 0, err
-	}
-	times, err := l.pace(ctx, db, []time.Duration{0})
-	if err != nil {
-		return 0, err
-	}
-	return times[0], p.stop()
+	check(pause(ctx, pgNetRest))
+	times := l.pace(ctx, db, []time.Duration{0})
+	check(p.stop())
+	return times[0]
 }
 
 const (
@@ -110,45 +85,32 @@ const (
 )
 
 // wakeups: how many webhooks a burst sends, the relay asleep at first.
-func wakeups(ctx context.Context, l *lab, db *database) ([]result, error) {
-	sender, err := pgnet.Start(ctx, db.owner)
-	if err != nil {
-		return nil, err
-	}
+func wakeups(ctx context.Context, l *lab, db *database) {
+	sender := must(pgnet.Start(ctx, db.owner))
 	defer sender.Stop()
-	if _, err := l.sleepingFunction(ctx, db); err != nil {
-		return nil, err
-	}
+	l.sleepingFunction(ctx, db)
 	messages := l.pick(burstMessages, burstMessages/4)
 	all := l.sink.expect(messages)
 	start := time.Now()
-	if err := db.burst(ctx, messages, burstTime); err != nil {
-		return nil, err
-	}
+	db.burst(ctx, messages, burstTime)
 	wrote := time.Since(start)
-	last, err := all(ctx)
-	if err != nil {
-		return nil, err
-	}
+	last := must(all(ctx))
 	sent := sender.Requests()
-	return []result{{
+	l.found(result{
 		what:    fmt.Sprintf("wake-ups for a burst of %s inserts in 2 s", count(messages)),
 		reached: strconv.Itoa(int(sent)),
 		target:  "≤ 5",
 		met:     sent <= 5,
 		note: fmt.Sprintf("%d writers, one transaction for each message, written in %.1f s; the last event was accepted %s after the last commit. Relay asleep at first.",
 			burstWriters, wrote.Seconds(), ms(max(0, last.Sub(start)-wrote))),
-	}}, nil
+	})
 }
 
 // burst commits messages evenly over the time, from several connections.
-func (db *database) burst(ctx context.Context, messages int, length time.Duration) error {
+func (db *database) burst(ctx context.Context, messages int, length time.Duration) {
 	config := db.pool.Config()
 	config.MaxConns = burstWriters
-	pool, err := pgxpool.NewWithConfig(ctx, config)
-	if err != nil {
-		return err
-	}
+	pool := must(pgxpool.NewWithConfig(ctx, config))
 	defer pool.Close()
 	g, ctx := errgroup.WithContext(ctx)
 	start := time.Now()
@@ -165,5 +127,5 @@ func (db *database) burst(ctx context.Context, messages int, length time.Duratio
 			return nil
 		})
 	}
-	return g.Wait()
+	check(g.Wait())
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -24,16 +23,11 @@ const (
 
 // burst: one transaction with millions of rows, in many rooms and in one, and rows that are
 // large, through a relay of 64 MB, while other rooms go on.
-func burst(ctx context.Context, l *lab, _ *database) (results []result, err error) {
-	l.limits, err = newCgroup(burstMemory, 0)
-	if err != nil {
-		return []result{{what: "burst through a relay of 64 MB", reached: "not measured", note: "No control group can be made here: " + err.Error()}}, nil
-	}
-	defer func() {
-		limits := l.limits
-		l.limits = nil
-		err = errors.Join(err, limits.remove())
-	}()
+func burst(ctx context.Context, l *lab, _ *database) {
+	l.limited("burst through a relay of 64 MB", burstMemory, 0, func() { l.bursts(ctx) })
+}
+
+func (l *lab) bursts(ctx context.Context) {
 	rows := l.pick(burstRows, burstStep)
 	for _, b := range []struct {
 		what   string
@@ -46,16 +40,10 @@ func burst(ctx context.Context, l *lab, _ *database) (results []result, err erro
 		{count(rows) + " rows in one room, one transaction", rows, burstSQL(rows, 1)},
 	} {
 		l.say("  %s", b.what)
-		err := l.with(ctx, func(db *database) error {
-			r, err := l.burstOf(ctx, db, b.what, b.events, b.write)
-			results = append(results, r)
-			return errors.Join(err, l.stopPrograms())
+		during(b.what, func() {
+			l.with(ctx, func(db *database) { l.burstOf(ctx, db, b.what, b.events, b.write) })
 		})
-		if err != nil {
-			return results, fmt.Errorf("%s: %w", b.what, err)
-		}
 	}
-	return results, nil
 }
 
 const largeSQL = `insert into public.messages (room_id, user_id, content)
@@ -73,17 +61,11 @@ func burstSQL(rows, rooms int) (out []string) {
 
 // burstOf commits the statements together and waits until Pusher has accepted so many
 // events of them, and all that was written to other rooms meanwhile.
-func (l *lab) burstOf(ctx context.Context, db *database, what string, events int, write []string) (r result, err error) {
+func (l *lab) burstOf(ctx context.Context, db *database, what string, events int, write []string) {
 	slow := l.statements.watch("execute <unnamed>: select room, epoch, fence") // the claim's first line
-	if _, err := db.pool.Exec(ctx, `do $$ begin
-		execute format('alter database %I set track_functions = pl', current_database());
-		execute format('alter database %I set log_min_duration_statement = 0', current_database()); end $$`); err != nil {
-		return r, err
-	}
-	p, err := l.awakeFunction(ctx, db, "LINGER=60s")
-	if err != nil {
-		return r, err
-	}
+	db.set(ctx, "track_functions = pl")
+	db.set(ctx, "log_min_duration_statement = 0")
+	p := l.awakeFunction(ctx, db, "LINGER=60s")
 	watch := newStopwatch(int(time.Hour / otherPause))
 	defer l.sink.listen(watch.note)()
 	from := l.sink.events.Load()
@@ -96,39 +78,29 @@ func (l *lab) burstOf(ctx context.Context, db *database, what string, events int
 		return err
 	})
 	start := time.Now()
-	tx, err := db.pool.Begin(ctx)
-	if err != nil {
-		return r, err
-	}
+	tx := must(db.pool.Begin(ctx))
+	defer tx.Rollback(context.WithoutCancel(ctx)) // nothing, once it is committed
 	for _, sql := range write {
-		if _, err := tx.Exec(ctx, sql); err != nil {
-			return r, errors.Join(err, tx.Rollback(ctx))
-		}
+		must(tx.Exec(ctx, sql))
 	}
-	if err := tx.Commit(ctx); err != nil {
-		return r, err
-	}
+	check(tx.Commit(ctx))
 	committed := time.Now()
 	for int(l.sink.events.Load()-from) < events {
 		if err := pause(ctx, 50*time.Millisecond); err != nil {
-			return r, fmt.Errorf("%w: %d of %d: %s", errShort, l.sink.events.Load()-from, events, p.log.String())
+			p.check(fmt.Errorf("%w: %d of %d", errShort, l.sink.events.Load()-from, events))
 		}
 	}
 	stop()
-	if err := others.Wait(); err != nil {
-		return r, err
-	}
-	if err := db.untilEmpty(ctx); err != nil {
-		return r, err
-	}
+	check(others.Wait())
+	db.untilEmpty(ctx)
 	took := time.Since(committed)
 	waits := watch.times()[:written]
 	var used drained
 	used.account(ctx, db, []*program{p}, events)
 	worst, median := quantile(waits, 1), median(waits)
 	claims, claim := slow.stop()
-	steps, err := db.functionTime(ctx, "assign_seqs")
-	return result{
+	steps := db.functionTime(ctx, "assign_seqs")
+	l.found(result{
 		what: what + " through a relay of 64 MB",
 		reached: fmt.Sprintf("sent %.1f s after the commit; peak %s; %d messages of other rooms meanwhile: median %s, worst %.1f s",
 			took.Seconds(), mb(used.peak), written, ms(median), worst.Seconds()),
@@ -136,7 +108,7 @@ func (l *lab) burstOf(ctx context.Context, db *database, what string, events int
 		met:    worst < otherLimit,
 		note: fmt.Sprintf("Written in %.1f s. Longest of %s claims %s, in the server; %s. CPU a row: %s of the relay and %s of Postgres. Load average: %s.",
 			committed.Sub(start).Seconds(), count(claims), ms(claim), steps, us1(used.program), us1(used.postgres), loadAverage()),
-	}, err
+	})
 }
 
 // writeToOthers commits a message to another room every so often, until ctx ends, and
@@ -160,15 +132,15 @@ func (db *database) writeToOthers(ctx context.Context, watch *stopwatch) (n int,
 }
 
 // functionTime says how often one of our functions ran, and how long on average.
-func (db *database) functionTime(ctx context.Context, name string) (string, error) {
+func (db *database) functionTime(ctx context.Context, name string) string {
 	var calls int64
 	var total float64
-	err := db.pool.QueryRow(ctx, `select coalesce(sum(calls), 0)::bigint, coalesce(sum(total_time), 0)
-		from pg_stat_user_functions where schemaname = 'roomcast' and funcname = $1`, name).Scan(&calls, &total)
-	if err != nil || calls == 0 {
-		return name + " never ran", err
+	check(db.pool.QueryRow(ctx, `select coalesce(sum(calls), 0)::bigint, coalesce(sum(total_time), 0)
+		from pg_stat_user_functions where schemaname = 'roomcast' and funcname = $1`, name).Scan(&calls, &total))
+	if calls == 0 {
+		return name + " never ran"
 	}
-	return fmt.Sprintf("%s ran %s times, %s on average", name, count(calls), ms(time.Duration(total/float64(calls)*float64(time.Millisecond)))), nil
+	return fmt.Sprintf("%s ran %s times, %s on average", name, count(calls), ms(time.Duration(total/float64(calls)*float64(time.Millisecond))))
 }
 
 // statements watches the server's log for how long statements took.

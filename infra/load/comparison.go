@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync/atomic"
 	"time"
@@ -29,7 +28,7 @@ type comparison struct {
 const warmUp = 300 * time.Millisecond
 
 // run drives those that are there.
-func (c *comparison) run(ctx context.Context, servers ...*server) error {
+func (c *comparison) run(ctx context.Context, servers ...*server) {
 	for range c.rounds {
 		for _, s := range servers {
 			if s.program == nil {
@@ -37,18 +36,13 @@ func (c *comparison) run(ctx context.Context, servers ...*server) error {
 			}
 			next := func() []byte { return c.request(s.asked.Add(1) - 1) }
 			_, err := drive(ctx, s.addr(), c.conns, warmUp, next)
-			if err != nil {
-				return errors.Join(fmt.Errorf("%s: %w", s.name, err), s.fault("says"))
-			}
+			s.check(err)
 			d, err := drive(ctx, s.addr(), c.conns, c.length, next)
-			if err != nil {
-				return errors.Join(fmt.Errorf("%s: %w", s.name, err), s.fault("says"))
-			}
+			s.check(err)
 			s.rates = append(s.rates, d.rate())
 			s.latencies = append(s.latencies, d.latencies...)
 		}
 	}
-	return nil
 }
 
 // times is how many times the other's requests a server answers, round by round.

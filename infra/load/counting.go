@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"sync/atomic"
@@ -51,23 +50,20 @@ func (c *counter) wait(ctx context.Context) error {
 
 // counting: the same backlog into a publisher that only counts: what claim,
 // translation and ack cost. Both run in this process.
-func counting(ctx context.Context, l *lab, db *database) ([]result, error) {
+func counting(ctx context.Context, l *lab, db *database) {
 	rows := l.pick(backlog, backlog/10)
-	all, err := inTurns(l.pick(3, 1),
-		func(int) (float64, error) { return l.countRelay(ctx, db, rows) },
-		func(int) (float64, error) { return countLeast(ctx, db, rows, false) },
-		func(int) (float64, error) { return countLeast(ctx, db, rows, true) })
-	if err != nil {
-		return nil, err
-	}
+	all := inTurns(l.pick(3, 1),
+		func(int) float64 { return l.countRelay(ctx, db, rows) },
+		func(int) float64 { return countLeast(ctx, db, rows, false) },
+		func(int) float64 { return countLeast(ctx, db, rows, true) })
 	share, rate := medianRatio(all[0], all[1]), median(all[0])
-	return []result{{
+	l.found(result{
 		what:    "the same into a publisher that only counts",
 		reached: fmt.Sprintf("%s rows/s, %.2f of the least program's %s", count(rate), share, count(median(all[1]))),
 		target:  "≥ 0.5 of the least program",
 		met:     share >= 0.5,
 		note:    leastNote(len(all[0]), medianRatio(all[0], all[2]), median(all[2])),
-	}}, nil
+	})
 }
 
 // relayInto is the hot loop as the function runs it, with another publisher.
@@ -78,41 +74,25 @@ func relayInto(box *outbox.DB, publisher relay.Publisher) *relay.Relay {
 }
 
 // countRelay runs the hot loop as the function does, but for Pusher.
-func (l *lab) countRelay(ctx context.Context, db *database, rows int) (_ float64, err error) {
-	if err := db.fill(ctx, rows, backlogRooms); err != nil {
-		return 0, err
-	}
-	box, err := outbox.Open(db.relay, 10) // the function's own maxConns
-	if err != nil {
-		return 0, err
-	}
+func (l *lab) countRelay(ctx context.Context, db *database, rows int) float64 {
+	db.fill(ctx, rows, backlogRooms)
+	box := must(outbox.Open(db.relay, 10)) // the function's own maxConns
 	defer box.Close()
-	if err := box.Ping(ctx); err != nil { // connecting is not draining
-		return 0, err
-	}
+	check(box.Ping(ctx)) // connecting is not draining
 	c := newCounter(rows)
 	r := relayInto(box, c)
-	stop, err := l.profileHere("counting")
-	if err != nil {
-		return 0, err
-	}
-	defer func() { err = errors.Join(err, stop()) }()
+	defer l.profileHere("counting")()
 	start := time.Now()
 	go r.Run(ctx) // Drain waits for it
-	if err := c.wait(ctx); err != nil {
-		return 0, err
-	}
-	if err := db.untilEmpty(ctx); err != nil {
-		return 0, err
-	}
+	check(c.wait(ctx))
+	db.untilEmpty(ctx)
 	rate := perSecond(rows, time.Since(start))
-	return rate, r.Drain(ctx)
+	check(r.Drain(ctx))
+	return rate
 }
 
-func countLeast(ctx context.Context, db *database, rows int, overlap bool) (float64, error) {
-	if err := db.fillLeast(ctx, rows); err != nil {
-		return 0, err
-	}
+func countLeast(ctx context.Context, db *database, rows int, overlap bool) float64 {
+	db.fillLeast(ctx, rows)
 	c := newCounter(rows)
 	d := least.Drainer{
 		Pool: db.pool, Fetch: least.Fetch, Posters: least.Posters, Overlap: overlap,
@@ -122,9 +102,8 @@ func countLeast(ctx context.Context, db *database, rows int, overlap bool) (floa
 		},
 	}
 	start := time.Now()
-	if _, err := d.Run(ctx); err != nil {
-		return 0, err
-	}
+	must(d.Run(ctx))
 	rate := perSecond(rows, time.Since(start))
-	return rate, c.wait(ctx)
+	check(c.wait(ctx))
+	return rate
 }

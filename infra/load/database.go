@@ -61,30 +61,23 @@ func (l *lab) makeTemplate(ctx context.Context) error {
 	return nil
 }
 
-// database makes a copy of the chat for the current scenario. The caller closes it.
-func (l *lab) database(ctx context.Context) (*database, error) {
+// database makes a copy of a template. The caller drops it.
+func (l *lab) database(ctx context.Context, template string) *database {
 	l.databases++
 	name := fmt.Sprintf("load_%d", l.databases)
-	if err := outboxtest.Exec(ctx, l.postgres.URL("postgres"), "create database "+name+" template chat"); err != nil {
-		return nil, err
-	}
-	db := &database{owner: l.postgres.URL(name)}
-	var err error
-	if db.relay, err = asRelay(db.owner); err != nil {
-		return nil, err
-	}
-	db.pool, err = pgxpool.New(ctx, db.owner)
-	return db, err
+	check(outboxtest.Exec(ctx, l.postgres.URL("postgres"), "create database "+name+" template "+template))
+	owner := l.postgres.URL(name)
+	return &database{owner: owner, relay: asRelay(owner), pool: must(pgxpool.New(ctx, owner))}
 }
 
 // asRelay is a database's URL for the relay's role.
-func asRelay(owner string) (string, error) {
+func asRelay(owner string) string {
 	u, err := url.Parse(owner)
 	if err != nil {
-		return "", errors.New("database URL cannot be parsed") // the error would repeat the password
+		check(errors.New("database URL cannot be parsed")) // the error would repeat the password
 	}
 	u.User = url.UserPassword(relayRole, "load")
-	return u.String(), nil
+	return u.String()
 }
 
 // drop ends what is connected and frees the disk.
@@ -98,12 +91,18 @@ func (l *lab) drop(ctx context.Context, db *database) error {
 }
 
 // with runs do on a fresh copy of the chat.
-func (l *lab) with(ctx context.Context, do func(*database) error) error {
-	db, err := l.database(ctx)
-	if err != nil {
-		return err
-	}
-	return errors.Join(do(db), l.drop(context.WithoutCancel(ctx), db))
+func (l *lab) with(ctx context.Context, do func(*database)) {
+	db := l.database(ctx, "chat")
+	err := attempt(func() { do(db) })
+	check(errors.Join(err, l.drop(context.WithoutCancel(ctx), db)))
+}
+
+// connect is a connection of the owner's, beside the pool. The caller closes it.
+func (db *database) connect(ctx context.Context) *pgx.Conn { return must(pgx.Connect(ctx, db.owner)) }
+
+// set is for connections that begin from now on: "parameter = value".
+func (db *database) set(ctx context.Context, setting string) {
+	must(db.pool.Exec(ctx, "alter database "+db.pool.Config().ConnConfig.Database+" set "+setting))
 }
 
 const fillSQL = `insert into public.messages (room_id, user_id, content)
@@ -112,15 +111,13 @@ const fillSQL = `insert into public.messages (room_id, user_id, content)
 
 // fill writes messages through the triggers, spread over rooms, and brings the
 // database to rest: what was written is on disk, and its statistics are known.
-func (db *database) fill(ctx context.Context, rows, rooms int) error {
-	if err := db.write(ctx, rows, rooms); err != nil {
-		return err
-	}
-	return db.quiesce(ctx)
+func (db *database) fill(ctx context.Context, rows, rooms int) {
+	db.write(ctx, rows, rooms)
+	db.quiesce(ctx)
 }
 
 // write is fill without the rest.
-func (db *database) write(ctx context.Context, rows, rooms int) error {
+func (db *database) write(ctx context.Context, rows, rooms int) {
 	g, ctx := errgroup.WithContext(ctx)
 	for _, part := range [][2]int{{1, rows / 2}, {rows/2 + 1, rows}} {
 		g.Go(func() error {
@@ -128,27 +125,18 @@ func (db *database) write(ctx context.Context, rows, rooms int) error {
 			return err
 		})
 	}
-	if err := g.Wait(); err != nil {
-		return fmt.Errorf("write messages: %w", err)
-	}
-	return nil
+	check(g.Wait())
 }
 
 // quiesce: nothing that went before is to be paid for by what is measured next.
-func (db *database) quiesce(ctx context.Context) error {
+func (db *database) quiesce(ctx context.Context) {
 	for _, sql := range []string{"vacuum (analyze)", "checkpoint"} {
-		if _, err := db.pool.Exec(ctx, sql); err != nil {
-			return fmt.Errorf("%s: %w", sql, err)
-		}
+		must(db.pool.Exec(ctx, sql))
 	}
-	return nil
 }
 
 // relayBackends are the processes that serve the relay.
-func (db *database) relayBackends(ctx context.Context) ([]int, error) {
-	rows, err := db.pool.Query(ctx, `select pid from pg_stat_activity where usename = $1 and datname = current_database()`, relayRole)
-	if err != nil {
-		return nil, err
-	}
-	return pgx.CollectRows(rows, pgx.RowTo[int])
+func (db *database) relayBackends(ctx context.Context) []int {
+	rows := must(db.pool.Query(ctx, `select pid from pg_stat_activity where usename = $1 and datname = current_database()`, relayRole))
+	return must(pgx.CollectRows(rows, pgx.RowTo[int]))
 }

@@ -13,23 +13,11 @@ const webhookBody = `{"type":"INSERT","table":"messages","record":{"id":"5e599a1
 const forwardConns = 32
 
 // forward: one webhook in, one event out, without a database.
-func forward(ctx context.Context, l *lab, _ *database) ([]result, error) {
-	path, err := l.binary(ctx, "infra/load/peers/hop")
-	if err != nil {
-		return nil, err
-	}
-	function, err := l.function(ctx)
-	if err != nil {
-		return nil, err
-	}
-	hop, err := l.serve(ctx, "least hop", append(l.sink.environment(), "WEBHOOK_SECRET="+webhookSecret), path)
-	if err != nil {
-		return nil, err
-	}
-	worker, err := l.express(ctx)
-	if err != nil {
-		return nil, err
-	}
+func forward(ctx context.Context, l *lab, _ *database) {
+	path := l.binary(ctx, "infra/load/peers/hop")
+	function := l.function(ctx)
+	hop := l.serve(ctx, "least hop", append(l.sink.environment(), "WEBHOOK_SECRET="+webhookSecret), path)
+	worker := l.express(ctx)
 	ours, least, express := &server{program: function}, &server{program: hop}, &server{program: worker}
 	request := post("/webhooks/supabase", "application/json", webhookSecret, webhookBody)
 	c := comparison{
@@ -37,20 +25,18 @@ func forward(ctx context.Context, l *lab, _ *database) ([]result, error) {
 		request: func(int64) []byte { return request },
 	}
 	from := l.sink.events.Load()
-	if err := c.run(ctx, ours, least, express); err != nil {
-		return nil, err
-	}
+	c.run(ctx, ours, least, express)
 	if l.sink.events.Load() == from {
-		return nil, fmt.Errorf("%w: webhooks answered, no events", errShort)
+		check(fmt.Errorf("%w: webhooks answered, no events", errShort))
 	}
 	share := ours.times(least)
-	results := []result{{
+	l.found(result{
 		what:    "forward-only webhook, against the least hop",
 		reached: fmt.Sprintf("%s/s, %.2f of %s", count(ours.rate()), share, count(least.rate())),
 		target:  "≥ 0.9 of the least program",
 		met:     share >= 0.9,
 		note:    fmt.Sprintf("%d connections; the least hop decodes, signs and posts, and checks nothing but the secret. Medians of %d rounds in turns.", forwardConns, c.rounds),
-	}}
-	results = append(results, ours.againstExpress("forward-only webhook, against Express and the pusher library", express, 4)...)
-	return results, l.keepProfile(ctx, function, "forward")
+	})
+	l.found(ours.againstExpress("forward-only webhook, against Express and the pusher library", express, 4)...)
+	l.keepProfile(ctx, function, "forward")
 }

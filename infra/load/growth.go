@@ -6,8 +6,6 @@ import (
 	"os"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-
 	"roomcast/shared/outbox"
 )
 
@@ -43,118 +41,78 @@ func (l *lab) caption(s scales) string {
 // growth: how the cost of each thing grows with the rooms of a chat, and with the rows
 // that are kept. It takes half an hour, so it runs only when asked for by -only, and
 // draws what it found where -plot says.
-func growth(ctx context.Context, l *lab, _ *database) ([]result, error) {
+func growth(ctx context.Context, l *lab, _ *database) {
 	to := l.scales()
 	rooms := panel{title: "rooms", across: to.rooms}
 	for _, n := range rooms.across {
-		if err := l.costAt(ctx, &rooms, n, 0); err != nil {
-			return nil, err
-		}
+		l.costAt(ctx, &rooms, n, 0)
 	}
 	kept := panel{title: "rows kept, in 1,000 rooms", across: to.kept}
 	for _, n := range kept.across {
-		if err := l.costAt(ctx, &kept, 1000, n); err != nil {
-			return nil, err
-		}
+		l.costAt(ctx, &kept, 1000, n)
 	}
 	if l.plot != "" {
-		if err := os.WriteFile(l.plot, []byte(draw(l.caption(to), rooms, kept)), 0o644); err != nil {
-			return nil, err
-		}
+		check(os.WriteFile(l.plot, []byte(draw(l.caption(to), rooms, kept)), 0o644))
 	}
-	return append(rooms.lines("from 10 to %s rooms"), kept.lines("from 10,000 to %s kept rows")...), nil
+	l.found(rooms.lines("from 10 to %s rooms")...)
+	l.found(kept.lines("from 10,000 to %s kept rows")...)
 }
 
 // costAt measures on a database of its own, and appends to the panel's curves.
-func (l *lab) costAt(ctx context.Context, p *panel, rooms, kept int) error {
+func (l *lab) costAt(ctx context.Context, p *panel, rooms, kept int) {
 	l.say("  %s rooms, %s rows kept", count(rooms), count(kept))
-	return l.with(ctx, func(db *database) error {
+	l.with(ctx, func(db *database) {
 		if kept > 0 {
-			if err := db.keepFor(ctx, kept, rooms); err != nil {
-				return err
-			}
+			db.keepFor(ctx, kept, rooms)
 		}
 		rows := l.scales().rows
 		for _, relays := range []int{1, 4} {
-			d, err := l.drainRelay(ctx, db, work{rows: rows, rooms: rooms, relays: relays})
-			if err != nil {
-				return err
-			}
+			d := l.drainRelay(ctx, db, work{rows: rows, rooms: rooms, relays: relays})
 			p.add(map[int]string{1: "a row drained", 4: "a row drained by 4 relays"}[relays], time.Duration(float64(time.Second)/d.rate))
 		}
-		box, err := outbox.Open(db.relay, 4)
-		if err != nil {
-			return err
-		}
+		box := must(outbox.Open(db.relay, 4))
 		defer box.Close()
-		a, err := l.askOutbox(ctx, db, box, rooms, 0)
-		if err != nil {
-			return err
-		}
+		a := l.askOutbox(ctx, db, box, rooms, 0)
 		p.add("a claim", a.claim)
 		p.add("a page of history", a.history)
-		insert, err := insertIn(ctx, db, rooms)
-		if err != nil {
-			return err
-		}
-		p.add("INSERT, triggers included", insert)
-		authorized, err := l.authorizedIn(ctx, db, rooms)
-		p.add("an authorization", authorized)
-		return err
+		p.add("INSERT, triggers included", insertIn(ctx, db, rooms))
+		p.add("an authorization", l.authorizedIn(ctx, db, rooms))
 	})
 }
 
 // keepFor is keep over connections that end with it: their work is no relay's.
-func (db *database) keepFor(ctx context.Context, rows, rooms int) error {
-	box, err := outbox.Open(db.relay, 4)
-	if err != nil {
-		return err
-	}
+func (db *database) keepFor(ctx context.Context, rows, rooms int) {
+	box := must(outbox.Open(db.relay, 4))
 	defer box.Close()
-	return db.keep(ctx, box, rows, rooms)
+	db.keep(ctx, box, rows, rooms)
 }
 
 // insertIn is the CPU time of one INSERT, relay awake.
-func insertIn(ctx context.Context, db *database, rooms int) (time.Duration, error) {
-	conn, err := pgx.Connect(ctx, db.owner)
-	if err != nil {
-		return 0, err
-	}
+func insertIn(ctx context.Context, db *database, rooms int) time.Duration {
+	conn := db.connect(ctx)
 	defer conn.Close(context.WithoutCancel(ctx))
 	var turns []time.Duration
 	for range 6 {
-		if err := db.lease(ctx, 50*time.Second); err != nil {
-			return 0, err
-		}
-		turn, _, err := insertTurn(ctx, conn, roomcastTable, 250, rooms)
-		if err != nil {
-			return 0, err
-		}
+		db.lease(ctx, 50*time.Second)
+		turn, _ := insertTurn(ctx, conn, roomcastTable, 250, rooms)
 		turns = append(turns, turn)
 	}
-	return median(turns[1:]), nil
+	return median(turns[1:])
 }
 
 // authorizedIn is the time between two answers of a busy function.
-func (l *lab) authorizedIn(ctx context.Context, db *database, rooms int) (time.Duration, error) {
-	users, err := db.gather(ctx, l.scales().users, rooms)
-	if err != nil {
-		return 0, err
-	}
+func (l *lab) authorizedIn(ctx context.Context, db *database, rooms int) time.Duration {
+	users := db.gather(ctx, l.scales().users, rooms)
 	defer users.keys.Close()
-	p, err := l.function(ctx, append(users.environment(), "DATABASE_URL="+db.relay)...)
-	if err != nil {
-		return 0, err
-	}
+	p := l.function(ctx, append(users.environment(), "DATABASE_URL="+db.relay)...)
 	s := &server{program: p}
 	c := comparison{
 		rounds: 1, conns: authConns, length: l.scales().asks,
 		request: func(i int64) []byte { return users.each[i%int64(len(users.each))] },
 	}
-	if err := c.run(ctx, s); err != nil {
-		return 0, err
-	}
-	return time.Duration(float64(time.Second) / s.rate()), p.stop()
+	c.run(ctx, s)
+	check(p.stop())
+	return time.Duration(float64(time.Second) / s.rate())
 }
 
 // lines say for each curve how much more the last point costs than the first.

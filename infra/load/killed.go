@@ -9,10 +9,10 @@ import (
 
 // killed: how long rows wait whose relay was killed with -9, until another relay has
 // sent them, or the same one, started again at once on the same machine.
-func killed(ctx context.Context, l *lab, db *database) (results []result, err error) {
+func killed(ctx context.Context, l *lab, db *database) {
 	for _, c := range []struct {
 		what   string
-		by     func(context.Context, *database) (rescue, error)
+		by     func(context.Context, *database) rescue
 		within time.Duration
 	}{
 		{"seconds until drained after kill -9: by another relay", l.byAnother, 5 * time.Second},
@@ -20,75 +20,52 @@ func killed(ctx context.Context, l *lab, db *database) (results []result, err er
 	} {
 		var times []time.Duration
 		for range l.pick(3, 1) {
-			took, err := l.killOne(ctx, db, c.by)
-			if err != nil {
-				return results, err
-			}
-			times = append(times, took)
+			times = append(times, l.killOne(ctx, db, c.by))
 		}
 		slowest := quantile(times, 1)
-		results = append(results, result{
+		l.found(result{
 			what:    c.what,
 			reached: fmt.Sprintf("%.1f s (slowest of %d)", slowest.Seconds(), len(times)),
 			target:  fmt.Sprintf("≤ %.0f s", c.within.Seconds()),
 			met:     slowest <= c.within,
 		})
 	}
-	return results, nil
 }
 
 // rescue is what is done once a relay has been killed.
-type rescue func(ctx context.Context, victim *program) error
+type rescue func(ctx context.Context, victim *program)
 
 // byAnother has a second relay polling beside the first; byItself starts the first again.
-func (l *lab) byAnother(ctx context.Context, db *database) (rescue, error) {
-	p, err := l.function(ctx, "DATABASE_URL="+db.relay, "LINGER=60s")
-	if err != nil {
-		return nil, err
-	}
-	return func(context.Context, *program) error { return nil }, wake(ctx, p)
+func (l *lab) byAnother(ctx context.Context, db *database) rescue {
+	p := l.function(ctx, "DATABASE_URL="+db.relay, "LINGER=60s")
+	wake(ctx, p)
+	return func(context.Context, *program) {}
 }
 
-func (l *lab) byItself(_ context.Context, db *database) (rescue, error) {
-	return func(ctx context.Context, victim *program) error {
-		_, err := l.startFunction(ctx, "DATABASE_URL="+db.relay, "PORT="+strconv.Itoa(victim.port))
-		return err
-	}, nil
+func (l *lab) byItself(_ context.Context, db *database) rescue {
+	return func(ctx context.Context, victim *program) {
+		l.startFunction(ctx, "DATABASE_URL="+db.relay, "PORT="+strconv.Itoa(victim.port))
+	}
 }
 
 // killOne kills a relay that has claimed rows and waits for Pusher, and returns how long
 // it takes until nothing waits.
-func (l *lab) killOne(ctx context.Context, db *database, by func(context.Context, *database) (rescue, error)) (time.Duration, error) {
-	victim, err := l.awakeFunction(ctx, db)
-	if err != nil {
-		return 0, err
-	}
-	rescue, err := by(ctx, db)
-	if err != nil {
-		return 0, err
-	}
+func (l *lab) killOne(ctx context.Context, db *database, by func(context.Context, *database) rescue) time.Duration {
+	victim := l.awakeFunction(ctx, db)
+	rescue := by(ctx, db)
 	l.sink.delay.Store(int64(300 * time.Millisecond))
-	if err := db.write(ctx, 2000, 100); err != nil {
-		return 0, err
-	}
+	db.write(ctx, 2000, 100)
 	pid := victim.Cmd.Process.Pid
 	for held := 0; held == 0; {
-		if err := db.pool.QueryRow(ctx, `select count(*) from roomcast.rooms where holder like '%:' || $1::text || '@%' and sent_seq < head_seq`, fmt.Sprint(pid)).Scan(&held); err != nil {
-			return 0, err
-		}
+		check(db.pool.QueryRow(ctx, `select count(*) from roomcast.rooms where holder like '%:' || $1::text || '@%' and sent_seq < head_seq`, fmt.Sprint(pid)).Scan(&held))
 	}
-	if err := victim.Process.Cmd.Process.Kill(); err != nil {
-		return 0, err
-	}
+	check(victim.Process.Cmd.Process.Kill())
 	<-victim.Done()
 	start := time.Now()
 	l.sink.delay.Store(0)
-	if err := rescue(ctx, victim); err != nil {
-		return 0, err
-	}
-	if err := db.untilEmpty(ctx); err != nil {
-		return 0, err
-	}
+	rescue(ctx, victim)
+	db.untilEmpty(ctx)
 	took := time.Since(start)
-	return took, l.stopPrograms()
+	check(l.stopPrograms())
+	return took
 }

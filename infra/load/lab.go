@@ -30,6 +30,8 @@ type lab struct {
 	limits    *cgroup           // of the functions started; nil for none
 
 	statements statements // how long they took, of those that Postgres logs
+
+	results []result // found so far
 }
 
 func openLab(ctx context.Context, opts options, say func(string, ...any)) (_ *lab, err error) {
@@ -69,6 +71,14 @@ func (l *lab) close() error {
 	return errors.Join(err, os.RemoveAll(l.dir))
 }
 
+// found adds lines to the table.
+func (l *lab) found(results ...result) {
+	for _, r := range results {
+		l.say("  %s: %s", r.what, r.reached)
+	}
+	l.results = append(l.results, results...)
+}
+
 // pick is full, or small with -quick.
 func (l *lab) pick(full, small int) int {
 	if l.quick {
@@ -78,24 +88,18 @@ func (l *lab) pick(full, small int) int {
 }
 
 // binary builds a package of this module, once.
-func (l *lab) binary(ctx context.Context, pkg string) (string, error) {
+func (l *lab) binary(ctx context.Context, pkg string) string {
 	if path, ok := l.binaries[pkg]; ok {
-		return path, nil
+		return path
 	}
 	path := filepath.Join(l.dir, filepath.Base(pkg))
 	args := []string{"build", "-tags", "lambda.norpc", "-trimpath", "-ldflags", "-s -w", "-o", path}
 	if l.profiles() && pkg == functionPackage {
-		overlay, err := l.profilingOverlay()
-		if err != nil {
-			return "", err
-		}
-		args = append(args, "-overlay", overlay)
+		args = append(args, "-overlay", l.profilingOverlay())
 	}
-	if err := l.command(ctx, l.root, "go", append(args, "./"+pkg)...); err != nil {
-		return "", err
-	}
+	check(l.command(ctx, l.root, "go", append(args, "./"+pkg)...))
 	l.binaries[pkg] = path
-	return path, nil
+	return path
 }
 
 // command runs a program to its end, and shows what it wrote only if it fails.
@@ -111,12 +115,12 @@ func (l *lab) command(ctx context.Context, dir, name string, args ...string) err
 
 // output runs a program with this environment to its end and returns what it printed. A
 // status other than 0 is an answer, too: doctor's is what it found.
-func (l *lab) output(ctx context.Context, env []string, name string, args ...string) (string, error) {
+func (l *lab) output(ctx context.Context, env []string, name string, args ...string) string {
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH")}, env...)
 	out, err := cmd.Output()
-	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) {
-		err = nil
+	if exit := (*exec.ExitError)(nil); !errors.As(err, &exit) {
+		check(err)
 	}
-	return string(out), err
+	return string(out)
 }

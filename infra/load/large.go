@@ -19,50 +19,35 @@ const (
 
 // large: rows of a megabyte, which no channel takes: they are sent as stubs, and one of
 // them is asked for by many at once.
-func large(ctx context.Context, l *lab, db *database) ([]result, error) {
-	users, err := db.gather(ctx, 200, authRooms)
-	if err != nil {
-		return nil, err
-	}
+func large(ctx context.Context, l *lab, db *database) {
+	users := db.gather(ctx, 200, authRooms)
 	defer users.keys.Close()
-	p, err := l.function(ctx, append(users.environment(), "DATABASE_URL="+db.relay)...)
-	if err != nil {
-		return nil, err
-	}
-	if err := db.untilIdle(ctx); err != nil {
-		return nil, err
-	}
+	p := l.function(ctx, append(users.environment(), "DATABASE_URL="+db.relay)...)
+	db.untilIdle(ctx)
 	rows := l.pick(largeRows, largeRows/10)
-	_, err = db.pool.Exec(ctx, `insert into public.messages (room_id, user_id, content)
-		select public.room(0), gen_random_uuid(), repeat(md5(i::text), $2::int / 32) from generate_series(1, $1::int) i`, rows, largeBytes)
-	if err != nil {
-		return nil, err
-	}
+	must(db.pool.Exec(ctx, `insert into public.messages (room_id, user_id, content)
+		select public.room(0), gen_random_uuid(), repeat(md5(i::text), $2::int / 32) from generate_series(1, $1::int) i`, rows, largeBytes))
 	all := l.sink.expect(rows)
 	start := time.Now()
-	if err := wake(ctx, p); err != nil {
-		return nil, err
-	}
-	if _, err := all(ctx); err != nil {
-		return nil, fmt.Errorf("%w: %s", err, p.log.String())
-	}
+	wake(ctx, p)
+	_, err := all(ctx)
+	p.check(err)
 	took := time.Since(start)
 	sent, _ := peakMemory(p.Cmd.Process.Pid)
-	if err := users.history(ctx, p, largeReaders); err != nil {
-		return nil, err
-	}
+	users.history(ctx, p, largeReaders)
 	asked, _ := peakMemory(p.Cmd.Process.Pid)
-	return []result{{
+	l.found(result{
 		what:    fmt.Sprintf("memory peak with %d rows of 1 MB", rows),
 		reached: fmt.Sprintf("%s; %s after %d requests for their history at once", mb(sent), mb(asked), largeReaders),
 		target:  "< 48 MB",
 		met:     sent > 0 && asked < 48_000_000,
 		note:    fmt.Sprintf("All in one room, accepted as stubs in %.1f s.", took.Seconds()),
-	}}, p.stop()
+	})
+	check(p.stop())
 }
 
 // history has a member of the first room ask for a page of it, so many times at once.
-func (c *crowd) history(ctx context.Context, p *program, times int) error {
+func (c *crowd) history(ctx context.Context, p *program, times int) {
 	var readers errgroup.Group
 	for range times {
 		readers.Go(func() error {
@@ -83,5 +68,5 @@ func (c *crowd) history(ctx context.Context, p *program, times int) error {
 			return err
 		})
 	}
-	return readers.Wait()
+	check(readers.Wait())
 }

@@ -1,12 +1,12 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -21,48 +21,37 @@ func (db *database) insertOne(ctx context.Context, room int, content string) err
 }
 
 // wake calls the function as pg_net does.
-func wake(ctx context.Context, p *program) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+p.addr()+"/webhooks/supabase", bytes.NewReader([]byte(`{"type":"WAKE"}`)))
-	if err != nil {
-		return err
-	}
+func wake(ctx context.Context, p *program) {
+	req := must(http.NewRequestWithContext(ctx, http.MethodPost, "http://"+p.addr()+"/webhooks/supabase", strings.NewReader(`{"type":"WAKE"}`)))
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("Authorization", "Bearer "+webhookSecret)
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return err
-	}
+	resp := must(http.DefaultClient.Do(req))
 	_ = resp.Body.Close()
 	if resp.StatusCode != http.StatusAccepted {
-		return fmt.Errorf("wake-up: %s", resp.Status)
+		check(fmt.Errorf("wake-up: %s", resp.Status))
 	}
-	return nil
 }
 
 // pace writes one message after each gap, and waits until all are accepted.
-func (l *lab) pace(ctx context.Context, db *database, gaps []time.Duration) ([]time.Duration, error) {
+func (l *lab) pace(ctx context.Context, db *database, gaps []time.Duration) []time.Duration {
 	watch := newStopwatch(len(gaps))
 	defer l.sink.listen(watch.note)()
 	all := l.sink.expect(len(gaps))
-	if err := db.writeAfter(ctx, gaps, watch, 20); err != nil {
-		return nil, err
-	}
-	if _, err := all(ctx); err != nil {
-		return nil, err
-	}
-	return watch.times(), nil
+	db.writeAfter(ctx, gaps, watch, 20)
+	must(all(ctx))
+	return watch.times()
 }
 
 // writeAfter writes one message after each gap, in turns to so many rooms. Gaps are
 // kept whatever an insert takes, so that a slow moment is not hidden.
-func (db *database) writeAfter(ctx context.Context, gaps []time.Duration, watch *stopwatch, rooms int) error {
+func (db *database) writeAfter(ctx context.Context, gaps []time.Duration, watch *stopwatch, rooms int) {
 	at := time.Now()
 	var writers errgroup.Group
 	writers.SetLimit(4) // of the pool's connections
 	for n, gap := range gaps {
 		at = at.Add(gap)
 		if err := pause(ctx, time.Until(at)); err != nil {
-			return errors.Join(err, writers.Wait())
+			check(errors.Join(err, writers.Wait()))
 		}
 		writers.Go(func() error {
 			if err := db.insertOne(ctx, n%rooms, mark+strconv.Itoa(n)); err != nil {
@@ -72,7 +61,7 @@ func (db *database) writeAfter(ctx context.Context, gaps []time.Duration, watch 
 			return nil
 		})
 	}
-	return writers.Wait()
+	check(writers.Wait())
 }
 
 // pause waits, or returns ctx's error.
@@ -86,44 +75,30 @@ func pause(ctx context.Context, d time.Duration) error {
 }
 
 // awakeFunction is a function that polls, with its connections and plans ready.
-func (l *lab) awakeFunction(ctx context.Context, db *database, env ...string) (*program, error) {
-	p, err := l.function(ctx, append(env, "DATABASE_URL="+db.relay)...)
-	if err != nil {
-		return nil, err
-	}
-	if err := wake(ctx, p); err != nil {
-		return nil, err
-	}
-	_, err = l.pace(ctx, db, poisson(20, 50, 1))
-	return p, err
+func (l *lab) awakeFunction(ctx context.Context, db *database, env ...string) *program {
+	p := l.function(ctx, append(env, "DATABASE_URL="+db.relay)...)
+	wake(ctx, p)
+	l.pace(ctx, db, poisson(20, 50, 1))
+	return p
 }
 
 // latency: from a commit acknowledged to its event accepted, relay awake.
-func latency(ctx context.Context, l *lab, db *database) (results []result, err error) {
-	p, err := l.awakeFunction(ctx, db)
-	if err != nil {
-		return nil, err
-	}
+func latency(ctx context.Context, l *lab, db *database) {
+	p := l.awakeFunction(ctx, db)
 	for _, c := range []struct{ rate, messages int }{
 		{50, l.pick(750, 100)}, {3, l.pick(105, 9)}, {1, l.pick(45, 3)},
 	} {
-		times, err := l.pace(ctx, db, poisson(c.messages, float64(c.rate), 7))
-		if err != nil {
-			return results, err
-		}
+		times := l.pace(ctx, db, poisson(c.messages, float64(c.rate), 7))
 		p50, p99 := median(times), quantile(times, 0.99)
-		results = append(results, result{
+		l.found(result{
 			what:    fmt.Sprintf("commit acknowledged to accepted, awake, %d/s Poisson", c.rate),
 			reached: fmt.Sprintf("p50 %s, p99 %s (%d messages)", ms(p50), ms(p99), len(times)),
 			target:  "p50 ≤ 2 ms, p99 ≤ 8 ms",
 			met:     p50 <= 2*time.Millisecond && p99 <= 8*time.Millisecond,
 		})
 	}
-	polling, err := emptyPolling(ctx, db, time.Duration(l.pick(12, 3))*time.Second)
-	if err != nil {
-		return results, err
-	}
-	return append(results, polling), l.keepProfile(ctx, p, "latency")
+	l.found(emptyPolling(ctx, db, time.Duration(l.pick(12, 3))*time.Second))
+	l.keepProfile(ctx, p, "latency")
 }
 
 // What a deployment's network adds, both ways together.
@@ -133,90 +108,59 @@ const (
 )
 
 // network: the same behind proxies that delay.
-func network(ctx context.Context, l *lab, db *database) ([]result, error) {
-	slow, err := delayed(db.relay, toDatabase/2)
-	if err != nil {
-		return nil, err
-	}
+func network(ctx context.Context, l *lab, db *database) {
+	slow := must(delayed(db.relay, toDatabase/2))
 	defer slow.close()
 	l.sink.delay.Store(int64(toPusher))
-	p, err := l.awakeFunction(ctx, &database{owner: db.owner, relay: slow.url, pool: db.pool})
-	if err != nil {
-		return nil, err
-	}
-	times, err := l.pace(ctx, db, poisson(l.pick(300, 40), 10, 7))
-	if err != nil {
-		return nil, err
-	}
+	p := l.awakeFunction(ctx, &database{owner: db.owner, relay: slow.url, pool: db.pool})
+	times := l.pace(ctx, db, poisson(l.pick(300, 40), 10, 7))
 	p50, p99 := median(times), quantile(times, 0.99)
 	const least = toDatabase/2 + toPusher
-	return []result{{
+	l.found(result{
 		what:    fmt.Sprintf("the same at 10/s, with %s to the database and %s to Pusher, both ways", ms(toDatabase), ms(toPusher)),
 		reached: fmt.Sprintf("p50 %s, p99 %s (%d messages)", ms(p50), ms(p99), len(times)),
 		target:  fmt.Sprintf("p50 ≤ %s: 5 ms over one way from the database and one call", ms(least+5*time.Millisecond)),
 		met:     p50 <= least+5*time.Millisecond,
 		note:    "A proxy on the way to Postgres holds every byte back for half of the time, in each direction; the sink waits before it answers.",
-	}}, p.stop()
+	})
+	check(p.stop())
 }
 
 // emptyPolling: what the relay's polls cost Postgres from a second after the last
 // message on, beside the least that can be asked as often: waking a process has its
 // price, in a virtual machine most of all.
-func emptyPolling(ctx context.Context, db *database, length time.Duration) (result, error) {
-	if err := pause(ctx, time.Second); err != nil {
-		return result{}, err
-	}
-	pids, err := db.relayBackends(ctx)
-	if err != nil {
-		return result{}, err
-	}
-	share, err := busyShare(pids, func() error { return pause(ctx, length) })
-	if err != nil {
-		return result{}, err
-	}
-	least, err := db.leastPolling(ctx, length/2)
+func emptyPolling(ctx context.Context, db *database, length time.Duration) result {
+	check(pause(ctx, time.Second))
+	share := busyShare(db.relayBackends(ctx), func() { check(pause(ctx, length)) })
+	least := db.leastPolling(ctx, length/2)
 	return result{
 		what:    "empty polling: CPU of the relay's Postgres backends",
 		reached: fmt.Sprintf("%.2f%% of a core; a `select 1` every %s: %.2f%%", 100*share, leastEvery, 100*least),
 		target:  "< 1% of a core",
 		met:     share < 0.01,
 		note:    fmt.Sprintf("Over %s, from a second after the last message on, while the relay still lingers; nanoseconds of /proc/<pid>/schedstat.", length),
-	}, err
+	}
 }
 
 // leastEvery is about as often as the relay polls, on the average of that time.
 const leastEvery = 30 * time.Millisecond
 
 // leastPolling is the share of a core that a backend takes for a query that does nothing.
-func (db *database) leastPolling(ctx context.Context, length time.Duration) (float64, error) {
-	conn, err := db.pool.Acquire(ctx)
-	if err != nil {
-		return 0, err
-	}
+func (db *database) leastPolling(ctx context.Context, length time.Duration) float64 {
+	conn := must(db.pool.Acquire(ctx))
 	defer conn.Release()
-	return busyShare([]int{int(conn.Conn().PgConn().PID())}, func() error {
+	return busyShare([]int{int(conn.Conn().PgConn().PID())}, func() {
 		for range length / leastEvery {
-			if err := pause(ctx, leastEvery); err != nil {
-				return err
-			}
-			if _, err := conn.Exec(ctx, "select 1"); err != nil {
-				return err
-			}
+			check(pause(ctx, leastEvery))
+			must(conn.Exec(ctx, "select 1"))
 		}
-		return nil
 	})
 }
 
 // busyShare is the part of a core that processes took while do ran.
-func busyShare(pids []int, do func() error) (float64, error) {
-	before, err := cpuTimes(pids)
-	if err != nil {
-		return 0, err
-	}
+func busyShare(pids []int, do func()) float64 {
+	before := must(cpuTimes(pids))
 	start := time.Now()
-	if err := do(); err != nil {
-		return 0, err
-	}
-	after, err := cpuTimes(pids)
-	return float64(after-before) / float64(time.Since(start)), err
+	do()
+	return float64(must(cpuTimes(pids))-before) / float64(time.Since(start))
 }

@@ -17,7 +17,7 @@ func leastNote(rounds int, share, rate float64) string {
 }
 
 // oneInFlight posts full batches one after another, and nothing else.
-func (l *lab) oneInFlight(ctx context.Context, events int) (float64, error) {
+func (l *lab) oneInFlight(ctx context.Context, events int) float64 {
 	push := least.NewPusher(l.sink.addr, appID, appKey, appSecret, 1)
 	batch := make([]least.Event, 10)
 	for i := range batch {
@@ -25,11 +25,9 @@ func (l *lab) oneInFlight(ctx context.Context, events int) (float64, error) {
 	}
 	start := time.Now()
 	for range events / len(batch) {
-		if err := push.Batch(ctx, batch); err != nil {
-			return 0, err
-		}
+		check(push.Batch(ctx, batch))
 	}
-	return perSecond(events, time.Since(start)), nil
+	return perSecond(events, time.Since(start))
 }
 
 const fillLeastSQL = `insert into public.least_outbox (room, record)
@@ -37,38 +35,23 @@ const fillLeastSQL = `insert into public.least_outbox (room, record)
 	  from public.messages order by created_at desc limit $1`
 
 // fillLeast gives the least program the same records.
-func (db *database) fillLeast(ctx context.Context, rows int) error {
-	if _, err := db.pool.Exec(ctx, fillLeastSQL, rows); err != nil {
-		return fmt.Errorf("fill least outbox: %w", err)
-	}
-	return db.quiesce(ctx)
+func (db *database) fillLeast(ctx context.Context, rows int) {
+	must(db.pool.Exec(ctx, fillLeastSQL, rows))
+	db.quiesce(ctx)
 }
 
 // drainLeast does the same with the least program.
-func (l *lab) drainLeast(ctx context.Context, db *database, rows int, extra ...string) (d drained, err error) {
-	path, err := l.binary(ctx, "infra/load/peers/drain")
-	if err != nil {
-		return d, err
-	}
-	p, err := l.spawn("least drain", slices.Concat(l.sink.environment(), []string{"DATABASE_URL=" + db.relay}, extra), path)
-	if err != nil {
-		return d, err
-	}
-	if err := p.says("ready"); err != nil {
-		return d, err
-	}
-	if err := db.fillLeast(ctx, rows); err != nil {
-		return d, err
-	}
+func (l *lab) drainLeast(ctx context.Context, db *database, rows int, extra ...string) (d drained) {
+	path := l.binary(ctx, "infra/load/peers/drain")
+	p := l.spawn("least drain", slices.Concat(l.sink.environment(), []string{"DATABASE_URL=" + db.relay}, extra), path)
+	p.says("ready")
+	db.fillLeast(ctx, rows)
 	start := time.Now()
-	if _, err := fmt.Fprintln(p.stdin); err != nil {
-		return d, err
-	}
-	if err := p.says(fmt.Sprintf("done %d\n", rows)); err != nil {
-		return d, err
-	}
+	must(fmt.Fprintln(p.stdin))
+	p.says(fmt.Sprintf("done %d\n", rows))
 	d.rate = perSecond(rows, time.Since(start))
 	d.account(ctx, db, []*program{p}, rows)
 	l.say("  least program: %s rows/s; CPU per row: %s, and %s in Postgres", count(d.rate), us1(d.program), us1(d.postgres))
-	return d, p.stop()
+	check(p.stop())
+	return d
 }

@@ -10,9 +10,9 @@
 // table, no failure: figures depend on the machine.
 //
 // Each scenario bounds itself in counts and time: on a busy machine it ends with fewer
-// rounds. What -within leaves no time for is a line that says so. Hot functions have micro-benchmarks beside them: `task
-// bench:micro` keeps ten runs of each, `task bench:compare` has benchstat compare
-// them with the ones kept before.
+// rounds. What -within leaves no time for is a line that says so. Hot functions have
+// micro-benchmarks beside them: `task bench:micro` keeps ten runs of each, `task
+// bench:compare` has benchstat compare them with the ones kept before.
 package main
 
 import (
@@ -46,7 +46,7 @@ func main() {
 // scenario is one thing to measure, on a fresh copy of the chat's database.
 type scenario struct {
 	name string
-	run  func(context.Context, *lab, *database) ([]result, error)
+	run  func(context.Context, *lab, *database)
 	long time.Duration // only when asked for, with a limit of its own; 0 for the usual
 }
 
@@ -165,19 +165,16 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 			continue
 		}
 		if len(opts.only) == 0 && time.Since(began) > opts.within-scenarioUsual {
-			say("%s: no time left", s.name)
-			report.add([]result{{what: s.name, reached: "not measured", note: "No time was left: run it with -only " + s.name + "."}})
+			lab.found(result{what: s.name, reached: "not measured", note: "No time was left: run it with -only " + s.name + "."})
 			continue
 		}
 		say("%s", s.name)
-		results, err := lab.measure(ctx, s)
-		if err != nil {
+		if err := lab.measure(ctx, s); err != nil {
 			say("%s: %v", s.name, err)
 			faults = append(faults, fmt.Errorf("%s: %w", s.name, err))
 		}
-		report.add(results)
 	}
-	report.took = time.Since(began)
+	report.results, report.took = lab.results, time.Since(began)
 	if opts.markdown {
 		report.markdown(stdout)
 	} else {
@@ -186,18 +183,13 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 	return errors.Join(faults...)
 }
 
-// measure runs one scenario under its limit and says what it found.
-func (l *lab) measure(ctx context.Context, s scenario) ([]result, error) {
+// measure runs one scenario under its limit.
+func (l *lab) measure(ctx context.Context, s scenario) error {
 	ctx, cancel := context.WithTimeout(ctx, max(scenarioLimit, s.long))
 	defer cancel()
 	defer l.sink.reset()
-	var results []result
-	err := l.with(ctx, func(db *database) (err error) {
-		results, err = s.run(ctx, l, db)
-		return err
+	err := attempt(func() {
+		l.with(ctx, func(db *database) { s.run(ctx, l, db) })
 	})
-	for _, r := range results {
-		l.say("  %s: %s", r.what, r.reached)
-	}
-	return results, errors.Join(err, l.stopPrograms())
+	return errors.Join(err, l.stopPrograms())
 }

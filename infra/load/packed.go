@@ -21,66 +21,49 @@ type hot struct {
 
 // packed: the hot room again, without packing and with it, in turns: how fast a
 // backlog leaves, and what a steady conversation costs.
-func packed(ctx context.Context, l *lab, _ *database) ([]result, error) {
+func packed(ctx context.Context, l *lab, _ *database) {
 	l.sink.delay.Store(int64(callTime))
 	kinds := []event.ChannelKind{event.Private, event.Packed}
 	waiting := []int{l.pick(2000, 400), l.pick(20_000, 2000)}
 	var backlogs, lives [2][]hot
 	for range l.pick(3, 1) {
 		for i, kind := range kinds {
-			backlog, err := l.hotBacklog(ctx, kind, waiting[i])
-			if err != nil {
-				return nil, err
-			}
-			live, err := l.hotTalk(ctx, kind, livePace*l.pick(5, 1))
-			if err != nil {
-				return nil, err
-			}
+			backlog := l.hotBacklog(ctx, kind, waiting[i])
+			live := l.hotTalk(ctx, kind, livePace*l.pick(5, 1))
 			l.say("  %s: backlog %s rows/s, %.0f messages for 1,000; live p50 %s, %.0f messages",
 				kind, count(backlog.rate), backlog.messages, ms(median(live.times)), live.messages)
 			backlogs[i], lives[i] = append(backlogs[i], backlog), append(lives[i], live)
 		}
 	}
-	return []result{packedBacklog(backlogs[0], backlogs[1]), packedTalk(lives[0], lives[1])}, nil
+	l.found(packedBacklog(backlogs[0], backlogs[1]), packedTalk(lives[0], lives[1]))
 }
 
 // hotBacklog lets rows of one room pile up before a sleeping function, wakes it, and
 // waits until nothing waits.
-func (l *lab) hotBacklog(ctx context.Context, kind event.ChannelKind, rows int) (hot, error) {
+func (l *lab) hotBacklog(ctx context.Context, kind event.ChannelKind, rows int) hot {
 	seen := newRecorder(rows)
 	defer l.sink.listen(seen.note)()
 	var d drained
-	err := l.with(ctx, func(db *database) (err error) {
-		d, err = l.drainRelay(ctx, db, work{rows: rows, rooms: 1, env: []string{"ROOM_CHANNELS=" + string(kind)}, came: seen.all})
-		return err
+	l.with(ctx, func(db *database) {
+		d = l.drainRelay(ctx, db, work{rows: rows, rooms: 1, env: []string{"ROOM_CHANNELS=" + string(kind)}, came: seen.all})
 	})
-	return hot{rate: d.rate, messages: seen.perThousand()}, err
+	return hot{rate: d.rate, messages: seen.perThousand()}
 }
 
 // hotTalk writes to one room at livePace, and waits for the last message.
-func (l *lab) hotTalk(ctx context.Context, kind event.ChannelKind, rows int) (h hot, err error) {
+func (l *lab) hotTalk(ctx context.Context, kind event.ChannelKind, rows int) hot {
 	seen, watch := newRecorder(rows), newStopwatch(rows)
 	defer l.sink.listen(func(body []byte, at time.Time) {
 		watch.note(body, at)
 		seen.note(body, at)
 	})()
-	return h, l.with(ctx, func(db *database) error {
-		p, err := l.function(ctx, "DATABASE_URL="+db.relay, "ROOM_CHANNELS="+string(kind))
-		if err != nil {
-			return err
-		}
-		if err := wake(ctx, p); err != nil {
-			return err
-		}
-		if err := db.writeAfter(ctx, poisson(rows, livePace, 7), watch, 1); err != nil {
-			return err
-		}
-		if err := seen.all(ctx); err != nil {
-			return fmt.Errorf("%s: %w: %s", kind, err, p.log.String())
-		}
-		h = hot{messages: seen.perThousand(), times: watch.times()}
-		return nil
+	l.with(ctx, func(db *database) {
+		p := l.function(ctx, "DATABASE_URL="+db.relay, "ROOM_CHANNELS="+string(kind))
+		wake(ctx, p)
+		db.writeAfter(ctx, poisson(rows, livePace, 7), watch, 1)
+		p.check(seen.all(ctx))
 	})
+	return hot{messages: seen.perThousand(), times: watch.times()}
 }
 
 func packedBacklog(plain, packs []hot) result {

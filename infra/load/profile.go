@@ -4,7 +4,6 @@ import (
 	"context"
 	_ "embed"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -28,27 +27,24 @@ func (l *lab) profiles() bool { return l.cpuProfile != "" || l.memProfile != "" 
 
 // profilingOverlay puts a file into the function's package that writes profiles.
 // The function itself has no such switch: nobody but us needs one.
-func (l *lab) profilingOverlay() (string, error) {
+func (l *lab) profilingOverlay() string {
 	source := filepath.Join(l.dir, "profile.go")
 	overlay := filepath.Join(l.dir, "overlay.json")
-	text, err := json.Marshal(map[string]map[string]string{
+	text := must(json.Marshal(map[string]map[string]string{
 		"Replace": {filepath.Join(l.root, functionPackage, "zz_profile.go"): source},
-	})
-	if err != nil {
-		return "", err
-	}
-	return overlay, errors.Join(os.WriteFile(source, profileSource, 0o600), os.WriteFile(overlay, text, 0o600))
+	}))
+	check(os.WriteFile(source, profileSource, 0o600))
+	check(os.WriteFile(overlay, text, 0o600))
+	return overlay
 }
 
 // keepProfile takes the profiles of a function at the end of what is measured.
 // Without -cpuprofile and -memprofile it does nothing.
-func (l *lab) keepProfile(ctx context.Context, p *program, what string) error {
+func (l *lab) keepProfile(ctx context.Context, p *program, what string) {
 	if p.profile == "" {
-		return nil
+		return
 	}
-	if err := p.Signal(child.Profile); err != nil {
-		return fmt.Errorf("profile: %w", err)
-	}
+	check(p.Signal(child.Profile))
 	ctx, cancel := context.WithTimeout(ctx, profileLimit)
 	defer cancel()
 	for {
@@ -57,47 +53,33 @@ func (l *lab) keepProfile(ctx context.Context, p *program, what string) error {
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("profile: %w", context.Cause(ctx))
+			check(fmt.Errorf("profile: %w", context.Cause(ctx)))
 		case <-time.After(10 * time.Millisecond):
 		}
 	}
-	return errors.Join(
-		keepFile(l.cpuProfile, what+".cpu.pprof", p.profile+".cpu"),
-		keepFile(l.memProfile, what+".allocs.pprof", p.profile+".heap"))
+	keepFile(l.cpuProfile, what+".cpu.pprof", p.profile+".cpu")
+	keepFile(l.memProfile, what+".allocs.pprof", p.profile+".heap")
 }
 
-func keepFile(dir, name, from string) error {
+func keepFile(dir, name, from string) {
 	if dir == "" {
-		return nil
+		return
 	}
-	text, err := os.ReadFile(from)
-	if err != nil {
-		return fmt.Errorf("profile: %w", err)
-	}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return err
-	}
-	return os.WriteFile(filepath.Join(dir, name), text, 0o644)
+	check(os.MkdirAll(dir, 0o755))
+	check(os.WriteFile(filepath.Join(dir, name), must(os.ReadFile(from)), 0o644))
 }
 
 // profileHere profiles what runs in this process until the returned function is
 // called.
-func (l *lab) profileHere(what string) (stop func() error, err error) {
+func (l *lab) profileHere(what string) (stop func()) {
 	if l.cpuProfile == "" {
-		return func() error { return nil }, nil
+		return func() {}
 	}
-	if err := os.MkdirAll(l.cpuProfile, 0o755); err != nil {
-		return nil, err
-	}
-	file, err := os.Create(filepath.Join(l.cpuProfile, what+".cpu.pprof"))
-	if err != nil {
-		return nil, err
-	}
-	if err := pprof.StartCPUProfile(file); err != nil {
-		return nil, errors.Join(err, file.Close())
-	}
-	return func() error {
+	check(os.MkdirAll(l.cpuProfile, 0o755))
+	file := must(os.Create(filepath.Join(l.cpuProfile, what+".cpu.pprof")))
+	check(pprof.StartCPUProfile(file))
+	return func() {
 		pprof.StopCPUProfile()
-		return file.Close()
-	}, nil
+		check(file.Close())
+	}
 }

@@ -39,100 +39,81 @@ type program struct {
 
 // spawn starts a program with this environment and nothing else. It is stopped with
 // the scenario, if not before.
-func (l *lab) spawn(name string, env []string, path string, args ...string) (*program, error) {
+func (l *lab) spawn(name string, env []string, path string, args ...string) *program {
 	return l.spawnWithin(nil, name, env, path, args...)
 }
 
 // spawnWithin starts it in a control group, unless that is nil.
-func (l *lab) spawnWithin(limits *cgroup, name string, env []string, path string, args ...string) (*program, error) {
-	port, err := child.FreePort()
-	if err != nil {
-		return nil, err
-	}
-	p := &program{name: name, port: port, log: &tail{}}
+func (l *lab) spawnWithin(limits *cgroup, name string, env []string, path string, args ...string) *program {
+	p := &program{name: name, port: must(child.FreePort()), log: &tail{}}
 	if limits != nil { // the shell waits outside for its place in the group
 		args = append([]string{"-c", `read -r go && exec "$0" "$@"`, path}, args...)
 		path = "sh"
 		env = append(env, "GOMAXPROCS=1")
 	}
 	cmd := exec.Command(path, args...)
-	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "PORT=" + strconv.Itoa(port)}, env...)
+	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "PORT=" + strconv.Itoa(p.port)}, env...)
 	cmd.Stderr = p.log
-	stdout, err := cmd.StdoutPipe()
-	if err != nil {
-		return nil, err
-	}
-	p.stdout = bufio.NewReader(stdout)
-	if p.stdin, err = cmd.StdinPipe(); err != nil {
-		return nil, err
-	}
+	p.stdout, p.stdin = bufio.NewReader(must(cmd.StdoutPipe())), must(cmd.StdinPipe())
 	p.began = time.Now()
-	if p.Process, err = child.Start(cmd, syscall.SIGTERM); err != nil {
-		return nil, fmt.Errorf("%s: %w", name, err)
-	}
+	p.Process = must(child.Start(cmd, syscall.SIGTERM))
 	l.programs = append(l.programs, p)
 	if limits != nil {
-		if err := limits.hold(p.Cmd.Process.Pid); err != nil {
-			return nil, err
-		}
+		check(limits.hold(p.Cmd.Process.Pid))
 		p.began = time.Now()
-		if _, err := io.WriteString(p.stdin, "go\n"); err != nil {
-			return nil, err
-		}
+		must(io.WriteString(p.stdin, "go\n"))
 	}
-	return p, nil
+	return p
 }
 
-// serve starts a program that answers HTTP, and waits until it does.
-func (l *lab) serve(ctx context.Context, name string, env []string, path string, args ...string) (*program, error) {
-	p, err := l.spawn(name, env, path, args...)
-	if err != nil {
-		return nil, err
-	}
-	return p, p.healthy(ctx)
+// serve starts a program that answers HTTP, in the lab's control group if there is one, and
+// waits until it does.
+func (l *lab) serve(ctx context.Context, name string, env []string, path string, args ...string) *program {
+	p := l.spawnWithin(l.limits, name, env, path, args...)
+	p.healthy(ctx)
+	return p
 }
 
 func (p *program) addr() string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(p.port)) }
 
 // healthy asks /healthz until it answers 200. It asks quickly: it is also the
 // stopwatch of how fast a program starts.
-func (p *program) healthy(ctx context.Context) error {
+func (p *program) healthy(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, startLimit)
 	defer cancel()
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	for {
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+p.addr()+"/healthz", nil)
-		if err != nil {
-			return err
-		}
+		req := must(http.NewRequestWithContext(ctx, http.MethodGet, "http://"+p.addr()+"/healthz", nil))
 		if resp, err := client.Do(req); err == nil {
 			_ = resp.Body.Close()
 			if resp.StatusCode == http.StatusOK {
-				return nil
+				return
 			}
 		}
 		select {
 		case <-p.Done():
-			return p.fault("ended")
+			p.check(errors.New("ended"))
 		case <-ctx.Done():
-			return p.fault("does not answer")
+			p.check(errors.New("does not answer"))
 		case <-time.After(100 * time.Microsecond):
 		}
 	}
 }
 
-// fault is an error with what the program last said.
-func (p *program) fault(what string) error {
-	return fmt.Errorf("%s %s: %s", p.name, what, p.log.String())
+// check ends the scenario if there is an error, with what the program last said.
+func (p *program) check(err error) {
+	if err != nil {
+		check(fmt.Errorf("%s: %w: %s", p.name, err, p.log.String()))
+	}
 }
 
 // says waits for a line that begins so.
-func (p *program) says(word string) error {
+func (p *program) says(word string) {
 	line, err := p.stdout.ReadString('\n')
-	if err != nil || !strings.HasPrefix(line, word) {
-		return p.fault("ended or said something else than " + word)
+	p.check(err)
+	if !strings.HasPrefix(line, word) {
+		p.check(fmt.Errorf("said %q, not %q", line, word))
 	}
-	return nil
 }
 
 // stop ends it and waits.
@@ -158,26 +139,17 @@ func (l *lab) stopPrograms() error {
 const functionPackage = "functions"
 
 // function starts the function. extra comes after what every scenario shares, and wins.
-func (l *lab) function(ctx context.Context, extra ...string) (*program, error) {
-	p, err := l.startFunction(ctx, extra...)
-	if err != nil {
-		return nil, err
-	}
-	return p, p.healthy(ctx)
+func (l *lab) function(ctx context.Context, extra ...string) *program {
+	p := l.startFunction(ctx, extra...)
+	p.healthy(ctx)
+	return p
 }
 
 // startFunction does not wait for it to answer.
-func (l *lab) startFunction(ctx context.Context, extra ...string) (*program, error) {
-	path, err := l.binary(ctx, functionPackage)
-	if err != nil {
-		return nil, err
-	}
-	metrics, err := child.FreePort()
-	if err != nil {
-		return nil, err
-	}
+func (l *lab) startFunction(ctx context.Context, extra ...string) *program {
+	path := l.binary(ctx, functionPackage)
 	env := slices.Concat(l.sink.environment(), []string{
-		"LISTEN_HOST=127.0.0.1", "METRICS_PORT=" + strconv.Itoa(metrics), "LOG_LEVEL=warn", "IDLE_EXIT=0",
+		"LISTEN_HOST=127.0.0.1", "METRICS_PORT=" + strconv.Itoa(must(child.FreePort())), "LOG_LEVEL=warn", "IDLE_EXIT=0",
 		"WEBHOOK_SECRET=" + webhookSecret, "SUPABASE_URL=http://127.0.0.1:9", "SUPABASE_KEY=unused",
 	}, extra)
 	profile := ""
@@ -186,26 +158,24 @@ func (l *lab) startFunction(ctx context.Context, extra ...string) (*program, err
 		profile = filepath.Join(l.dir, fmt.Sprintf("profile-%d", l.profiled))
 		env = append(env, profileEnv+"="+profile)
 	}
-	p, err := l.spawnWithin(l.limits, "function", env, path)
-	if err == nil {
-		p.profile = profile
-	}
-	return p, err
+	p := l.spawnWithin(l.limits, "function", env, path)
+	p.profile = profile
+	return p
 }
 
 // express starts the Express worker of peers/, with its packages installed; nil where
 // there is no Node.
-func (l *lab) express(ctx context.Context, env ...string) (*program, error) {
+func (l *lab) express(ctx context.Context, env ...string) *program {
 	node, err := exec.LookPath("node")
 	if err != nil {
-		return nil, nil
+		return nil
 	}
 	dir := filepath.Join(l.root, "infra", "load", "peers")
 	if _, err := os.Stat(filepath.Join(dir, "node_modules", "express")); err != nil {
 		l.say("  npm ci in %s", dir)
 		if err := l.command(ctx, dir, "npm", "ci"); err != nil {
 			l.say("  no Express worker: %v", err)
-			return nil, nil
+			return nil
 		}
 	}
 	env = append(append(l.sink.environment(), "NODE_ENV=production", "WEBHOOK_SECRET="+webhookSecret), env...)

@@ -41,8 +41,6 @@ type report struct {
 	results  []result
 }
 
-func (r *report) add(results []result) { r.results = append(r.results, results...) }
-
 // heading says what the figures are of: without it they mean nothing.
 func (r *report) heading() string {
 	s := fmt.Sprintf("%s. Commit %s, %s; measured in %s.",

@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-
 	"roomcast/shared/outbox"
 )
 
@@ -26,16 +24,11 @@ const sentOneByOne = `
 
 // restored: how soon a relay is awake in a copy with a million kept rows: in another
 // cluster, the same with rows that were written before it came, and on another timeline.
-func restored(ctx context.Context, l *lab, db *database) ([]result, error) {
+func restored(ctx context.Context, l *lab, db *database) {
 	rows, late := l.pick(keptRows, 10_000), l.pick(20_000, 1000)
-	if _, err := db.pool.Exec(ctx, fmt.Sprintf(sentOneByOne, rows, keptRooms)); err != nil {
-		return nil, err
-	}
-	if err := db.quiesce(ctx); err != nil {
-		return nil, err
-	}
+	must(db.pool.Exec(ctx, fmt.Sprintf(sentOneByOne, rows, keptRooms)))
+	db.quiesce(ctx)
 	const cluster, timeline = `'another:' || roomcast.identity()`, `left(roomcast.identity(), -1) || 'F'`
-	var results []result
 	for _, c := range []struct {
 		what, identity string
 		late           int
@@ -44,11 +37,8 @@ func restored(ctx context.Context, l *lab, db *database) ([]result, error) {
 		{"in another cluster, with " + count(late) + " rows written before", cluster, late},
 		{"on another timeline", timeline, 0},
 	} {
-		cpu, took, err := db.awakeIn(ctx, c.identity, c.late)
-		if err != nil {
-			return results, err
-		}
-		results = append(results, result{
+		cpu, took := db.awakeIn(ctx, c.identity, c.late)
+		l.found(result{
 			what:    fmt.Sprintf("awake %s, %s rows kept", c.what, count(rows)),
 			reached: fmt.Sprintf("%s of CPU, %s of time", ms(cpu), ms(took)),
 			target:  "≤ 5 s",
@@ -56,50 +46,31 @@ func restored(ctx context.Context, l *lab, db *database) ([]result, error) {
 			note:    "start_awake() in the server. Load average: " + loadAverage() + ".",
 		})
 	}
-	first, err := db.firstClaimIn(ctx, cluster)
-	return append(results, result{what: "the first claim after that, in another cluster", reached: ms(first)}), err
+	l.found(result{what: "the first claim after that, in another cluster", reached: ms(db.firstClaimIn(ctx, cluster))})
 }
 
 // awakeIn is what start_awake() takes where rows were last numbered under another identity,
 // with so many more written since. All of it is rolled back.
-func (db *database) awakeIn(ctx context.Context, identity string, late int) (cpu, took time.Duration, err error) {
-	conn, err := pgx.Connect(ctx, db.owner)
-	if err != nil {
-		return 0, 0, err
-	}
+func (db *database) awakeIn(ctx context.Context, identity string, late int) (cpu, took time.Duration) {
+	conn := db.connect(ctx)
 	defer conn.Close(context.WithoutCancel(ctx))
-	for _, sql := range []string{`begin`, `update roomcast.settings set identity = ` + identity} {
-		if _, err := conn.Exec(ctx, sql); err != nil {
-			return 0, 0, err
-		}
-	}
-	if _, err := conn.Exec(ctx, fillSQL, 1, late, keptRooms); err != nil {
-		return 0, 0, err
-	}
-	cpu, err = backendTime(conn, func() error {
+	must(conn.Exec(ctx, `begin`))
+	must(conn.Exec(ctx, `update roomcast.settings set identity = `+identity))
+	must(conn.Exec(ctx, fillSQL, 1, late, keptRooms))
+	cpu = backendTime(conn, func() {
 		start := time.Now()
-		_, err := conn.Exec(ctx, `select roomcast.start_awake('4 seconds')`)
+		must(conn.Exec(ctx, `select roomcast.start_awake('4 seconds')`))
 		took = time.Since(start)
-		return err
 	})
-	return cpu, took, err
+	return cpu, took
 }
 
 // firstClaimIn is the first claim behind that, once leases of before can be over.
-func (db *database) firstClaimIn(ctx context.Context, identity string) (time.Duration, error) {
-	box, err := outbox.Open(db.relay, 1)
-	if err != nil {
-		return 0, err
-	}
+func (db *database) firstClaimIn(ctx context.Context, identity string) time.Duration {
+	box := must(outbox.Open(db.relay, 1))
 	defer box.Close()
-	if _, err := db.pool.Exec(ctx, `update roomcast.settings set identity = `+identity); err != nil {
-		return 0, err
-	}
-	if err := box.StartAwake(ctx, 4*time.Second, ""); err != nil {
-		return 0, err
-	}
-	if _, err := db.pool.Exec(ctx, `update roomcast.settings set claims_from = null`); err != nil {
-		return 0, err
-	}
+	must(db.pool.Exec(ctx, `update roomcast.settings set identity = `+identity))
+	check(box.StartAwake(ctx, 4*time.Second, ""))
+	must(db.pool.Exec(ctx, `update roomcast.settings set claims_from = null`))
 	return claimOne(ctx, db, box, 1)
 }

@@ -19,109 +19,77 @@ const (
 )
 
 // retention: the same questions before and after a million sent rows are kept.
-func retention(ctx context.Context, l *lab, db *database) ([]result, error) {
-	box, err := outbox.Open(db.relay, 4)
-	if err != nil {
-		return nil, err
-	}
+func retention(ctx context.Context, l *lab, db *database) {
+	box := must(outbox.Open(db.relay, 4))
 	defer box.Close()
 	rows := l.pick(keptRows, 2*keptAtOnce)
-	if err := db.keep(ctx, box, keptAtOnce, keptRooms); err != nil {
-		return nil, err
-	}
-	before, err := l.askOutbox(ctx, db, box, keptRooms, cleanTimes)
-	if err != nil {
-		return nil, err
-	}
+	db.keep(ctx, box, keptAtOnce, keptRooms)
+	before := l.askOutbox(ctx, db, box, keptRooms, cleanTimes)
 	start := time.Now()
-	if err := db.keep(ctx, box, rows, keptRooms); err != nil {
-		return nil, err
-	}
+	db.keep(ctx, box, rows, keptRooms)
 	l.say("  %s rows written and sent in %.0f s", count(rows), time.Since(start).Seconds())
-	after, err := l.askOutbox(ctx, db, box, keptRooms, cleanTimes)
-	if err != nil {
-		return nil, err
-	}
-	return []result{retentionResult(rows, before, after)}, nil
+	after := l.askOutbox(ctx, db, box, keptRooms, cleanTimes)
+	l.found(retentionResult(rows, before, after))
 }
 
 // keep writes rows and has them sent to a publisher that only counts.
-func (db *database) keep(ctx context.Context, box *outbox.DB, rows, rooms int) error {
+func (db *database) keep(ctx context.Context, box *outbox.DB, rows, rooms int) {
 	for written := 0; written < rows; written += keptAtOnce {
-		if err := db.write(ctx, min(keptAtOnce, rows-written), rooms); err != nil {
-			return err
-		}
-		if err := relayInto(box, newCounter(keptAtOnce)).Empty(ctx); err != nil {
-			return err
-		}
+		db.write(ctx, min(keptAtOnce, rows-written), rooms)
+		check(relayInto(box, newCounter(keptAtOnce)).Empty(ctx))
 	}
-	return db.quiesce(ctx)
+	db.quiesce(ctx)
 }
 
 // asked is how long the outbox takes for each question.
 type asked struct{ claim, history, clean time.Duration }
 
 // askOutbox measures medians of many.
-func (l *lab) askOutbox(ctx context.Context, db *database, box *outbox.DB, rooms, cleans int) (asked, error) {
+func (l *lab) askOutbox(ctx context.Context, db *database, box *outbox.DB, rooms, cleans int) asked {
 	var a asked
 	for _, m := range []struct {
 		into  *time.Duration
 		times int
-		one   func(n int) (time.Duration, error)
+		one   func(n int) time.Duration
 	}{
-		{&a.claim, l.pick(200, 40), func(n int) (time.Duration, error) { return claimOne(ctx, db, box, n%rooms) }},
-		{&a.history, l.pick(200, 40), func(n int) (time.Duration, error) { return readPage(ctx, box, n%rooms) }},
-		{&a.clean, cleans, func(int) (time.Duration, error) { return cleanSome(ctx, db, box) }},
+		{&a.claim, l.pick(200, 40), func(n int) time.Duration { return claimOne(ctx, db, box, n%rooms) }},
+		{&a.history, l.pick(200, 40), func(n int) time.Duration { return readPage(ctx, box, n%rooms) }},
+		{&a.clean, cleans, func(int) time.Duration { return cleanSome(ctx, db, box) }},
 	} {
 		var took []time.Duration
 		for n := range m.times {
-			t, err := m.one(n)
-			if err != nil {
-				return a, err
-			}
-			took = append(took, t)
+			took = append(took, m.one(n))
 		}
 		*m.into = median(took)
 	}
-	return a, nil
+	return a
 }
 
 // claimOne is a relay's turn with one new message: claim and ack.
-func claimOne(ctx context.Context, db *database, box *outbox.DB, n int) (time.Duration, error) {
-	if err := db.insertOne(ctx, n, "claim me"); err != nil {
-		return 0, err
-	}
+func claimOne(ctx context.Context, db *database, box *outbox.DB, n int) time.Duration {
+	check(db.insertOne(ctx, n, "claim me"))
 	start := time.Now()
-	rooms, err := box.Claim(ctx, "load", outbox.Limits{Rows: 100, PerRoom: 100, Lease: 15 * time.Second})
-	if err != nil {
-		return 0, err
-	}
+	rooms := must(box.Claim(ctx, "load", outbox.Limits{Rows: 100, PerRoom: 100, Lease: 15 * time.Second}))
 	took := time.Since(start)
 	if len(rooms) != 1 || len(rooms[0].Rows) != 1 {
-		return 0, fmt.Errorf("claimed %d rooms instead of one message", len(rooms))
+		check(fmt.Errorf("claimed %d rooms instead of one message", len(rooms)))
 	}
-	_, err = box.Ack(ctx, []outbox.Ack{{Room: rooms[0].ID, Fence: rooms[0].Fence, Seq: rooms[0].Rows[0].Seq}})
-	return took, err
+	must(box.Ack(ctx, []outbox.Ack{{Room: rooms[0].ID, Fence: rooms[0].Fence, Seq: rooms[0].Rows[0].Seq}}))
+	return took
 }
 
 // readPage is a browser that catches up on a room's last 20 events.
-func readPage(ctx context.Context, box *outbox.DB, n int) (time.Duration, error) {
+func readPage(ctx context.Context, box *outbox.DB, n int) time.Duration {
 	q := outbox.HistoryQuery{Room: roomID(n), UserID: roomID(1)}
-	now, err := box.History(ctx, q) // where the room stands
-	if err != nil {
-		return 0, err
-	}
+	now := must(box.History(ctx, q)) // where the room stands
 	q.After, q.Epoch, q.Max = max(0, now.Head-20), now.Epoch, 20
 	start := time.Now()
-	page, err := box.History(ctx, q)
-	if err != nil {
-		return 0, err
-	}
+	page := must(box.History(ctx, q))
 	took := time.Since(start)
 	if len(page.Changes) == 0 {
-		return 0, errors.New("an empty page of history")
+		check(errors.New("an empty page of history"))
 	}
-	return took, nil
+	return took
 }
 
 // cleanRuns of rows that are past the retention go in one step, oldest first. Both
@@ -132,21 +100,16 @@ const (
 )
 
 // cleanSome is one step of the cleaning, per row that went.
-func cleanSome(ctx context.Context, db *database, box *outbox.DB) (time.Duration, error) {
-	if _, err := db.pool.Exec(ctx, `update roomcast.settings set retention = '1 microsecond'`); err != nil {
-		return 0, err
-	}
+func cleanSome(ctx context.Context, db *database, box *outbox.DB) time.Duration {
+	must(db.pool.Exec(ctx, `update roomcast.settings set retention = '1 microsecond'`))
 	start := time.Now()
-	cleaned, err := box.Clean(ctx, cleanRuns)
-	if err != nil {
-		return 0, err
-	}
+	cleaned := must(box.Clean(ctx, cleanRuns))
 	took := time.Since(start)
 	if cleaned == 0 {
-		return 0, errors.New("nothing was cleaned")
+		check(errors.New("nothing was cleaned"))
 	}
-	_, err = db.pool.Exec(ctx, `select roomcast.configure(retention => interval '24 hours')`)
-	return took / time.Duration(cleaned), err
+	must(db.pool.Exec(ctx, `select roomcast.configure(retention => interval '24 hours')`))
+	return took / time.Duration(cleaned)
 }
 
 // retentionResult compares each question with itself.

@@ -81,150 +81,116 @@ func (c *cgroup) remove() error {
 
 // smallest: what the function can do on the smallest machine. Only the function is in
 // it: Postgres, Pusher's stand-in and the clients have what else this machine has.
-func smallest(ctx context.Context, l *lab, db *database) (results []result, err error) {
-	limits, err := newCgroup(smallMemory, smallQuota)
-	if err != nil {
-		return []result{{what: "smallest machine (1/16 of a core, 256 MB)", reached: "not measured", note: "No control group can be made here: " + err.Error()}}, nil
-	}
-	l.limits = limits
-	defer func() {
-		l.limits = nil
-		err = errors.Join(err, l.stopPrograms(), limits.remove())
-	}()
-	var peak int64
-	for _, part := range []func(context.Context, *database, *int64) ([]result, error){
-		l.smallStart, l.smallAuthorize, l.smallLatency, l.smallDrain,
-	} {
-		lines, err := part(ctx, db, &peak)
-		results = append(results, lines...)
-		if err != nil {
-			return results, err
-		}
-	}
-	return append(results, result{
-		what:    "smallest machine: memory peak of all these",
-		reached: mb(peak),
-		target:  "< 48 MB",
-		met:     peak > 0 && peak < 48_000_000,
-		note:    "1/16 of a core (5 ms of each 80) and 256 MB, by a control group that holds the function alone.",
-	}), nil
+func smallest(ctx context.Context, l *lab, db *database) {
+	l.limited("smallest machine (1/16 of a core, 256 MB)", smallMemory, smallQuota, func() {
+		var peak int64
+		l.smallStart(ctx, db)
+		l.smallAuthorize(ctx, db, &peak)
+		l.smallLatency(ctx, db, &peak)
+		l.smallDrain(ctx, db, &peak)
+		l.found(result{
+			what:    "smallest machine: memory peak of all these",
+			reached: mb(peak),
+			target:  "< 48 MB",
+			met:     peak > 0 && peak < 48_000_000,
+			note:    "1/16 of a core (5 ms of each 80) and 256 MB, by a control group that holds the function alone.",
+		})
+	})
 }
 
-func (l *lab) smallStart(ctx context.Context, db *database, _ *int64) ([]result, error) {
-	leastPath, err := l.binary(ctx, "infra/load/peers/serve")
+// limited starts the functions of do in a control group. Where none can be made, the table
+// says so.
+func (l *lab) limited(what string, memory int, cpuQuota time.Duration, do func()) {
+	limits, err := newCgroup(memory, cpuQuota)
 	if err != nil {
-		return nil, err
+		l.found(result{what: what, reached: "not measured", note: "No control group can be made here: " + err.Error()})
+		return
 	}
-	all, err := inTurns(l.pick(9, 3),
-		func(int) (time.Duration, error) {
-			return answerTime(func() (*program, error) { return l.function(ctx, "DATABASE_URL="+db.relay) })
+	l.limits = limits
+	err = attempt(do)
+	l.limits = nil
+	check(errors.Join(err, l.stopPrograms(), limits.remove()))
+}
+
+func (l *lab) smallStart(ctx context.Context, db *database) {
+	least := l.binary(ctx, "infra/load/peers/serve")
+	all := inTurns(l.pick(9, 3),
+		func(int) time.Duration {
+			return answerTime(func() *program { return l.function(ctx, "DATABASE_URL="+db.relay) })
 		},
-		func(int) (time.Duration, error) { return l.eventTime(ctx, db) },
-		func(int) (time.Duration, error) {
-			return answerTime(func() (*program, error) {
-				p, err := l.spawnWithin(l.limits, "least server", nil, leastPath)
-				if err != nil {
-					return nil, err
-				}
-				return p, p.healthy(ctx)
-			})
+		func(int) time.Duration { return l.eventTime(ctx, db) },
+		func(int) time.Duration {
+			return answerTime(func() *program { return l.serve(ctx, "least server", nil, least) })
 		})
-	if err != nil {
-		return nil, err
-	}
-	a, b, least := median(all[0]), median(all[1]), median(all[2])
-	return []result{{
+	a, b := median(all[0]), median(all[1])
+	l.found(result{
 		what:    "smallest machine: exec to first 200; to first event accepted",
 		reached: ms(a) + "; " + ms(b),
 		target:  "25; 70 ms",
 		met:     a <= 25*time.Millisecond && b <= 70*time.Millisecond,
-		note:    fmt.Sprintf("The least net/http server, held by the same group, takes %s to its first 200.", ms(least)),
-	}}, nil
+		note:    fmt.Sprintf("The least net/http server, held by the same group, takes %s to its first 200.", ms(median(all[2]))),
+	})
 }
 
-func (l *lab) smallAuthorize(ctx context.Context, db *database, peak *int64) ([]result, error) {
-	users, err := db.gather(ctx, l.pick(authUsers, authUsersFew), authRooms)
-	if err != nil {
-		return nil, err
-	}
+func (l *lab) smallAuthorize(ctx context.Context, db *database, peak *int64) {
+	users := db.gather(ctx, l.pick(authUsers, authUsersFew), authRooms)
 	defer users.keys.Close()
 	var rates []float64
 	var p99 time.Duration
 	for _, requests := range [][][]byte{users.each, users.batched} {
-		p, err := l.function(ctx, append(users.environment(), "DATABASE_URL="+db.relay)...)
-		if err != nil {
-			return nil, err
-		}
+		p := l.function(ctx, append(users.environment(), "DATABASE_URL="+db.relay)...)
 		s := &server{program: p}
 		c := comparison{
 			rounds: 1, conns: 16, length: time.Duration(l.pick(5, 1)) * time.Second,
 			request: func(i int64) []byte { return requests[i%int64(len(requests))] },
 		}
-		if err := c.run(ctx, s); err != nil {
-			return nil, err
-		}
+		c.run(ctx, s)
 		rates = append(rates, s.rate())
 		p99 = max(p99, quantile(s.latencies, 0.99))
-		if err := p.ends(peak); err != nil {
-			return nil, err
-		}
+		p.ends(peak)
 	}
 	each, batched := rates[0], rates[1]*roomsOfUser
-	return []result{{
+	l.found(result{
 		what:    "smallest machine: authorizations, one each; batched by 5",
 		reached: fmt.Sprintf("%s/s; %s/s (p99 of a request %s)", count(each), count(batched), ms(p99)),
 		target:  "800/s; 3,000/s",
 		met:     each >= 800 && batched >= 3000,
 		note:    "16 connections, every token new to the function.",
-	}}, nil
+	})
 }
 
-func (l *lab) smallLatency(ctx context.Context, db *database, peak *int64) ([]result, error) {
-	p, err := l.awakeFunction(ctx, db)
-	if err != nil {
-		return nil, err
-	}
-	times, err := l.pace(ctx, db, poisson(l.pick(750, 100), 50, 7))
-	if err != nil {
-		return nil, err
-	}
+func (l *lab) smallLatency(ctx context.Context, db *database, peak *int64) {
+	p := l.awakeFunction(ctx, db)
+	times := l.pace(ctx, db, poisson(l.pick(750, 100), 50, 7))
 	p50, p99 := median(times), quantile(times, 0.99)
-	return []result{{
+	l.found(result{
 		what:    "smallest machine: commit acknowledged to accepted, 50/s Poisson",
 		reached: fmt.Sprintf("p50 %s, p99 %s", ms(p50), ms(p99)),
 		target:  "p50 ≤ 5 ms, p99 ≤ 25 ms",
 		met:     p50 <= 5*time.Millisecond && p99 <= 25*time.Millisecond,
-	}}, p.ends(peak)
+	})
+	p.ends(peak)
 }
 
-func (l *lab) smallDrain(ctx context.Context, db *database, peak *int64) ([]result, error) {
-	d, err := l.drainRelay(ctx, db, work{rows: l.pick(30_000, 3000), rooms: backlogRooms, profile: "small"})
-	if err != nil {
-		return nil, err
-	}
+func (l *lab) smallDrain(ctx context.Context, db *database, peak *int64) {
+	d := l.drainRelay(ctx, db, work{rows: l.pick(30_000, 3000), rooms: backlogRooms, profile: "small"})
 	l.sink.delay.Store(int64(callTime))
 	defer l.sink.delay.Store(0)
 	rows := l.pick(1000, 300)
-	hot, err := l.drainRelay(ctx, db, work{rows: rows, rooms: 1})
-	if err != nil {
-		return nil, err
-	}
-	limit, err := l.oneInFlight(ctx, rows)
-	if err != nil {
-		return nil, err
-	}
+	hot := l.drainRelay(ctx, db, work{rows: rows, rooms: 1})
+	limit := l.oneInFlight(ctx, rows)
 	*peak = max(*peak, d.peak, hot.peak)
-	return []result{{
+	l.found(result{
 		what:    "smallest machine: drain; hot room with 20 ms a call",
 		reached: fmt.Sprintf("%s rows/s; %.2f of the limit of %s", count(d.rate), hot.rate/limit, count(limit)),
 		target:  "9,000 rows/s; 0.9",
 		met:     d.rate >= 9000 && hot.rate/limit >= 0.9,
-	}}, nil
+	})
 }
 
 // ends stops a program and keeps the most memory that it held.
-func (p *program) ends(peak *int64) error {
+func (p *program) ends(peak *int64) {
 	held, _ := peakMemory(p.Cmd.Process.Pid)
 	*peak = max(*peak, held)
-	return p.stop()
+	check(p.stop())
 }

@@ -19,61 +19,33 @@ const (
 
 // heldSnapshot: what a claim and an INSERT cost before a report holds its snapshot for a
 // quarter of an hour, at the end of that, and after it. Nearly all of this is waiting.
-func heldSnapshot(ctx context.Context, l *lab, db *database) (_ []result, err error) {
+func heldSnapshot(ctx context.Context, l *lab, db *database) {
 	held, window := time.Duration(l.pick(15*60, 10))*time.Second, time.Duration(l.pick(60, 5))*time.Second
 	// The claim's time is the server's own, taken where the function begins and ends.
-	if _, err := db.pool.Exec(ctx, `do $$ begin execute format('alter database %I set track_functions = pl', current_database()); end $$`); err != nil {
-		return nil, err
-	}
-	if _, err := l.awakeFunction(ctx, db); err != nil {
-		return nil, err
-	}
-	writer, err := pgx.Connect(ctx, db.owner)
-	if err != nil {
-		return nil, err
-	}
+	db.set(ctx, "track_functions = pl")
+	l.awakeFunction(ctx, db)
+	writer := db.connect(ctx)
 	defer writer.Close(context.WithoutCancel(ctx))
 	writing, stop := context.WithCancel(ctx)
 	var chat errgroup.Group
 	defer func() {
 		stop()
-		if e := chat.Wait(); !errors.Is(e, context.Canceled) {
-			err = errors.Join(err, e)
+		if err := chat.Wait(); !errors.Is(err, context.Canceled) {
+			check(err)
 		}
 	}()
 	chat.Go(func() error { return writeSteadily(writing, writer) })
 
-	if err := pause(ctx, window); err != nil { // plans and caches
-		return nil, err
-	}
-	before, err := db.costs(ctx, writer, window)
-	if err != nil {
-		return nil, err
-	}
-	reader, err := db.holdSnapshot(ctx)
-	if err != nil {
-		return nil, err
-	}
+	check(pause(ctx, window)) // plans and caches
+	before := db.costs(ctx, writer, window)
+	reader := db.holdSnapshot(ctx)
 	defer reader.Close(context.WithoutCancel(ctx))
-	if err := pause(ctx, held-window); err != nil {
-		return nil, err
-	}
-	during, err := db.costs(ctx, writer, window)
-	if err != nil {
-		return nil, err
-	}
-	said, err := l.doctor(ctx, db, "snapshots")
-	if err != nil {
-		return nil, err
-	}
-	if _, err := reader.Exec(ctx, `rollback`); err != nil {
-		return nil, err
-	}
-	if err := pause(ctx, window); err != nil { // autovacuum comes once a minute
-		return nil, err
-	}
-	after, err := db.costs(ctx, writer, window)
-	return snapshotResults(held, before, during, after, said), err
+	check(pause(ctx, held-window))
+	during := db.costs(ctx, writer, window)
+	said := l.doctor(ctx, db, "snapshots")
+	must(reader.Exec(ctx, `rollback`))
+	check(pause(ctx, window)) // autovacuum comes once a minute
+	l.found(snapshotResults(held, before, during, db.costs(ctx, writer, window), said)...)
 }
 
 // writeSteadily commits one row after another until ctx ends.
@@ -93,17 +65,12 @@ func writeSteadily(ctx context.Context, conn *pgx.Conn) error {
 }
 
 // holdSnapshot leaves a report open that reads the database as it was.
-func (db *database) holdSnapshot(ctx context.Context) (*pgx.Conn, error) {
-	conn, err := pgx.Connect(ctx, db.owner)
-	if err != nil {
-		return nil, err
-	}
+func (db *database) holdSnapshot(ctx context.Context) *pgx.Conn {
+	conn := db.connect(ctx)
 	for _, sql := range []string{`set application_name = 'the yearly report'`, `begin isolation level repeatable read`, `select count(*) from roomcast.rooms`} {
-		if _, err := conn.Exec(ctx, sql); err != nil {
-			return nil, errors.Join(err, conn.Close(ctx))
-		}
+		must(conn.Exec(ctx, sql))
 	}
-	return conn, nil
+	return conn
 }
 
 // rowCost is what the chat and the relay took for a row, and how large the tables are.
@@ -120,60 +87,40 @@ type reading struct {
 	relay, writer time.Duration
 }
 
-func (db *database) read(ctx context.Context, writer *pgx.Conn) (r reading, err error) {
-	err = db.pool.QueryRow(ctx, `
+func (db *database) read(ctx context.Context, writer *pgx.Conn) (r reading) {
+	check(db.pool.QueryRow(ctx, `
 		select coalesce(sum(f.calls), 0)::bigint, coalesce(sum(f.total_time), 0), (select sum(head_seq)::bigint from roomcast.rooms)
-		  from pg_stat_user_functions f where f.schemaname = 'roomcast' and f.funcname = 'claim'`).Scan(&r.claims, &r.claimMs, &r.rows)
-	if err != nil {
-		return r, err
-	}
-	pids, err := db.relayBackends(ctx)
-	if err != nil {
-		return r, err
-	}
-	if r.relay, err = cpuTimes(pids); err != nil {
-		return r, err
-	}
-	r.writer, err = cpuTime(int(writer.PgConn().PID()))
-	return r, err
+		  from pg_stat_user_functions f where f.schemaname = 'roomcast' and f.funcname = 'claim'`).Scan(&r.claims, &r.claimMs, &r.rows))
+	r.relay, r.writer = must(cpuTimes(db.relayBackends(ctx))), must(cpuTime(int(writer.PgConn().PID())))
+	return r
 }
 
 // costs measures for so long.
-func (db *database) costs(ctx context.Context, writer *pgx.Conn, window time.Duration) (c rowCost, err error) {
-	from, err := db.read(ctx, writer)
-	if err != nil {
-		return c, err
-	}
-	if err := pause(ctx, window); err != nil {
-		return c, err
-	}
-	to, err := db.read(ctx, writer)
-	if err != nil {
-		return c, err
-	}
+func (db *database) costs(ctx context.Context, writer *pgx.Conn, window time.Duration) (c rowCost) {
+	from := db.read(ctx, writer)
+	check(pause(ctx, window))
+	to := db.read(ctx, writer)
 	claims, rows := to.claims-from.claims, to.rows-from.rows
 	if claims == 0 || rows == 0 {
-		return c, errors.New("nothing was claimed")
+		check(errors.New("nothing was claimed"))
 	}
 	c.claim = time.Duration((to.claimMs - from.claimMs) / float64(claims) * float64(time.Millisecond))
 	c.relay, c.insert = (to.relay-from.relay)/time.Duration(rows), (to.writer-from.writer)/time.Duration(rows)
 	c.load = loadAverage()
-	return c, db.pool.QueryRow(ctx, `select pg_relation_size('roomcast.rooms'), pg_relation_size('roomcast.cursor')`).Scan(&c.rooms, &c.cursor)
+	check(db.pool.QueryRow(ctx, `select pg_relation_size('roomcast.rooms'), pg_relation_size('roomcast.cursor')`).Scan(&c.rooms, &c.cursor))
+	return c
 }
 
 // doctor returns what one of its checks says.
-func (l *lab) doctor(ctx context.Context, db *database, check string) (string, error) {
-	path, err := l.binary(ctx, "infra/ops")
-	if err != nil {
-		return "", err
-	}
-	out, err := l.output(ctx, []string{"OWNER_DATABASE_URL=" + db.owner, "DATABASE_URL=" + db.relay}, path, "doctor", check)
+func (l *lab) doctor(ctx context.Context, db *database, check string) string {
+	path := l.binary(ctx, "infra/ops")
+	out := l.output(ctx, []string{"OWNER_DATABASE_URL=" + db.owner, "DATABASE_URL=" + db.relay}, path, "doctor", check)
 	for line := range strings.Lines(out) {
 		if fields := strings.Fields(line); len(fields) > 1 && fields[1] == check {
-			return strings.Join(fields, " "), err
+			return strings.Join(fields, " ")
 		}
 	}
-	return "nothing", err
+	return "nothing"
 }
 
 // snapshotResults says what grew while the snapshot was held.

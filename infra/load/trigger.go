@@ -31,19 +31,11 @@ var triggerTables = []string{bareTable, roomcastTable, hookTable}
 
 // triggerCost: what the triggers add to one INSERT of a single row, commit included,
 // and to statements of many rows, against what a dashboard webhook adds.
-func triggerCost(ctx context.Context, l *lab, db *database) ([]result, error) {
-	if err := outboxtest.Exec(ctx, db.owner, webhookSQL+triggerSQL); err != nil {
-		return nil, err
-	}
-	conn, err := pgx.Connect(ctx, db.owner)
-	if err != nil {
-		return nil, err
-	}
+func triggerCost(ctx context.Context, l *lab, db *database) {
+	check(outboxtest.Exec(ctx, db.owner, webhookSQL+triggerSQL))
+	conn := db.connect(ctx)
 	defer conn.Close(context.WithoutCancel(ctx))
-	if _, err := conn.Exec(ctx, `set synchronous_commit = off`); err != nil {
-		return nil, err
-	}
-	var results []result
+	must(conn.Exec(ctx, `set synchronous_commit = off`))
 	for _, c := range []struct {
 		what  string
 		awake time.Duration
@@ -51,21 +43,13 @@ func triggerCost(ctx context.Context, l *lab, db *database) ([]result, error) {
 		{"triggers for one INSERT, relay awake", 50 * time.Second},
 		{"the same, relay asleep, a wake-up on its way", 0},
 	} {
-		r, err := l.insertResult(ctx, db, conn, c.what, c.awake)
-		if err != nil {
-			return results, err
-		}
-		results = append(results, r)
+		l.found(l.insertResult(ctx, db, conn, c.what, c.awake))
 	}
-	bulk, err := l.bulkResults(ctx, db, conn)
-	return append(results, bulk...), err
+	l.found(l.bulkResults(ctx, db, conn)...)
 }
 
-func (l *lab) insertResult(ctx context.Context, db *database, conn *pgx.Conn, what string, awake time.Duration) (result, error) {
-	costs, err := insertCosts(ctx, db, conn, awake, l.pick(20, 2), l.pick(250, 100))
-	if err != nil {
-		return result{}, err
-	}
+func (l *lab) insertResult(ctx context.Context, db *database, conn *pgx.Conn, what string, awake time.Duration) result {
+	costs := insertCosts(ctx, db, conn, awake, l.pick(20, 2), l.pick(250, 100))
 	bare, ours, hook := costs[bareTable], costs[roomcastTable], costs[hookTable]
 	share := float64(ours.cpu-bare.cpu) / float64(hook.cpu-bare.cpu)
 	return result{
@@ -75,23 +59,19 @@ func (l *lab) insertResult(ctx context.Context, db *database, conn *pgx.Conn, wh
 		met:     share <= 0.5,
 		note: fmt.Sprintf("Single-row transactions on one connection, tables in turns, medians of %d turns at most; what the connection's Postgres process computes (schedstat), commit included. What the client waits for: %s bare, %s more with Roomcast, %s more with the webhook, without the disk (synchronous_commit off).",
 			l.pick(20, 2), us(bare.elapsed), us(ours.elapsed-bare.elapsed), us(hook.elapsed-bare.elapsed)),
-	}, nil
+	}
 }
 
 // lease makes the relay look awake for so long, or asleep, and configures the webhook.
-func (db *database) lease(ctx context.Context, awake time.Duration) error {
-	box, err := outbox.Open(db.relay, 1)
-	if err != nil {
-		return err
-	}
+func (db *database) lease(ctx context.Context, awake time.Duration) {
+	box := must(outbox.Open(db.relay, 1))
 	defer box.Close()
-	if _, err := db.pool.Exec(ctx, `select roomcast.configure(url => 'http://127.0.0.1:9/webhooks/supabase', secret => $1)`, webhookSecret); err != nil {
-		return err
-	}
+	must(db.pool.Exec(ctx, `select roomcast.configure(url => 'http://127.0.0.1:9/webhooks/supabase', secret => $1)`, webhookSecret))
 	if awake == 0 {
-		return box.LeaveAwake(ctx)
+		check(box.LeaveAwake(ctx))
+	} else {
+		check(box.StartAwake(ctx, awake, ""))
 	}
-	return box.StartAwake(ctx, awake, "")
 }
 
 // insertCost is what one INSERT takes.
@@ -104,62 +84,46 @@ const (
 )
 
 // insertCosts returns the medians for each table.
-func insertCosts(ctx context.Context, db *database, conn *pgx.Conn, awake time.Duration, rounds, inserts int) (map[string]insertCost, error) {
+func insertCosts(ctx context.Context, db *database, conn *pgx.Conn, awake time.Duration, rounds, inserts int) map[string]insertCost {
 	cpu, elapsed := map[string][]time.Duration{}, map[string][]time.Duration{}
 	for round := range within(rounds+1, 6, insertTime) {
-		if err := db.lease(ctx, awake); err != nil {
-			return nil, err
-		}
+		db.lease(ctx, awake)
 		for _, table := range triggerTables {
-			turn, each, err := insertTurn(ctx, conn, table, inserts, 20)
-			if err != nil {
-				return nil, fmt.Errorf("insert into %s: %w", table, err)
-			}
+			turn, each := insertTurn(ctx, conn, table, inserts, 20)
 			if round > 0 { // the first plans and fills caches
 				cpu[table], elapsed[table] = append(cpu[table], turn), append(elapsed[table], each...)
 			}
 		}
 		// The queue is short when a sender works on it; what it holds would slow the wake-up's
 		// look-up.
-		if _, err := conn.Exec(ctx, `delete from net.http_request_queue where id not in (select min(id) from net.http_request_queue)`); err != nil {
-			return nil, err
-		}
+		must(conn.Exec(ctx, `delete from net.http_request_queue where id not in (select min(id) from net.http_request_queue)`))
 	}
 	out := map[string]insertCost{}
 	for _, table := range triggerTables {
 		out[table] = insertCost{median(cpu[table]), median(elapsed[table])}
 	}
-	return out, nil
+	return out
 }
 
 // insertTurn returns the CPU time of one INSERT, spread over rooms, and how long each took.
-func insertTurn(ctx context.Context, conn *pgx.Conn, table string, inserts, rooms int) (cpu time.Duration, elapsed []time.Duration, err error) {
+func insertTurn(ctx context.Context, conn *pgx.Conn, table string, inserts, rooms int) (cpu time.Duration, elapsed []time.Duration) {
 	sql := `insert into ` + table + ` (room_id, user_id, content) values (public.room($1), gen_random_uuid(), 'a message of usual length, more or less')`
-	cpu, err = backendTime(conn, func() error {
+	cpu = backendTime(conn, func() {
 		for i := range inserts {
 			start := time.Now()
-			if _, err := conn.Exec(ctx, sql, i*7919%rooms); err != nil {
-				return err
-			}
+			must(conn.Exec(ctx, sql, i*7919%rooms))
 			elapsed = append(elapsed, time.Since(start))
 		}
-		return nil
 	})
-	return cpu / time.Duration(inserts), elapsed, err
+	return cpu / time.Duration(inserts), elapsed
 }
 
 // backendTime is what a connection's Postgres process computes meanwhile.
-func backendTime(conn *pgx.Conn, do func() error) (time.Duration, error) {
+func backendTime(conn *pgx.Conn, do func()) time.Duration {
 	pid := int(conn.PgConn().PID())
-	before, err := cpuTime(pid)
-	if err != nil {
-		return 0, err
-	}
-	if err := do(); err != nil {
-		return 0, err
-	}
-	after, err := cpuTime(pid)
-	return after - before, err
+	before := must(cpuTime(pid))
+	do()
+	return must(cpuTime(pid)) - before
 }
 
 const (
@@ -176,55 +140,38 @@ var bulkStatements = []struct{ name, sql string }{
 }
 
 // bulkResults compares statements of many rows, by CPU and row beyond the bare table's.
-func (l *lab) bulkResults(ctx context.Context, db *database, conn *pgx.Conn) ([]result, error) {
+func (l *lab) bulkResults(ctx context.Context, db *database, conn *pgx.Conn) []result {
 	rows := l.pick(bulkRows, bulkRows/10)
-	box, err := outbox.Open(db.relay, 4)
-	if err != nil {
-		return nil, err
-	}
+	box := must(outbox.Open(db.relay, 4))
 	defer box.Close()
-	if err := outboxtest.Exec(ctx, db.owner, "truncate "+strings.Join(triggerTables, ", ")); err != nil {
-		return nil, err
-	}
+	check(outboxtest.Exec(ctx, db.owner, "truncate "+strings.Join(triggerTables, ", ")))
 	cost := map[string][]time.Duration{} // by statement and table, a row
 	for range within(l.pick(3, 1), 1, bulkTime) {
 		for _, table := range triggerTables {
 			for _, s := range bulkStatements {
-				if err := db.lease(ctx, 50*time.Second); err != nil {
-					return nil, err
-				}
-				took, err := backendTime(conn, func() error { return bulkStatement(ctx, conn, table, s.sql, rows) })
-				if err != nil {
-					return nil, fmt.Errorf("%s %s: %w", s.name, table, err)
-				}
+				db.lease(ctx, 50*time.Second)
+				took := backendTime(conn, func() { bulkStatement(ctx, conn, table, s.sql, rows) })
 				cost[s.name+table] = append(cost[s.name+table], took/time.Duration(rows))
 			}
 		}
 		// What a sender and a relay would have taken away meanwhile.
-		if err := outboxtest.Exec(ctx, db.owner, `truncate net.http_request_queue`); err != nil {
-			return nil, err
-		}
-		if err := relayInto(box, newCounter(0)).Empty(ctx); err != nil {
-			return nil, err
-		}
-		if err := db.quiesce(ctx); err != nil {
-			return nil, err
-		}
+		check(outboxtest.Exec(ctx, db.owner, `truncate net.http_request_queue`))
+		check(relayInto(box, newCounter(0)).Empty(ctx))
+		db.quiesce(ctx)
 	}
 	return bulkLines(rows, func(statement, table string) time.Duration {
 		return median(cost[statement+table]) - median(cost[statement+bareTable])
-	}, median(cost["COPY"+bareTable])), nil
+	}, median(cost["COPY"+bareTable]))
 }
 
-func bulkStatement(ctx context.Context, conn *pgx.Conn, table, sql string, rows int) error {
+func bulkStatement(ctx context.Context, conn *pgx.Conn, table, sql string, rows int) {
 	if sql != "" {
-		_, err := conn.Exec(ctx, fmt.Sprintf(sql, table))
-		return err
+		must(conn.Exec(ctx, fmt.Sprintf(sql, table)))
+		return
 	}
-	_, err := conn.CopyFrom(ctx, strings.Split(table, "."), []string{"room_id", "user_id", "content"}, pgx.CopyFromSlice(rows, func(i int) ([]any, error) {
+	must(conn.CopyFrom(ctx, strings.Split(table, "."), []string{"room_id", "user_id", "content"}, pgx.CopyFromSlice(rows, func(i int) ([]any, error) {
 		return []any{roomID(i % bulkRooms), roomID(i), fmt.Sprintf("a message of usual length, more or less, number %d", i)}, nil
-	}))
-	return err
+	})))
 }
 
 // bulkLines are the table's, from what each statement adds to a row.
