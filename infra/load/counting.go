@@ -76,7 +76,7 @@ func relayInto(box *outbox.DB, publisher relay.Publisher) *relay.Relay {
 // countRelay runs the hot loop as the function does, but for Pusher.
 func (l *lab) countRelay(ctx context.Context, db *database, rows int) float64 {
 	db.fill(ctx, rows, backlogRooms)
-	box := must(outbox.Open(db.relay, 10)) // the function's own maxConns
+	box := must(outbox.Open(db.relay, 4)) // the function's own relayConns
 	defer box.Close()
 	check(box.Ping(ctx)) // connecting is not draining
 	c := newCounter(rows)
