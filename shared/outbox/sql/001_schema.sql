@@ -45,7 +45,8 @@ create table if not exists roomcast.settings (
   claims_from timestamptz,
   restoring      bigint,
   restoring_from xid8,
-  restoring_xids xid8[] not null default '{}'
+  restoring_xids xid8[] not null default '{}',
+  nonce          uuid not null default gen_random_uuid()
 );
 comment on column roomcast.settings.url        is 'Where wake-ups go: the relay''s POST /webhooks/supabase. Null: no wake-ups.';
 comment on column roomcast.settings.secret     is 'The wake-up''s bearer token, unless Vault keeps it.';
@@ -60,6 +61,7 @@ comment on column roomcast.settings.claims_from is 'When claims go on after a re
 comment on column roomcast.settings.restoring   is 'After a restore, until all rows without a number are found: how far that has come.';
 comment on column roomcast.settings.restoring_xids is 'Transactions whose rows are new to the numbering: those that were open when it began, and those that have found some.';
 comment on column roomcast.settings.restoring_from is 'So are all from this one on.';
+comment on column roomcast.settings.nonce is 'What a mark that triggers leave for one another is made with, so that no user can make one.';
 comment on column roomcast.settings.incarnation is 'Part of every room''s epoch; another one after each restore.';
 insert into roomcast.settings default values on conflict do nothing;
 

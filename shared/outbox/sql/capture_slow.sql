@@ -125,12 +125,20 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
      where c.oid = a.relation and c.relkind = 'p' and i.indpred is null and t.attname = a.ids[1])
 $$;
 
+-- mark is what one trigger leaves for another in a setting of the session. A chat user in a
+-- SQL session can set that, too, but makes no mark that counts in this transaction.
+create or replace function roomcast.mark(what text) returns text
+language sql volatile set search_path = pg_catalog, pg_temp as $$
+  select ' ' || encode(sha256(convert_to(concat_ws(' ', s.nonce, pg_current_xact_id(), mark.what), 'UTF8')), 'hex') || ' '
+    from roomcast.settings s
+$$;
+
 -- note_moved and was_moved pass the word from the DELETE to the INSERT that moves a row
 -- between partitions. It is taken once, and ends with the transaction.
 create or replace function roomcast.note_moved(key_hash bigint) returns void
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin
-  perform set_config('roomcast.moved', concat(nullif(current_setting('roomcast.moved', true), ''), ' ', key_hash, ' '), true);
+  perform set_config('roomcast.moved', concat(current_setting('roomcast.moved', true), roomcast.mark('moved ' || key_hash)), true);
 end
 $$;
 create or replace function roomcast.was_moved(key_hash bigint) returns boolean
@@ -138,10 +146,10 @@ language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
   moved constant text := current_setting('roomcast.moved', true);
 begin
-  if moved is null or strpos(moved, concat(' ', key_hash, ' ')) = 0 then
+  if coalesce(moved, '') = '' or strpos(moved, roomcast.mark('moved ' || key_hash)) = 0 then
     return false;
   end if;
-  perform set_config('roomcast.moved', replace(moved, concat(' ', key_hash, ' '), ''), true);
+  perform set_config('roomcast.moved', replace(moved, roomcast.mark('moved ' || key_hash), ''), true);
   return true;
 end
 $$;

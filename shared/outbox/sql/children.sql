@@ -176,9 +176,9 @@ language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
   a     roomcast.attached_tables;
   told  constant text := coalesce(current_setting('roomcast.truncating', true), '');
-  -- Of this statement, and of nobody who could not read the settings: else whoever may
-  -- truncate a partition could set it beforehand, and no member of it would be cut off.
-  this  constant text := (select concat(' ', tg_argv[0], ':', md5(concat(s, pg_current_xact_id(), statement_timestamp())), ' ') from roomcast.settings s);
+  -- Of this statement, and nobody's who cannot read the settings: else who may truncate a
+  -- partition could set it beforehand, and no member in it would be disconnected.
+  this  constant text := roomcast.mark(concat('truncating ', tg_argv[0], ' ', statement_timestamp()));
   rooms text[];
   sizes bigint[];
   users text[];
