@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -23,8 +24,17 @@ const (
 	maxPending = 10_000
 	// maxMembers bounds the members that are kept, of all rooms together.
 	maxMembers = 100_000
-	parallel   = 4               // calls at once
-	hintLimit  = 5 * time.Second // of one call
+	parallel   = 4 // calls at once
+	// turnsOf is how many rooms are hinted at before it is decided anew whose turn it is.
+	turnsOf = 4 * parallel
+	// lastKept is how long at least it is known when a room was hinted at last, maxLast of how
+	// many rooms: more than calls can be made meanwhile.
+	lastKept = 10 * time.Second
+	maxLast  = 20_000
+	// longest is how long a room waits at most before it goes ahead of those that came later,
+	// however often it was hinted at.
+	longest   = 10 * time.Second
+	hintLimit = 5 * time.Second // of one call
 )
 
 // Members lists the members of a room; [access.Store] does.
@@ -45,15 +55,17 @@ var (
 // Hints tells the members of a room, each in their personal channel, that something
 // happened there: room-activity, at most once a second for a room. A hint has no number
 // and is not repeated: what it hints at is in the database. The relay tells of each
-// message that Pusher accepted; nothing of this runs in the chat's transactions. It is
-// safe for concurrent use and has no goroutine at rest.
+// message that Pusher accepted; nothing of this runs in the chat's transactions. Where more
+// rooms wait than can be told of, those go first that were hinted at the longest ago: who
+// writes much, in many rooms, delays those rooms and not others'. It is safe for concurrent
+// use and has no goroutine at rest.
 type Hints struct {
 	Members   Members
 	Publisher Publisher
 	Log       *slog.Logger
 
 	mu      sync.Mutex
-	pending map[string]hint // by room key
+	pending map[string]waiting // by room key
 	last    *recent.Map[string, time.Time]
 	members *recent.Map[string, []string] // personal channels
 	kept    int                           // channels in members' present generation
@@ -69,11 +81,17 @@ type hint struct {
 	At   string `json:"at"`
 }
 
+// waiting is a hint that is to be sent.
+type waiting struct {
+	hint
+	since time.Time // it was first wanted
+}
+
 // NewHints returns Hints.
 func NewHints(members Members, publisher Publisher, log *slog.Logger) *Hints {
 	return &Hints{
-		Members: members, Publisher: publisher, Log: log, pending: map[string]hint{},
-		last:    recent.New[string, time.Time](hintEvery, maxPending),
+		Members: members, Publisher: publisher, Log: log, pending: map[string]waiting{},
+		last:    recent.New[string, time.Time](lastKept, maxLast),
 		members: recent.New[string, []string](membersKept, maxPending),
 	}
 }
@@ -95,10 +113,14 @@ func (h *Hints) Accepted(c event.Change) {
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if _, known := h.pending[c.Room]; !known && len(h.pending) >= maxPending {
+	before, known := h.pending[c.Room]
+	switch {
+	case !known && len(h.pending) >= maxPending:
 		return
+	case !known:
+		before.since = time.Now()
 	}
-	h.pending[c.Room] = hint{Room: room, Seq: c.Position.Seq, At: c.Position.At}
+	h.pending[c.Room] = waiting{hint{Room: room, Seq: c.Position.Seq, At: c.Position.At}, before.since}
 	if !h.running {
 		h.running = true
 		h.done.Add(1)
@@ -123,10 +145,10 @@ func (h *Hints) run() {
 		}
 		slots := make(chan struct{}, parallel)
 		var sending sync.WaitGroup
-		for key, hint := range due {
+		for _, d := range due {
 			slots <- struct{}{}
 			sending.Go(func() {
-				h.send(key, hint)
+				h.send(d.key, d.hint)
 				<-slots
 			})
 		}
@@ -134,25 +156,49 @@ func (h *Hints) run() {
 	}
 }
 
-// take returns the hints whose second is over, and when the next one's is. Without any it
-// ends the run.
-func (h *Hints) take(now time.Time) (due map[string]hint, next time.Time) {
+// due is a hint whose second is over.
+type due struct {
+	waiting
+	key  string
+	last time.Time // of the hint before; zero: none is known
+}
+
+// before: is it this one's turn rather than the other's?
+func (d due) before(other due, now time.Time) int {
+	if late := now.Sub(d.since) > longest; late != (now.Sub(other.since) > longest) {
+		if late {
+			return -1
+		}
+		return 1
+	} else if order := d.last.Compare(other.last); order != 0 && !late {
+		return order
+	}
+	return d.since.Compare(other.since)
+}
+
+// take returns the hints whose second is over and whose turn it is, and when the next
+// one's second is. Without any it ends the run.
+func (h *Hints) take(now time.Time) (turn []due, next time.Time) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	due = map[string]hint{}
-	for key, hint := range h.pending {
-		if last, ok := h.last.Get(key, now); ok && now.Sub(last) < hintEvery {
-			if at := last.Add(hintEvery); next.IsZero() || at.Before(next) {
+	for key, waits := range h.pending {
+		last, ok := h.last.Get(key, now)
+		if at := last.Add(hintEvery); ok && now.Before(at) && !last.After(now) {
+			if next.IsZero() || at.Before(next) {
 				next = at
 			}
 			continue
 		}
-		due[key] = hint
-		delete(h.pending, key)
-		h.last.Put(key, now, now)
+		turn = append(turn, due{waits, key, last})
 	}
-	h.running = len(due) > 0 || !next.IsZero()
-	return due, next
+	slices.SortFunc(turn, func(a, b due) int { return a.before(b, now) })
+	turn = turn[:min(len(turn), turnsOf)]
+	for _, d := range turn {
+		delete(h.pending, d.key)
+		h.last.Put(d.key, now, now)
+	}
+	h.running = len(turn) > 0 || !next.IsZero()
+	return turn, next
 }
 
 func (h *Hints) send(key string, hint hint) {

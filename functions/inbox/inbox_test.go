@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -232,3 +234,52 @@ func FuzzRead(f *testing.F) {
 		}
 	})
 }
+
+// Who writes in many rooms delays those rooms, not others': the room that was hinted at the
+// longest ago goes first, and none waits for ever.
+func TestHintsAreFair(t *testing.T) {
+	c := &club{}
+	h := NewHints(c, c, slog.New(slog.DiscardHandler))
+	h.running = true // the test takes them
+	const noisy = 20 * turnsOf
+	write := func() {
+		for i := range noisy {
+			h.Accepted(change(fmt.Sprint("noisy ", i), 1))
+		}
+	}
+	rooms := func(turn []due) (out []string) {
+		for _, d := range turn {
+			out = append(out, d.Room)
+		}
+		return out
+	}
+	write()
+	now := time.Now()
+	for len(h.pending) > 0 {
+		if turn, _ := h.take(now); len(turn) > turnsOf {
+			t.Fatalf("%d rooms in one turn: the others wait for them all", len(turn))
+		}
+	}
+	now = now.Add(hintEvery)
+	write()
+	h.Accepted(change("quiet", 1))
+	if turn, _ := h.take(now); !slices.Contains(rooms(turn), "quiet") {
+		t.Errorf("behind those who write all the time: %q", rooms(turn))
+	}
+	for range 3 { // fresh rooms all the time
+		now = now.Add(longest)
+		for i := range noisy {
+			h.Accepted(change(fmt.Sprint(now, i), 1))
+		}
+	}
+	h.Accepted(change("fresh", 1))
+	for len(h.pending) > 0 {
+		for _, room := range rooms(first(h.take(now))) {
+			if room == "fresh" && slices.ContainsFunc(slices.Collect(maps.Keys(h.pending)), func(key string) bool { return strings.HasPrefix(key, "noisy") }) {
+				t.Fatal("who came last goes before who has waited the longest")
+			}
+		}
+	}
+}
+
+func first[T, U any](t T, _ U) T { return t }

@@ -91,7 +91,8 @@ func ParseReceipt(body []byte) (Receipt, error) {
 	if err := json.Unmarshal(body, &r); err != nil {
 		var wrong *json.UnmarshalTypeError
 		if errors.As(err, &wrong) && wrong.Field != "" {
-			return Receipt{}, web.BadRequest(wrong.Field, "must be of another type than "+wrong.Value)
+			found, _, _ := strings.Cut(wrong.Value, " ") // behind "number" the number, which is the caller's
+			return Receipt{}, web.BadRequest(wrong.Field, "must be of another type than "+found)
 		}
 		return Receipt{}, web.BadRequest("body", "is not a receipt in JSON")
 	}

@@ -149,6 +149,9 @@ func TestReceiptIsRefused(t *testing.T) {
 			if err := json.Unmarshal([]byte(body), &reply); err != nil || status != tt.status || reply.Field != tt.field || reply.Error == "" {
 				t.Errorf("%d %s", status, body)
 			}
+			if strings.Contains(reply.Error, "e+30") {
+				t.Errorf("the answer, and so the log, has what the page sent: %s", reply.Error)
+			}
 			if (status == 429 || status == 503) != (header.Get("Retry-After") != "") {
 				t.Errorf("status %d with Retry-After %q", status, header.Get("Retry-After"))
 			}
