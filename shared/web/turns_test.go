@@ -131,8 +131,9 @@ func TestTurnsAreBounded(t *testing.T) {
 			}()
 		}
 		synctest.Wait()
-		if _, err := turns.Enter(t.Context(), "one"); !refused(err) {
-			t.Errorf("beyond what one may have waiting: %v", err)
+		asked := time.Now()
+		if _, err := turns.Enter(t.Context(), "one"); !refused(err) || !time.Now().Equal(asked) {
+			t.Errorf("beyond what one may have waiting, after %v: %v", time.Since(asked), err)
 		}
 		time.Sleep(turnsWithin)
 		for range turnsEach {
