@@ -171,7 +171,12 @@ func (s *server) drain(signals <-chan os.Signal) error {
 func (s *server) finishRequests(ctx context.Context, limit time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	defer time.AfterFunc(min(strangersGrace, limit/2), s.conns.closeOthers).Stop()
+	defer time.AfterFunc(min(strangersGrace, limit/2), func() {
+		s.conns.closeOthers()
+		if s.conns.atWork() == 0 {
+			s.cancel() // a handler that reads nothing does not notice that its connection is closed
+		}
+	}).Stop()
 	err := s.main.Shutdown(ctx)
 	undone := s.conns.atWork()
 	s.cancel() // closing is not enough for a handler that never read its body

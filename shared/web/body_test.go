@@ -13,6 +13,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"roomcast/shared/web"
 )
@@ -101,6 +102,28 @@ func TestBodyThatDoesNotArrive(t *testing.T) {
 		if statusOf(err) != tc.status || !strings.Contains(err.Error(), tc.reason) {
 			t.Errorf("%v became %v", tc.err, err)
 		}
+	}
+}
+
+// A route's bodies have their time: who sends half of one and no more is answered then, and
+// not when the connection ends.
+func TestBodyHasItsTime(t *testing.T) {
+	budget := web.NewBudget(1<<20, 1, func(*http.Request) string { return "" })
+	srv := httptest.NewServer(web.Handle(slog.New(slog.DiscardHandler), "POST /", func(w http.ResponseWriter, r *http.Request) error {
+		_, err := web.Body(w, r, 100)
+		return err
+	}, web.Bodies(budget, 20*time.Millisecond)))
+	defer srv.Close()
+	conn, err := net.Dial("tcp", srv.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
+	fmt.Fprint(conn, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nfour")
+	answer, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil || answer.StatusCode != http.StatusRequestTimeout {
+		t.Errorf("half a body: %v, %v", answer, err)
 	}
 }
 
