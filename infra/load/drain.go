@@ -195,11 +195,11 @@ func (l *lab) drainRelay(ctx context.Context, db *database, w work) (d drained) 
 		started = append(started, p)
 		db.untilIdle(ctx)
 	}
-	db.fill(ctx, w.rows, w.rooms)
 	if w.came == nil {
 		all := l.sink.expect(w.rows)
 		w.came = func(ctx context.Context) error { _, err := all(ctx); return err }
 	}
+	db.fill(ctx, w.rows, w.rooms)
 	start := time.Now()
 	for _, p := range started {
 		wake(ctx, p)
