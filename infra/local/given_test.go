@@ -73,6 +73,10 @@ func newOwnChat(t *testing.T, attach bool) string {
 func TestOwnChat(t *testing.T) {
 	t.Parallel()
 	database := newOwnChat(t, true)
+	neighbour := outboxtest.Database(t) // roles are the whole cluster's, and TestDemoInGivenDatabase makes some
+	if err := supabase.Install(t.Context(), neighbour); err != nil {
+		t.Fatal(err)
+	}
 	conn := outboxtest.Connect(t, database)
 	before := state(t, conn)
 	s := launchWith(t, map[string]string{"IDLE_EXIT": "1s"}, "-postgres", database)

@@ -60,7 +60,7 @@ test('a database that is away is told channel by channel: asked again later and 
   const rooms = it.join(10)
   await pass(60_000)
   const batches = it.asked.filter((path) => path.endsWith('/batch')).length
-  assert.ok(batches <= 15, `${batches} batches in a minute`)
+  assert.ok(batches <= 30, `${batches} batches in a minute`) // each answered poll has them try again
   isAway = false
   await pass(90_000)
   assert.deepEqual(new Set(rooms.map(({ status }) => status)), new Set(['live']))
