@@ -29,6 +29,7 @@ type attachedTable struct {
 	IsLookUp  bool
 	Unwatched []string // partitions and inheriting tables without its triggers
 	Moved     []string // those that came or went of late, and could not be told of in full
+	NoUUID    string   // the type of the members' column of users, if it holds no uuids
 }
 
 const tablesSQL = `
@@ -40,10 +41,12 @@ const tablesSQL = `
 	       array(select distinct n from unnest(array_remove(array[s.room_column::text, s.user_column::text] || s.columns || s.keys || s.uses, null)) n
 	              where not exists (select from pg_attribute a where a.attrelid = s.relation and a.attname = n and a.attnum > 0 and not a.attisdropped)),
 	       array(select a.attname::text from pg_attribute a where s.kind = 'members' and a.attrelid = s.relation and a.attnum > 0 and not a.attisdropped
-	               and a.attname = any ('{left_at,removed_at,deleted_at,kicked_at,banned_at,ended_at,revoked_at,status,state,is_active,active,is_member,has_left,left}') order by a.attnum),
+	               and lower(regexp_replace(a.attname, '([a-z0-9])([A-Z])', '\1_\2', 'g')) = any ('{left_at,removed_at,deleted_at,kicked_at,banned_at,ended_at,revoked_at,status,state,is_active,active,is_member,has_left,left,removed,is_removed,banned,is_banned}') order by a.attnum),
 	       s.kind = 'rows' and s.shape = 'query',
 	       array(select u::text from unnest(roomcast.children_of(s.relation)) u where not roomcast.has_triggers(s, u)),
-	       array(select a.problem || ': ' || a.note from roomcast.audits a where a.relation = s.relation::text and a.problem like 'partition %' and a.at > now() - interval '1 day' order by a.id limit 3)
+	       array(select a.problem || ': ' || a.note from roomcast.audits a where a.relation = s.relation::text and a.problem like 'partition %' and a.at > now() - interval '1 day' order by a.id limit 3),
+	       coalesce((select format_type(a.atttypid, a.atttypmod) from pg_attribute a where s.kind = 'members' and a.attrelid = s.relation and a.attname = s.user_column
+	                   and format_type(a.atttypid, a.atttypmod) !~ '^(uuid|text|character varying)'), '')
 	  from roomcast.attached_tables s left join pg_class c on c.oid = s.relation
 	 where s.detached_at is null order by s.id`
 
@@ -103,6 +106,9 @@ func (t attachedTable) check(f *findings) {
 		f.warn("where pages show its rows: select roomcast.send('a room', 'reload');", "%s: %s", t.Table, strings.Join(t.Moved, "; "))
 	case t.Name == "message" && t.Truncate != "O" && t.Truncate != "A":
 		f.warn(again, "%s has no working trigger for TRUNCATE: a truncated table would keep its text in the outbox", t.Table)
+	case t.NoUUID != "":
+		f.warn("keep the uuid in a column beside it, and attach that: infra/MOVING.md, Members",
+			"%s.%s is %s: nobody is a member by it, since tokens have the uuid of auth.users", t.Table, t.User, t.NoUUID)
 	case len(t.SoftLeave) > 0 && t.Active == "":
 		f.warn(fmt.Sprintf("select roomcast.attach_members('%s', room_column => '%s', user_column => '%s', active => '%s is null'); if that is how members leave",
 			t.Table, t.Room, t.User, t.SoftLeave[0]),

@@ -11,13 +11,13 @@ import (
 
 // The usual names, the most telling first.
 func roomColumns() []string {
-	return []string{"room_id", "chat_room_id", "chat_id", "conversation_id", "channel_id", "group_id", "thread_id", "dialog_id", "room"}
+	return []string{"room_id", "chat_room_id", "chat_id", "conversation_id", "channel_id", "group_id", "thread_id", "dialog_id", "room", "chat", "conversation", "channel"}
 }
 func userColumns() []string {
 	return []string{"user_id", "member_id", "participant_id", "profile_id", "account_id", "author_id", "sender_id", "member", "participant"}
 }
 func textColumns() []string {
-	return []string{"content", "body", "text", "message", "words"}
+	return []string{"content", "body", "text", "message", "message_text", "msg", "words"}
 }
 func arrayColumns() []string {
 	return []string{"participant_ids", "participants", "member_ids", "members", "user_ids", "users"}
@@ -27,27 +27,37 @@ func arrayColumns() []string {
 func pairs() [][2]string {
 	return [][2]string{{"sender_id", "recipient_id"}, {"sender_id", "receiver_id"}, {"from_user", "to_user"}, {"from_user_id", "to_user_id"},
 		{"from_id", "to_id"}, {"buyer_id", "seller_id"}, {"customer_id", "agent_id"}, {"user1_id", "user2_id"}, {"user_1", "user_2"}, {"user_one", "user_two"}, {"user_one_id", "user_two_id"},
-		{"participant1_id", "participant2_id"}, {"participant_1", "participant_2"}, {"user_a_id", "user_b_id"}, {"user_id", "contact_id"}, {"user_id", "friend_id"}, {"user_a", "user_b"}, {"requester_id", "addressee_id"}, {"follower_id", "following_id"}}
+		{"participant1_id", "participant2_id"}, {"participant_1", "participant_2"}, {"user_a_id", "user_b_id"}, {"user_id", "contact_id"}, {"user_id", "friend_id"}, {"user_a", "user_b"}, {"caller_id", "callee_id"}, {"initiator_id", "receiver_id"}, {"requester_id", "addressee_id"}, {"follower_id", "following_id"}}
 }
 
 var (
-	besides     = regexp.MustCompile(`^(ai|bot|system|draft|scheduled|archived|deleted|old|tmp)_|log|audit|notif|template|draft|embedding|history|webhook|email`)
-	noMembers   = regexp.MustCompile(`ban|block|mute|invit|request|read|receipt|typing|reaction|presence|contact|message|pin|favorite|follow|subscri|vote|like|star|bookmark|notif`)
-	userTables  = regexp.MustCompile(`(^auth\.users|\.(profiles|users|accounts))$`)
+	besides     = regexp.MustCompile(`^(ai|bot|system|draft|scheduled|archived|deleted|old|tmp)_|(^|_)log|audit|notif|template|draft|embedding|history|webhook|email`)
+	noMembers   = regexp.MustCompile(`(^|_)(ban|block|mute|invit|request|read|receipt|typing|reaction|presence|contact|message|pin|favorite|follow|subscri|vote|like|star|bookmark|notif|role)`)
 	tellMembers = regexp.MustCompile(`participant|member`)
 	tellTexts   = regexp.MustCompile(`message|post|comment`)
 	tellInvites = regexp.MustCompile(`invit`)
 )
 
-// firstOf returns the first of names that is among columns.
+var words = regexp.MustCompile(`([a-z0-9])([A-Z])|([A-Z])([A-Z][a-z])`)
+
+// plain is a name as most write it: roomId and RoomID are room_id, which Prisma and
+// TypeORM do not say.
+func plain(name string) string {
+	return strings.ToLower(words.ReplaceAllString(name, "${1}${3}_${2}${4}"))
+}
+
+// firstOf returns the first of names that is among columns, as the table writes it.
 func firstOf(names, columns []string) string {
 	for _, name := range names {
-		if slices.Contains(columns, name) {
-			return name
+		if i := slices.IndexFunc(columns, func(c string) bool { return plain(c) == name }); i >= 0 {
+			return columns[i]
 		}
 	}
 	return ""
 }
+
+// called: is a column's name, however it is written, one of these?
+func called(names []string, column string) bool { return slices.Contains(names, plain(column)) }
 
 // userColumn is the column that names a member: by foreign key, or by its usual name.
 func (t table) userColumn() string {
@@ -55,7 +65,7 @@ func (t table) userColumn() string {
 		return name
 	}
 	for _, c := range t.Columns {
-		if ref := t.Refs[c.Name]; ref != nil && userTables.MatchString(ref[0]) {
+		if t.isUser(c.Name) {
 			return c.Name
 		}
 	}
@@ -64,23 +74,31 @@ func (t table) userColumn() string {
 
 // roomColumn is the column that names a row's room, or "". What points at users or at the
 // table itself is none, nor is what no row fills. What points at a table of rooms counts
-// before what is only called so.
+// before what is only called so; where only several columns together point at one, none
+// of them does alone: another tenant may have a room of the same number.
 func (t table) roomColumn(rooms []string) string {
-	fits := func(name string) bool {
-		ref := t.Refs[name]
-		return !slices.Contains(t.nulls, name) && (ref == nil || ref[0] != t.Name && !userTables.MatchString(ref[0]))
-	}
 	pointing := func(name string) bool {
 		ref := t.Refs[name]
-		return ref != nil && slices.Contains(rooms, ref[0]) && fits(name)
+		return ref != nil && slices.Contains(rooms, ref[0]) && ref[0] != t.Name && !t.isUser(name) && !slices.Contains(t.nulls, name)
 	}
-	for _, name := range append(roomColumns(), t.columns()...) {
+	for _, name := range roomColumns() {
+		if name = firstOf([]string{name}, t.columns()); name != "" && pointing(name) {
+			return name
+		}
+	}
+	if slices.ContainsFunc(t.Keys, func(key foreignKey) bool {
+		return len(key.Columns) > 1 && key.Table != t.Name && slices.Contains(rooms, key.Table)
+	}) {
+		return ""
+	}
+	for _, name := range t.columns() {
 		if pointing(name) {
 			return name
 		}
 	}
 	for _, name := range roomColumns() {
-		if slices.Contains(t.columns(), name) && fits(name) {
+		name = firstOf([]string{name}, t.columns())
+		if ref := t.Refs[name]; name != "" && !slices.Contains(t.nulls, name) && !t.isUser(name) && (ref == nil || ref[0] != t.Name) {
 			return name
 		}
 	}
@@ -88,14 +106,17 @@ func (t table) roomColumn(rooms []string) string {
 }
 
 // roomTables are the tables that others point at by a column that is called as a room's,
-// from a table of members, or from texts whose columns name no room.
+// from a table of members, or from texts whose columns name no room. A tenant that every
+// row names beside its room is no room.
 func roomTables(all []table) (rooms []string) {
 	for _, t := range all {
+		named := slices.ContainsFunc(t.Keys, func(key foreignKey) bool { return key.namesRoom() && key.Table != t.Name })
 		for _, key := range t.Keys {
 			_, to, _ := strings.Cut(key.Table, ".")
-			called := len(key.Columns) == 1 && slices.Contains(roomColumns(), key.Columns[0])
+			to = plain(strings.Trim(to, `"`))
 			ofTexts := firstOf(roomColumns(), t.columns()) == "" && tellTexts.MatchString(t.base()) && !tellTexts.MatchString(to)
-			if (called || ofTexts || tellMembers.MatchString(t.base())) && key.Table != t.Name && !userTables.MatchString(key.Table) && !slices.Contains(rooms, key.Table) {
+			ofMembers := !named && tellMembers.MatchString(t.base()) && !noMembers.MatchString(t.base())
+			if (key.namesRoom() || ofTexts || ofMembers) && key.Table != t.Name && !slices.ContainsFunc(key.Columns, t.isUser) && !isUsers(key.Table) && !slices.Contains(rooms, key.Table) {
 				rooms = append(rooms, key.Table)
 			}
 		}
@@ -103,11 +124,16 @@ func roomTables(all []table) (rooms []string) {
 	return rooms
 }
 
+// namesRoom: is one of the key's columns called as a room's?
+func (k foreignKey) namesRoom() bool {
+	return slices.ContainsFunc(k.Columns, func(name string) bool { return called(roomColumns(), name) })
+}
+
 // pairOf returns the two columns that name two users, if the table has such.
 func (t table) pairOf() (pair [2]string, ok bool) {
 	for _, pair := range pairs() {
-		if slices.Contains(t.columns(), pair[0]) && slices.Contains(t.columns(), pair[1]) {
-			return pair, true
+		if a, b := firstOf(pair[:1], t.columns()), firstOf(pair[1:], t.columns()); a != "" && b != "" {
+			return [2]string{a, b}, true
 		}
 	}
 	return pair, false
@@ -119,7 +145,13 @@ func likeMessages(all []table) []table {
 	return ranked(all, func(t table) int {
 		_, pair := t.pairOf()
 		room := t.roomColumn(rooms)
-		if room == "" && !pair && len(t.roomKey(all, rooms)) == 0 || firstOf(textColumns(), t.columns()) == "" && !strings.Contains(t.base(), "message") {
+		if firstOf(textColumns(), t.columns()) == "" && !strings.Contains(t.base(), "message") {
+			return 0
+		}
+		if room == "" && !pair && len(t.roomKey(all, rooms)) == 0 {
+			if slices.Contains([]string{"messages", "message", "chat_messages", "chat_message"}, t.base()) {
+				return 1 // of one room for everybody
+			}
 			return 0
 		}
 		score := 10
@@ -150,7 +182,7 @@ func likeMembers(all []table) []table {
 	return ranked(all, func(t table) int {
 		score := 0
 		switch {
-		case firstOf(arrayColumns(), t.arrays()) != "", t.isRoomOfTwo(rooms):
+		case t.arrayColumn() != "", t.isRoomOfTwo(rooms):
 			score = 10
 		case (t.memberRoom(rooms) != "" || len(t.roomKey(all, rooms)) > 0) && t.userColumn() != "" && firstOf(textColumns(), t.columns()) == "" && !noMembers.MatchString(t.base()):
 			score = 10
@@ -167,20 +199,27 @@ func likeMembers(all []table) []table {
 	})
 }
 
-// arrays are the columns that hold arrays of uuids.
-func (t table) arrays() (names []string) {
-	for _, c := range t.Columns {
-		if c.Type == "uuid[]" {
-			names = append(names, c.Name)
+// arrayColumn is the column that holds a room's users: an array of uuids, or what can be
+// read as one. Of texts those are no users that are addresses.
+func (t table) arrayColumn() string {
+	for _, kinds := range [][]string{{"uuid[]"}, {"text[]", "character varying[]", "jsonb"}} {
+		var names []string
+		for _, c := range t.Columns {
+			if slices.Contains(kinds, c.Type) && !slices.Contains(t.addresses, c.Name) {
+				names = append(names, c.Name)
+			}
+		}
+		if name := firstOf(arrayColumns(), names); name != "" {
+			return name
 		}
 	}
-	return names
+	return ""
 }
 
 // memberRoom is the room's column of a table of members: the table's own key where each
 // row is a room.
 func (t table) memberRoom(rooms []string) string {
-	if firstOf(arrayColumns(), t.arrays()) != "" && len(t.IDs) == 1 {
+	if t.arrayColumn() != "" && len(t.IDs) == 1 {
 		return t.IDs[0]
 	}
 	return t.roomColumn(rooms)
@@ -188,31 +227,35 @@ func (t table) memberRoom(rooms []string) string {
 
 // memberUser is the column of a table of members that names the user, or the users.
 func (t table) memberUser() string {
-	if name := firstOf(arrayColumns(), t.arrays()); name != "" {
+	if name := t.arrayColumn(); name != "" {
 		return name
 	}
 	return t.userColumn()
 }
 
-// activeOf is the condition under which a row makes a member, where members leave by an
-// UPDATE; doubt says that there is a column whose values only the team knows.
-func (t table) activeOf() (active, doubt string) {
+// activeOf is the condition under which a row makes a member, where members leave, or are
+// banned, by an UPDATE: SQL behind an alias. doubt says that there is a column whose values
+// only the team knows.
+func (t table) activeOf(alias string) (active, doubt string) {
+	var all []string
 	for _, c := range t.Columns {
-		switch {
-		case slices.Contains([]string{"left_at", "removed_at", "deleted_at", "kicked_at", "ended_at"}, c.Name) && strings.HasPrefix(c.Type, "timestamp"):
-			return quoteIdent(c.Name) + " is null", ""
-		case slices.Contains([]string{"is_active", "active", "is_member"}, c.Name) && c.Type == "boolean":
-			return quoteIdent(c.Name), ""
-		case slices.Contains([]string{"has_left", "removed", "is_deleted"}, c.Name) && c.Type == "boolean":
-			return "not " + quoteIdent(c.Name), ""
-		case slices.Contains([]string{"status", "state"}, c.Name):
+		column := alias + quoteIdent(c.Name)
+		switch name := plain(c.Name); {
+		case slices.Contains([]string{"left_at", "removed_at", "deleted_at", "kicked_at", "ended_at", "banned_at"}, name) && strings.HasPrefix(c.Type, "timestamp"):
+			all = append(all, column+" is null")
+		case slices.Contains([]string{"is_active", "active", "is_member"}, name) && c.Type == "boolean":
+			all = append(all, column)
+		case slices.Contains([]string{"has_left", "removed", "is_removed", "is_deleted", "is_banned", "banned"}, name) && c.Type == "boolean":
+			all = append(all, column+" is not true")
+		case slices.Contains([]string{"status", "state"}, name):
 			if label := firstOf([]string{"active", "accepted", "joined", "approved", "member"}, c.Labels); label != "" {
-				return quoteIdent(c.Name) + " = " + quote(label), ""
+				all = append(all, column+" = "+quote(label))
+			} else {
+				doubt = c.Name
 			}
-			doubt = c.Name
 		}
 	}
-	return "", doubt
+	return strings.Join(all, " and "), doubt
 }
 
 // ranked keeps the tables with a score above 0, the highest first.
@@ -228,7 +271,10 @@ func ranked(all []table, score func(table) int) (found []table) {
 
 // eventName is what a table's events are called: message_reactions are reactions.
 func eventName(t table) string {
-	name := strings.TrimPrefix(strings.TrimPrefix(strings.TrimPrefix(t.base(), "chat_"), "message_"), "room_")
+	name := strings.Trim(t.base(), "_")
+	for _, prefix := range []string{"chat_", "message_", "room_"} {
+		name = strings.TrimPrefix(name, prefix)
+	}
 	switch {
 	case strings.HasSuffix(name, "ies"):
 		name = strings.TrimSuffix(name, "ies") + "y"

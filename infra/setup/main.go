@@ -38,7 +38,7 @@ Any of these may be set in the environment, and is then not asked for:
   CLIENT_MODE          by default supabase: pages stay with Supabase until you say both
   DATABASE_URL         the function's own login; by default roomcast_relay, new password
   ALLOWED_ORIGINS      origins of the chat's pages
-  MESSAGES_TABLE, MESSAGES_ROOM_COLUMN, MESSAGES_COLUMNS
+  MESSAGES_TABLE, MESSAGES_ROOM_COLUMN ("none": one room for everybody), MESSAGES_COLUMNS
   MEMBERS_TABLE ("none": roomcast.can_read is yours), MEMBERS_ROOM_COLUMN, MEMBERS_USER_COLUMN,
   MEMBERS_ACTIVE (which rows count, such as: left_at is null)
 

@@ -90,7 +90,7 @@ func TestPlansOfTheGuidesChats(t *testing.T) {
 			"attach('public.group_invites', name => 'group-invite', users => 'array[r.inviter_id, r.invitee_id]'", "attach('public.message_status', name => 'status'",
 			"attach('public.poll_votes', name => 'poll-vote', room => 'select m.group_id from public.poll_options a join public.polls m on m.id = a.poll_id where a.id = r.option_id'",
 			"attach('public.profiles', name => 'profile', room => 'array(select m.group_id from public.group_members m where m.user_id = r.id and m.status = ''active'')'"},
-		"tickets": {"attach_messages('public.ticket_messages', room_column => 'ticket_id'", "-- no table says who is in a room of public.ticket_messages", "attach('public.ticket_events', name => 'ticket-event', room => 'r.ticket_id'"},
+		"tickets": {"attach('public.ticket_messages', name => 'message', room => 'r.ticket_id || case when r.internal then ''/internal'' else '''' end'", "-- no table says who is in a room of public.ticket_messages", "attach('public.ticket_events', name => 'ticket-event', room => 'r.ticket_id'"},
 	} {
 		t.Run(chat, func(t *testing.T) {
 			schema, err := os.ReadFile("../moving/chats/" + chat + "/schema.sql")

@@ -20,6 +20,8 @@ type table struct {
 	Keys      []foreignKey        // all foreign keys, of several columns, too
 	Published bool                // Supabase Realtime listens to it
 	nulls     []string            // columns that are null in every row, though there are rows
+	people    map[string]person   // columns that point at users
+	addresses []string            // columns of users that hold e-mail addresses
 }
 
 // foreignKey is one that points to another table.
@@ -43,13 +45,13 @@ func (t table) columns() []string {
 	return names
 }
 
-// base is the name without its schema and quotes, in lower case.
+// base is the name without its schema and quotes, as most would write it.
 func (t table) base() string {
 	_, name, found := strings.Cut(t.Name, ".")
 	if !found {
 		name = t.Name
 	}
-	return strings.ToLower(strings.Trim(name, `"`))
+	return plain(strings.Trim(name, `"`))
 }
 
 // findTables lists the project's own tables: those of Supabase's schemas belong to
@@ -98,36 +100,65 @@ func (db *database) survey(ctx context.Context) error {
 		return err
 	}
 	for i := range db.all {
-		if err := db.findNulls(ctx, &db.all[i]); err != nil {
+		if err := errors.Join(db.findNulls(ctx, &db.all[i]), db.findAddresses(ctx, &db.all[i])); err != nil {
 			return err
 		}
 	}
+	findPeople(db.all)
 	return db.readInstalled(ctx)
 }
 
 // findNulls finds the columns that could name a room and never do: such as a thread_id
-// that nobody fills. A large table is read for a second at most.
+// that nobody fills.
 func (db *database) findNulls(ctx context.Context, t *table) error {
 	for _, name := range t.columns() {
-		if !slices.Contains(roomColumns(), name) || slices.Contains(t.IDs, name) {
+		if !called(roomColumns(), name) || slices.Contains(t.IDs, name) {
 			continue
 		}
-		var never bool
-		tx, err := db.conn.Begin(ctx)
+		never, err := db.holds(ctx, fmt.Sprintf(`select exists (select from %s) and not exists (select from %s where %s is not null)`,
+			t.Name, t.Name, pgx.Identifier{name}.Sanitize()))
 		if err != nil {
 			return err
 		}
-		_, err = tx.Exec(ctx, `set local statement_timeout = '1s'`)
-		if err == nil {
-			err = tx.QueryRow(ctx, fmt.Sprintf(`select exists (select from %s) and not exists (select from %s where %s is not null)`,
-				t.Name, t.Name, pgx.Identifier{name}.Sanitize())).Scan(&never)
-		}
-		_ = tx.Rollback(ctx)
-		if err == nil && never { // an error: too large to tell, or row level security
+		if never {
 			t.nulls = append(t.nulls, name)
 		}
 	}
 	return nil
+}
+
+// findAddresses finds the lists of users that name them by e-mail address.
+func (db *database) findAddresses(ctx context.Context, t *table) error {
+	for _, c := range t.Columns {
+		if !called(arrayColumns(), c.Name) || !slices.Contains([]string{"text[]", "character varying[]", "jsonb"}, c.Type) {
+			continue
+		}
+		are, err := db.holds(ctx, fmt.Sprintf(`select exists (select from %s where %s::text like '%%@%%')`, t.Name, pgx.Identifier{c.Name}.Sanitize()))
+		if err != nil {
+			return err
+		}
+		if are {
+			t.addresses = append(t.addresses, c.Name)
+		}
+	}
+	return nil
+}
+
+// holds asks a question of a table's rows. A large table is read for a second at most: what
+// it does not tell then, or for row level security, is taken for no.
+func (db *database) holds(ctx context.Context, query string) (yes bool, err error) {
+	tx, err := db.conn.Begin(ctx)
+	if err != nil {
+		return false, err
+	}
+	defer func() { _ = tx.Rollback(ctx) }()
+	if _, err := tx.Exec(ctx, `set local statement_timeout = '1s'`); err != nil {
+		return false, err
+	}
+	if err := tx.QueryRow(ctx, query).Scan(&yes); err != nil {
+		return false, nil
+	}
+	return yes, nil
 }
 
 func (db *database) readInstalled(ctx context.Context) error {

@@ -33,21 +33,46 @@ func askMessages(ctx context.Context, a *asker, db *database, want *wanted) erro
 	if err != nil || t.Name == "" {
 		return err
 	}
-	m := choice{table: t, room: t.roomColumn(roomTables(db.tables()))}
-	if pair, ok := t.pairOf(); ok && m.room == "" && a.known["MESSAGES_ROOM_COLUMN"] == "" {
-		m.users = fmt.Sprintf("array[r.%s, r.%s]", quoteIdent(pair[0]), quoteIdent(pair[1]))
-	}
-	if key := t.roomKey(db.tables(), roomTables(db.tables())); len(key) > 0 && a.known["MESSAGES_ROOM_COLUMN"] == "" {
-		m.users, m.place = "", t.keyText("r.", key)
-	}
+	rooms, known := roomTables(db.tables()), a.known["MESSAGES_ROOM_COLUMN"]
+	m := choice{table: t, room: t.roomColumn(rooms)}
+	pair, isPair := t.pairOf()
 	var rerr error
-	if m.users == "" && m.place == "" {
+	switch key := t.roomKey(db.tables(), rooms); {
+	case known == "" && len(key) > 0:
+		m.place = t.keyText("r.", key)
+	case known == "" && m.room == "" && isPair:
+		m.users = t.usersOf("r.", pair[:])
+	case known == none || known == "" && m.room == "" && a.offersNone(t):
+		m.room, m.place = "", quote("everybody")
+	default:
 		m.room, rerr = a.column(ctx, t, "MESSAGES_ROOM_COLUMN", m.room)
 	}
-	list, lerr := a.ask(ctx, question{name: "MESSAGES_COLUMNS", hint: "those that may leave the database", offer: strings.Join(t.columns(), ","), check: withKey(t)})
+	m.keepApart()
+	list, lerr := a.ask(ctx, question{name: "MESSAGES_COLUMNS", hint: "those that may leave the database", offer: strings.Join(t.shared(), ","), check: withKey(t)})
 	m.columns = split(list)
 	want.messages = m
 	return errors.Join(rerr, lerr)
+}
+
+// offersNone: has a table of messages, as far as names tell, one room for everybody? Then
+// that is asked, and taken where nobody answers.
+func (a *asker) offersNone(t table) bool {
+	return firstOf(textColumns(), t.columns()) != "" && len(likeMessages([]table{t})) > 0
+}
+
+// keepApart gives the messages that only some of a room may read, such as internal notes,
+// a room of their own.
+func (c *choice) keepApart() {
+	for _, column := range c.Columns {
+		if column.Type == "boolean" && called([]string{"internal", "is_internal", "staff_only", "is_private", "private", "is_note", "is_internal_note"}, column.Name) && c.users == "" {
+			if c.place == "" {
+				c.place = "r." + quoteIdent(c.room)
+			}
+			c.place += fmt.Sprintf(" || case when r.%s then '/internal' else '' end", quoteIdent(column.Name))
+			c.apart = column.Name
+			return
+		}
+	}
 }
 
 func askMembers(ctx context.Context, a *asker, db *database, want *wanted) error {
@@ -66,8 +91,8 @@ func askMembers(ctx context.Context, a *asker, db *database, want *wanted) error
 	}
 	m := memberChoice(t, all)
 	var rerr, uerr error
-	if m.adds == "" || a.known["MEMBERS_ROOM_COLUMN"] != "" || a.known["MEMBERS_USER_COLUMN"] != "" {
-		m.adds = ""
+	if len(m.adds) == 0 || a.known["MEMBERS_ROOM_COLUMN"] != "" || a.known["MEMBERS_USER_COLUMN"] != "" {
+		m.adds, m.added, m.array = nil, false, false
 		m.room, rerr = a.column(ctx, t, "MEMBERS_ROOM_COLUMN", t.memberRoom(roomTables(all)))
 		m.user, uerr = a.column(ctx, t, "MEMBERS_USER_COLUMN", t.memberUser())
 	}
@@ -81,28 +106,109 @@ func askMembers(ctx context.Context, a *asker, db *database, want *wanted) error
 	return errors.Join(rerr, uerr)
 }
 
-// The columns that a plan may add.
-const (
-	addedRoom  = "room"
-	addedUsers = "participants"
-)
-
 // memberChoice is how a table of members is attached. attach_members takes one column for
-// the room and one for the users: where there are several, the plan adds a generated one.
+// the room and one for the users' uuids: where there is none such, the plan adds it.
 func memberChoice(t table, all []table) choice {
-	m := choice{table: t, room: t.memberRoom(roomTables(all)), user: t.memberUser()}
-	m.active, _ = t.activeOf()
+	rooms := roomTables(all)
+	m := choice{table: t, room: t.memberRoom(rooms), user: t.memberUser()}
+	m.active, _ = t.activeOf("")
+	if key := t.roomKey(all, rooms); len(key) > 0 && m.room == "" {
+		m.room = t.unused("room", "room_key")
+		m.adds = append(m.adds, fmt.Sprintf("alter table %s add column %s text generated always as (%s) stored;", t.Name, m.room, t.keyText("", key)))
+	}
 	pair, _ := t.pairOf()
-	switch key := t.roomKey(all, roomTables(all)); {
-	case t.isRoomOfTwo(roomTables(all)) && len(t.arrays()) == 0:
-		m.room, m.user = t.IDs[0], addedUsers
-		m.adds = fmt.Sprintf("alter table %s add column %s uuid[] generated always as (%s) stored;", t.Name, addedUsers, arrayOf("", pair[:]))
-	case len(key) > 0 && t.memberRoom(roomTables(all)) == "":
-		m.room = addedRoom
-		m.adds = fmt.Sprintf("alter table %[1]s add column %[2]s text generated always as (%[3]s) stored;\ncreate index on %[1]s (%[2]s, %[4]s);",
-			t.Name, addedRoom, t.keyText("", key), quoteIdent(m.user))
+	switch {
+	case t.isRoomOfTwo(rooms) && t.arrayColumn() == "":
+		m.room, m.user, m.added, m.array = t.IDs[0], t.unused("participants", "participant_ids"), true, true
+		if t.people[pair[0]].uuid != "" || t.people[pair[1]].uuid != "" {
+			m.adds = append(m.adds, t.filled(m.user, "uuid[]", pair[:]...)...)
+		} else {
+			m.adds = append(m.adds, fmt.Sprintf("alter table %s add column %s uuid[] generated always as (%s) stored;", t.Name, m.user, arrayOf("", pair[:])))
+		}
+	case t.typeOf(m.user) == "jsonb":
+		list := m.user
+		m.user, m.added, m.array = t.unused("participant_uuids", "roomcast_users"), true, true
+		m.adds = append(m.adds, uuidsIn(t.schema()), fmt.Sprintf("alter table %s add column %s uuid[] generated always as (%s.uuids_in(%s)) stored;", t.Name, m.user, t.schema(), quoteIdent(list)))
+	case t.people[m.user].uuid != "":
+		from := m.user
+		m.user, m.added = t.unused("member_uuid", "roomcast_user"), true
+		m.adds = append(m.adds, t.filled(m.user, "uuid", from)...)
+	}
+	if len(m.adds) > 0 && !m.array {
+		m.adds = append(m.adds, fmt.Sprintf("create index on %s (%s, %s);", t.Name, quoteIdent(m.room), quoteIdent(m.user)))
 	}
 	return m
+}
+
+// unused is the first of names that no column has.
+func (t table) unused(names ...string) string {
+	for _, name := range names {
+		if firstOf([]string{name}, t.columns()) == "" {
+			return name
+		}
+	}
+	return "roomcast_" + names[0]
+}
+
+func (t table) schema() string {
+	schema, _, found := strings.Cut(t.Name, ".")
+	if !found {
+		return "public"
+	}
+	return schema
+}
+
+// filled adds a column that a trigger of the team's own fills from the people whom these
+// columns name: a generated one cannot look anything up. Whatever becomes of its parts, it
+// fails no statement, and lets nobody in. Who gets an account later is filled in then.
+func (t table) filled(column, kind string, people ...string) []string {
+	fn := strings.Trim(regexp.MustCompile(`[^a-z0-9_]+`).ReplaceAllString(t.base(), "_"), "_") + "_" + column
+	expression := t.usersOf("new.", people)
+	if kind == "uuid" {
+		expression = t.uuidOf("new.", people[0])
+	}
+	sql := []string{
+		fmt.Sprintf("alter table %s add column %s %s;", t.Name, column, kind),
+		fmt.Sprintf(`create function %[1]s.fill_%[2]s() returns trigger language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+  who %[4]s;
+begin
+  begin
+    who := %[5]s;
+  exception when others then
+    raise warning '%%: %%', tg_name, sqlerrm;
+  end;
+  return jsonb_populate_record(new, jsonb_build_object('%[3]s', who));
+end
+$$;`, t.schema(), fn, column, kind, expression),
+		fmt.Sprintf("create trigger fill_%s before insert or update on %s for each row execute function %s.fill_%s();", column, t.Name, t.schema(), fn),
+		fmt.Sprintf("update %s set %[2]s = %[2]s;", t.Name, column),
+	}
+	for _, name := range people {
+		if p := t.people[name]; p.uuid != "" {
+			sql = append(sql, fmt.Sprintf(`create function %[1]s.refill_%[2]s_by_%[3]s() returns trigger language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+  update %[4]s set %[5]s = %[5]s where %[6]s = new.%[7]s;
+  return null;
+exception when others then
+  raise warning '%%: %%', tg_name, sqlerrm;
+  return null;
+end
+$$;`, t.schema(), fn, plain(name), t.Name, column, quoteIdent(name), quoteIdent(p.key)),
+				fmt.Sprintf("create trigger refill_%[1]s_by_%[2]s after update of %[3]s on %[4]s for each row execute function %[5]s.refill_%[1]s_by_%[2]s();", fn, plain(name), quoteIdent(p.uuid), p.table, t.schema()))
+		}
+	}
+	return sql
+}
+
+// uuidsIn is a function for the users of a list in jsonb: ids, or objects that have one.
+func uuidsIn(schema string) string {
+	return fmt.Sprintf(`create or replace function %[1]s.uuids_in(list jsonb) returns uuid[] language sql immutable set search_path = pg_catalog, pg_temp as $$
+  select array(select e.id::uuid from (select case jsonb_typeof(v) when 'object' then coalesce(v ->> 'user_id', v ->> 'id') else v #>> '{}' end as id
+                                         from jsonb_array_elements(case jsonb_typeof(list) when 'array' then list else '[]' end) v) e
+                where e.id ~* '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$')
+$$;
+grant execute on function %[1]s.uuids_in(jsonb) to public;`, schema)
 }
 
 // ofSameRooms leaves out who is a member of something else than the messages' rooms.
@@ -111,7 +217,7 @@ func ofSameRooms(members []table, messages choice, all []table) []table {
 	room := messages.roomTable(rooms)
 	return slices.DeleteFunc(slices.Clone(members), func(t table) bool {
 		other := choice{table: t, room: t.memberRoom(rooms)}.roomTable(rooms)
-		if t.isRoomOfTwo(rooms) || len(t.arrays()) > 0 { // a row is a room, and names its users
+		if t.isRoomOfTwo(rooms) || t.arrayColumn() != "" { // a row is a room, and names its users
 			other = t.Name
 		}
 		return room != "" && other != "" && other != room

@@ -102,6 +102,17 @@ func TestColumnsByWhichPeopleLeave(t *testing.T) {
 	}
 }
 
+// Nor are those silent that nobody could be a member by: names as Prisma writes them,
+// bans, and users by a number of the chat's own.
+func TestMembersThatNobodyIs(t *testing.T) {
+	c := bare(t, `create table people (room text, "userId" bigint, "leftAt" timestamptz, is_banned boolean)`)
+	notices := outboxtest.Notices(t, c.URL, `set client_min_messages = warning;
+		select roomcast.attach_members('people', room_column => 'room', user_column => 'userId')`)
+	if len(notices) != 2 || !strings.Contains(notices[0], "leftAt, is_banned") || !strings.Contains(notices[1], "people.userId is bigint") {
+		t.Errorf("warned: %q", notices)
+	}
+}
+
 // Capture is switched off by the schema's owner and its members, and by nobody else (S10).
 func TestOnlyTheOwnerSwitchesCaptureOff(t *testing.T) {
 	c := newChat(t)
