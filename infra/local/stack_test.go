@@ -223,9 +223,15 @@ func must(t *testing.T, ctx context.Context, actions ...chromedp.Action[chromedp
 	t.Helper()
 	limited, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
-	if err := chromedp.Do(limited, actions...); err != nil {
-		screenshot(t, ctx, "failure")
-		t.Fatal(err)
+	for _, action := range actions {
+		err := chromedp.Do(limited, action)
+		for tries := 0; err != nil && tries < 3 && strings.Contains(err.Error(), "Could not find node"); tries++ {
+			err = chromedp.Do(limited, action) // the page has drawn it anew meanwhile
+		}
+		if err != nil {
+			screenshot(t, ctx, "failure")
+			t.Fatal(err)
+		}
 	}
 }
 
