@@ -173,7 +173,7 @@ func (s *Server) Secrets(name string) map[string]string {
 // Wait waits until ok is true; it is asked again after every change of this Fly.
 func (s *Server) Wait(tb testing.TB, what string, ok func() bool) {
 	tb.Helper()
-	timeout := time.After(20 * time.Second)
+	timeout := time.After(90 * time.Second)
 	for {
 		s.mu.Lock()
 		changed := s.changed
