@@ -41,12 +41,11 @@ const tablesSQL = `
 	       array(select distinct n from unnest(array_remove(array[s.room_column::text, s.user_column::text] || s.columns || s.keys || s.uses, null)) n
 	              where not exists (select from pg_attribute a where a.attrelid = s.relation and a.attname = n and a.attnum > 0 and not a.attisdropped)),
 	       array(select a.attname::text from pg_attribute a where s.kind = 'members' and a.attrelid = s.relation and a.attnum > 0 and not a.attisdropped
-	               and lower(regexp_replace(a.attname, '([a-z0-9])([A-Z])', '\1_\2', 'g')) = any ('{left_at,removed_at,deleted_at,kicked_at,banned_at,ended_at,revoked_at,status,state,is_active,active,is_member,has_left,left,removed,is_removed,banned,is_banned}') order by a.attnum),
+	               and roomcast.plain_name(a.attname) = any ('{left_at,removed_at,deleted_at,kicked_at,banned_at,ended_at,revoked_at,status,state,is_active,active,is_member,has_left,left,removed,is_removed,banned,is_banned}') order by a.attnum),
 	       s.kind = 'rows' and s.shape = 'query',
 	       array(select u::text from unnest(roomcast.children_of(s.relation)) u where not roomcast.has_triggers(s, u)),
 	       array(select a.problem || ': ' || a.note from roomcast.audits a where a.relation = s.relation::text and a.problem like 'partition %' and a.at > now() - interval '1 day' order by a.id limit 3),
-	       coalesce((select format_type(a.atttypid, a.atttypmod) from pg_attribute a where s.kind = 'members' and a.attrelid = s.relation and a.attname = s.user_column
-	                   and format_type(a.atttypid, a.atttypmod) !~ '^(uuid|text|character varying)'), '')
+	       coalesce(case when s.kind = 'members' then roomcast.type_without_uuids(s.relation, s.user_column::text) end, '')
 	  from roomcast.attached_tables s left join pg_class c on c.oid = s.relation
 	 where s.detached_at is null order by s.id`
 

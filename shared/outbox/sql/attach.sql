@@ -9,6 +9,20 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
    where a.attrelid = column_type.relation and a.attname = column_type.name and a.attnum > 0 and not a.attisdropped
 $$;
 
+-- type_without_uuids is the type of a column that cannot hold the uuids that tokens carry.
+-- Null: it can, or is not there.
+create or replace function roomcast.type_without_uuids(relation regclass, name text) returns text
+language sql stable set search_path = pg_catalog, pg_temp as $$
+  select t.type from roomcast.column_type(type_without_uuids.relation, type_without_uuids.name) t (type)
+   where t.type !~ '^(uuid|text|character varying)'
+$$;
+
+-- plain_name is a column's name as most write it: leftAt, as Prisma has it, is left_at.
+create or replace function roomcast.plain_name(name text) returns text
+language sql immutable set search_path = pg_catalog, pg_temp as $$
+  select lower(regexp_replace(plain_name.name, '([a-z0-9])([A-Z])', '\1_\2', 'g'))
+$$;
+
 -- table_named finds a table by its name; without a schema it is one of public's.
 create or replace function roomcast.table_named(name text) returns regclass
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$

@@ -144,12 +144,17 @@ $$;
 create or replace function roomcast.was_moved(key_hash bigint) returns boolean
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
-  moved constant text := current_setting('roomcast.moved', true);
+  moved constant text := coalesce(current_setting('roomcast.moved', true), '');
+  this  text;
 begin
-  if coalesce(moved, '') = '' or strpos(moved, roomcast.mark('moved ' || key_hash)) = 0 then
+  if moved = '' then   -- nearly always
     return false;
   end if;
-  perform set_config('roomcast.moved', replace(moved, roomcast.mark('moved ' || key_hash), ''), true);
+  this := roomcast.mark('moved ' || key_hash);
+  if strpos(moved, this) = 0 then
+    return false;
+  end if;
+  perform set_config('roomcast.moved', replace(moved, this, ''), true);
   return true;
 end
 $$;

@@ -24,7 +24,7 @@ begin
   leaving := array(
     select a.attname::text from pg_attribute a
      where a.attrelid = tbl and a.attnum > 0 and not a.attisdropped
-       and lower(regexp_replace(a.attname, '([a-z0-9])([A-Z])', '\1_\2', 'g')) in (   -- leftAt, as Prisma has it
+       and roomcast.plain_name(a.attname) in (
              'left_at', 'removed_at', 'deleted_at', 'kicked_at', 'banned_at', 'archived_at', 'status', 'state', 'is_active', 'active', 'deleted', 'is_deleted',
              'left', 'has_left', 'removed', 'is_removed', 'banned', 'is_banned')
        and coalesce(attach_members.active, '') !~ ('\m' || a.attname || '\M')
@@ -33,8 +33,8 @@ begin
     raise warning 'active: % has %, of which active says nothing: do those who left read on?', tbl, array_to_string(leaving, ', ')
       using hint = format('roomcast.attach_members(%L, …, active => ''left_at is null'')', tbl);
   end if;
-  if regexp_replace(roomcast.column_type(tbl, user_column), '\[\]$', '') !~ '^(uuid|text|character varying)' then
-    raise warning 'user_column: %.% is %: nobody is a member by it, since tokens have the uuid of auth.users', tbl, user_column, roomcast.column_type(tbl, user_column)
+  if roomcast.type_without_uuids(tbl, user_column) is not null then
+    raise warning 'user_column: %.% is %: nobody is a member by it, since tokens have the uuid of auth.users', tbl, user_column, roomcast.type_without_uuids(tbl, user_column)
       using hint = 'Keep the uuid in a column beside it: infra/MOVING.md, Members.';
   end if;
 end
