@@ -17,10 +17,11 @@ func (d *doctor) checkAudit(ctx context.Context, f *findings) error {
 	if err != nil {
 		return err
 	}
-	var cron, scheduled bool
-	if err := d.conn.QueryRow(ctx, `select to_regclass('cron.job') is not null`).Scan(&cron); err != nil {
+	cron, err := d.hasCron(ctx)
+	if err != nil {
 		return err
 	}
+	var scheduled bool
 	if cron {
 		err = d.conn.QueryRow(ctx, `select exists (select from cron.job where command ~ 'roomcast\.scheduled_audit\(\)' and active and database = current_database())`).Scan(&scheduled)
 		if err != nil {

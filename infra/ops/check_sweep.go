@@ -9,8 +9,8 @@ import (
 // checkSweep checks the pg_cron job that sends a wake-up when one was lost.
 func (d *doctor) checkSweep(ctx context.Context, f *findings) error {
 	const again = "select roomcast.configure(); schedules it"
-	var cron bool
-	if err := d.conn.QueryRow(ctx, `select to_regclass('cron.job') is not null`).Scan(&cron); err != nil {
+	cron, err := d.hasCron(ctx)
+	if err != nil {
 		return err
 	}
 	if !cron {
@@ -19,7 +19,7 @@ func (d *doctor) checkSweep(ctx context.Context, f *findings) error {
 	}
 	var schedule, want string
 	var active, here bool
-	err := d.conn.QueryRow(ctx, `select schedule, active, database = current_database(),
+	err = d.conn.QueryRow(ctx, `select schedule, active, database = current_database(),
 		       roomcast.sweep_schedule((select extversion from pg_extension where extname = 'pg_cron'))
 		  from cron.job where jobname = 'roomcast-sweep' and command ~ 'roomcast\.sweep\(\)' order by active desc limit 1`).
 		Scan(&schedule, &active, &here, &want)
@@ -38,6 +38,12 @@ func (d *doctor) checkSweep(ctx context.Context, f *findings) error {
 		return d.checkSweepRuns(ctx, f, schedule)
 	}
 	return nil
+}
+
+// hasCron: does the database have pg_cron?
+func (d *doctor) hasCron(ctx context.Context) (has bool, err error) {
+	err = d.conn.QueryRow(ctx, `select to_regclass('cron.job') is not null`).Scan(&has)
+	return has, err
 }
 
 // checkSweepRuns checks how the last sweep went.
