@@ -181,7 +181,7 @@ func faults() []fault {
 		{"Pusher is away", func(p *installation) { p.pusher.Stop() }, "pusher", failure, "does not answer", "PUSHER_HOST"},
 		{"our clock is far from Pusher's", func(p *installation) { p.PusherHost = pusherAt(p, time.Now().Add(-20*time.Minute), 401) }, "pusher", failure, "our clock is off by 20 min", "clock"},
 		{"our clock is not Pusher's", func(p *installation) { p.PusherHost = pusherAt(p, time.Now().Add(150*time.Second), 200) }, "clocks", failure, "Pusher is 2 min", "clock"},
-		{"the function's clock stood still", func(p *installation) { p.function.date = time.Now().Add(-15 * time.Second) }, "clocks", warning, "the function is 1", "restart"},
+		{"the function's clock stood still", func(p *installation) { p.function.date = time.Now().Add(-11 * time.Second) }, "clocks", warning, "the function is 1", "restart"},
 
 		{"no key set", func(p *installation) { p.keys.Fail(500) }, "tokens", failure, "cannot be had", "SUPABASE_URL"},
 		{"an empty key set, and no secret", func(p *installation) { _ = p.keys.Rotate() }, "tokens", failure, "empty", "SUPABASE_JWT_SECRET"},
