@@ -1,6 +1,7 @@
 package inbox
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"log/slog"
@@ -163,17 +164,19 @@ type due struct {
 	last time.Time // of the hint before; zero: none is known
 }
 
-// before: is it this one's turn rather than the other's?
-func (d due) before(other due, now time.Time) int {
-	if late := now.Sub(d.since) > longest; late != (now.Sub(other.since) > longest) {
-		if late {
-			return -1
-		}
+// compareTurns puts those first that have waited for too long, the longest first; then those
+// that were hinted at the longest ago.
+func compareTurns(a, b due, now time.Time) int {
+	late := now.Sub(a.since) > longest
+	switch lateToo := now.Sub(b.since) > longest; {
+	case late && !lateToo:
+		return -1
+	case lateToo && !late:
 		return 1
-	} else if order := d.last.Compare(other.last); order != 0 && !late {
-		return order
+	case late:
+		return a.since.Compare(b.since)
 	}
-	return d.since.Compare(other.since)
+	return cmp.Or(a.last.Compare(b.last), a.since.Compare(b.since))
 }
 
 // take returns the hints whose second is over and whose turn it is, and when the next
@@ -191,7 +194,7 @@ func (h *Hints) take(now time.Time) (turn []due, next time.Time) {
 		}
 		turn = append(turn, due{waits, key, last})
 	}
-	slices.SortFunc(turn, func(a, b due) int { return a.before(b, now) })
+	slices.SortFunc(turn, func(a, b due) int { return compareTurns(a, b, now) })
 	turn = turn[:min(len(turn), turnsOf)]
 	for _, d := range turn {
 		delete(h.pending, d.key)
