@@ -158,11 +158,13 @@ func (t table) schema() string {
 	return schema
 }
 
+var notInNames = regexp.MustCompile(`[^a-z0-9_]+`)
+
 // filled adds a column that a trigger of the team's own fills from the people whom these
 // columns name: a generated one cannot look anything up. Whatever becomes of its parts, it
 // fails no statement, and lets nobody in. Who gets an account later is filled in then.
 func (t table) filled(column, kind string, people ...string) []string {
-	fn := strings.Trim(regexp.MustCompile(`[^a-z0-9_]+`).ReplaceAllString(t.base(), "_"), "_") + "_" + column
+	fn := strings.Trim(notInNames.ReplaceAllString(t.base(), "_"), "_") + "_" + column
 	expression := t.usersOf("new.", people)
 	if kind == "uuid" {
 		expression = t.uuidOf("new.", people[0])
