@@ -30,7 +30,7 @@ type ownerRelays struct {
 	steps   int
 	kills   int
 	mu      sync.Mutex
-	next    map[string]int64 // the last number heard, by stream
+	last    map[string]int64 // the last number heard, by stream
 	broken  error            // the first promise that was
 	repeats int
 }
@@ -38,7 +38,7 @@ type ownerRelays struct {
 var _ owner.Relays = (*ownerRelays)(nil)
 
 func newOwnerRelays(o options, binary string, stderr io.Writer) *ownerRelays {
-	return &ownerRelays{options: o, binary: binary, stderr: stderr, rnd: rand.New(rand.NewPCG(o.seed, 2)), next: map[string]int64{}}
+	return &ownerRelays{options: o, binary: binary, stderr: stderr, rnd: rand.New(rand.NewPCG(o.seed, 2)), last: map[string]int64{}}
 }
 
 // Open starts Pusher and the relays.
@@ -81,7 +81,7 @@ func (r *ownerRelays) heard(a pushertest.Accepted) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	switch seq, last := data.Roomcast.Seq, r.next[stream]; {
+	switch seq, last := data.Roomcast.Seq, r.last[stream]; {
 	case a.Name == event.RoomActivity: // a hint, without a number
 	case err != nil:
 		r.broken = errors.Join(r.broken, fmt.Errorf("%s on %s: %w", a.Name, a.Channel, err))
@@ -90,7 +90,7 @@ func (r *ownerRelays) heard(a pushertest.Accepted) {
 	case seq <= last:
 		r.repeats++
 	default:
-		r.next[stream] = seq
+		r.last[stream] = seq
 	}
 }
 
@@ -98,7 +98,7 @@ func (r *ownerRelays) heard(a pushertest.Accepted) {
 func (r *ownerRelays) account() (n int64, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for _, seq := range r.next {
+	for _, seq := range r.last {
 		n += seq
 	}
 	return n, r.broken

@@ -61,7 +61,7 @@ type run struct {
 // in this process.
 func Run(ctx context.Context, url string, seed uint64, steps int, beside Relays) error {
 	if beside == nil {
-		beside = &relays{next: map[string]int64{}}
+		beside = &relays{last: map[string]int64{}}
 	}
 	r := &run{Rand: rand.New(rand.NewPCG(seed, 1)), relays: beside}
 	defer beside.Close()

@@ -8,12 +8,12 @@ import (
 	"roomcast/shared/outbox"
 )
 
-// relays implement [Relays] in this process: they claim beside the owner's statements, taking turns as two machines do, and keep
-// account of what they were given: every room's rows from the first number on, in order,
-// without a gap, and none twice.
+// relays implement [Relays] in this process: they claim beside the owner's statements, taking
+// turns as two machines do, and keep account of what they were given: every room's rows from
+// the first number on, in order, without a gap, and none twice.
 type relays struct {
 	dbs  []*outbox.DB
-	next map[string]int64 // the last number given, by room
+	last map[string]int64 // the last number given, by room
 	turn int
 	rows int64
 }
@@ -55,13 +55,13 @@ func (r *relays) run(ctx context.Context) (int, error) {
 	n := 0
 	for _, room := range rooms {
 		for _, row := range room.Rows {
-			if row.Seq != r.next[room.ID]+1 {
-				return 0, fmt.Errorf("room %.40q: number %d came behind %d", room.ID, row.Seq, r.next[room.ID])
+			if row.Seq != r.last[room.ID]+1 {
+				return 0, fmt.Errorf("room %.40q: number %d came behind %d", room.ID, row.Seq, r.last[room.ID])
 			}
-			r.next[room.ID] = row.Seq
+			r.last[room.ID] = row.Seq
 			n++
 		}
-		acks = append(acks, outbox.Ack{Room: room.ID, Fence: room.Fence, Seq: r.next[room.ID]})
+		acks = append(acks, outbox.Ack{Room: room.ID, Fence: room.Fence, Seq: r.last[room.ID]})
 	}
 	r.rows += int64(n)
 	if len(acks) > 0 {
