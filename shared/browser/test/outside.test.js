@@ -27,15 +27,23 @@ function open(t, { respond = () => {}, signs, ...options } = {}) {
     if (given) return given
     if (channels.length > 1) return answer(Object.fromEntries(channels.map((name) => [name, { status: 200, auth: 'a' }])))
     if (pathname.startsWith('/pusher/')) return answer({ auth: 'a' })
+    if (pathname === '/me/rooms') return answer({ rooms: [] })
     if (rooms) return answer({ rooms: Object.fromEntries(Object.entries(rooms).map(([room, { after }]) => [room, page(room, after ?? Infinity)])) })
     return answer(page(id, searchParams.has('after') ? Number(searchParams.get('after')) : Infinity))
   })
   const pusher = it.pusher = connectedPusher({ subscribed: !signs }), { subscribe } = pusher
   if (signs) {
+    const pending = new Set() // as pusher-js, which asks once for a subscription that is on its way
     pusher.subscribe = (name) => {
       const channel = subscribe(name)
-      const done = (err) => err ? channel.emit('pusher:subscription_error', {}) : pusher.admit(name)
-      if (!channel.subscribed) pusher.config.channelAuthorizer({ socketId: '1.1', channelName: name }, done)
+      const done = (err) => {
+        pending.delete(name)
+        if (err) channel.emit('pusher:subscription_error', {})
+        else pusher.admit(name)
+      }
+      if (channel.subscribed || pending.has(name)) return channel
+      pending.add(name)
+      pusher.config.channelAuthorizer({ socketId: '1.1', channelName: name }, done)
       return channel
     }
   }
@@ -127,7 +135,7 @@ test('advice to poll once in a thousand years is none', async (t) => {
 })
 
 for (const hours of [-3, 3]) {
-  test(`the clock jumps by ${hours} h while the function is away: back within four minutes of its return`, async (t) => {
+  test(`the clock jumps by ${hours} h while the function is away: back within two minutes of its return`, async (t) => {
     const pass = fakeClock(t), it = open(t), [room] = it.join(1), seen = shows(room)
     await pass(5000)
     it.respond = () => answer({}, 503)
@@ -140,7 +148,7 @@ for (const hours of [-3, 3]) {
     await pass(30_000)
     it.respond = () => {}
     it.events = [event(6), event(7)]
-    await pass(240_000)
+    await pass(120_000)
     assert.deepEqual(seen, [6, 7])
   })
 }
