@@ -23,6 +23,8 @@ type backlogGauge struct {
 	err  error
 	kept admin.Backlog // the last that was read without an error
 	has  bool
+	// An event was parked since: counted, though the last read may have seen it already.
+	stale bool
 }
 
 // read returns the last look, or a new one if that is no longer fresh. It reports
@@ -30,7 +32,8 @@ type backlogGauge struct {
 func (g *backlogGauge) read() (admin.Backlog, bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.at.IsZero() || time.Since(g.at) > backlogFresh {
+	if g.stale || g.at.IsZero() || time.Since(g.at) > backlogFresh {
+		g.stale = false
 		ctx, cancel := context.WithTimeout(context.Background(), backlogLimit)
 		defer cancel()
 		g.last, g.err = g.ask(ctx)
@@ -42,12 +45,19 @@ func (g *backlogGauge) read() (admin.Backlog, bool) {
 	return g.last, g.err == nil
 }
 
-// parked counts an event that was given up after the last read.
+// parked counts an event that was given up, until the next read counts them all.
 func (g *backlogGauge) parked() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.kept.Parked++
-	g.has = true
+	g.has, g.stale = true, true
+}
+
+// isStale: was an event parked since the last read?
+func (g *backlogGauge) isStale() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.stale
 }
 
 // latest returns the backlog as it was last read, however long ago, and asks nobody. It

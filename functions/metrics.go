@@ -133,9 +133,10 @@ func (o *observations) watch(busy func() bool, backlog *backlogGauge) {
 	gauge("roomcast_rows_in_flight", "Rows of rooms that a relay holds at this moment.",
 		func(b admin.Backlog) float64 { return float64(b.InFlight) })
 	// What was given up stays so while the relay sleeps: the last count is kept, so that
-	// an alert on it does not end with the machine's work.
+	// an alert on it does not end with the machine's work. It is read once more after the
+	// last that was given up.
 	o.Gauge("roomcast_parked_events", "Events given up and still kept, as last read; absent until the first read.", func() (float64, bool) {
-		if busy() {
+		if busy() || backlog.isStale() {
 			backlog.read()
 		}
 		b, known := backlog.latest()
