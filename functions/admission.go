@@ -37,13 +37,6 @@ const (
 	quarter = 4
 )
 
-// manyBody bounds the body of POST /events, smallBody that of POST /rooms/{room}/read, in
-// bytes.
-const (
-	manyBody  = 64 << 10
-	smallBody = 1 << 10
-)
-
 // How long a body may take to arrive.
 const (
 	bodyTime     = 10 * time.Second

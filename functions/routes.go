@@ -5,6 +5,8 @@ import (
 	"strings"
 	"time"
 
+	"roomcast/functions/history"
+	"roomcast/functions/inbox"
 	"roomcast/functions/parity"
 	"roomcast/shared/browser"
 	"roomcast/shared/runtime"
@@ -58,11 +60,11 @@ func (a *app) routes() http.Handler {
 	handle("POST /pusher/auth/batch", a.authorize.Batch, limit, listener, bodies, answers)
 	handle("POST /pusher/user-auth", a.authorize.User, limit, listener, bodies)
 	handle("GET /rooms/{room}/events", a.history.Events, limit, user, dear, answers)
-	handle("POST /events", a.history.Many, limit, user, bodies, web.Whole(manyBody), dear, answers)
+	handle("POST /events", a.history.Many, limit, user, bodies, web.Whole(history.MaxManyBody), dear, answers)
 	handle("GET /me/events", a.history.Mine, limit, user, dear, answers)
 	if a.inbox != nil {
 		handle("GET /me/rooms", a.inbox.Rooms, limit, user, dear, answers)
-		handle("POST /rooms/{room}/read", a.inbox.Read, limit, user, bodies, web.Whole(smallBody), dear)
+		handle("POST /rooms/{room}/read", a.inbox.Read, limit, user, bodies, web.Whole(inbox.MaxBody), dear)
 	}
 	handle("POST /parity", a.parity.Receive, limit, user, bodies)
 	handle("GET /parity", a.parity.Show, limit, operator, dear, answers)

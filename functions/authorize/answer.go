@@ -1,10 +1,8 @@
 package authorize
 
 import (
-	"context"
 	"errors"
 	"net/http"
-	"time"
 
 	"roomcast/shared/web"
 )
@@ -18,7 +16,7 @@ func (h *Handler) answer(w http.ResponseWriter, r *http.Request, signed []byte, 
 	// A signature is for one connection and, once the membership ends, for nobody.
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("Content-Type", "application/json")
-	// Only status 200 counts for pusher-js. A caller who is gone is nobody to tell.
+	// Only status 200 counts for pusher-js. The client may have disconnected.
 	_, _ = w.Write(signed)
 	return nil
 }
@@ -29,7 +27,7 @@ func result(r *http.Request, err error) string {
 	switch {
 	case err == nil:
 		return ResultAllowed
-	case !errors.As(err, &refusal) && gone(r):
+	case !errors.As(err, &refusal) && web.Disconnected(r):
 		return ResultGone
 	case refusal == nil:
 		return ResultError
@@ -47,16 +45,4 @@ func result(r *http.Request, err error) string {
 	default:
 		return ResultBadRequest
 	}
-}
-
-// gone reports whether the client hung up, which makes errors below us no fault
-// of what is below us.
-func gone(r *http.Request) bool { return errors.Is(r.Context().Err(), context.Canceled) }
-
-// unavailable is a 503 for err, unless it only says that the client hung up.
-func unavailable(r *http.Request, reason string, after time.Duration, err error) error {
-	if gone(r) {
-		return r.Context().Err()
-	}
-	return web.Unavailable(reason, after, err)
 }

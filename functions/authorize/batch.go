@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -78,14 +77,11 @@ func appendPart(answer []byte, name string, signed []byte, refusal error) ([]byt
 	if refusal == nil {
 		return append(append(answer, `{"status":200,`...), bytes.TrimPrefix(signed, []byte("{"))...), nil
 	}
-	var told *web.Error
-	if !errors.As(refusal, &told) {
-		return nil, refusal
+	part, err := web.PartOf(refusal)
+	if err != nil {
+		return nil, err
 	}
-	text, err := json.Marshal(struct {
-		Status int    `json:"status"`
-		Error  string `json:"error"`
-	}{told.Status, told.Reason})
+	text, err := json.Marshal(part)
 	return append(answer, text...), err
 }
 

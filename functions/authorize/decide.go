@@ -92,7 +92,7 @@ func (h *Handler) signFor(ctx context.Context, r *http.Request, socketID string,
 	if q.kind == event.Presence {
 		var err error
 		if member.Info, err = h.info(ctx, q.room, user); err != nil {
-			return nil, unavailable(r, "member info cannot be read right now", accessRetry, err)
+			return nil, web.Unanswered(r, "member info cannot be read right now", accessRetry, err)
 		}
 	}
 	signed, err := h.sign(q.kind, socketID, q.name, member)
@@ -191,9 +191,9 @@ func (h *Handler) ask(ctx context.Context, rooms []string, user token.Claims) []
 func refusal(r *http.Request, a Answer) error {
 	switch {
 	case errors.Is(a.Err, ErrBusy):
-		return unavailable(r, "too many requests at once", busyRetry+rand.N(busySpread), a.Err)
+		return web.Unanswered(r, "too many requests at once", busyRetry+rand.N(busySpread), a.Err)
 	case a.Err != nil:
-		return unavailable(r, "access cannot be checked right now", accessRetry, a.Err)
+		return web.Unanswered(r, "access cannot be checked right now", accessRetry, a.Err)
 	case !a.OK:
 		return forbidden()
 	}
@@ -269,7 +269,7 @@ func (h *Handler) bearer(r *http.Request) (token.Claims, context.Context, error)
 	case err == nil:
 		return user, withBearer(r.Context(), compact), nil
 	case errors.Is(err, token.ErrKeysUnavailable):
-		return token.Claims{}, nil, unavailable(r, token.Reason(err), token.RetryAfter, err)
+		return token.Claims{}, nil, web.Unanswered(r, token.Reason(err), token.RetryAfter, err)
 	case token.Reason(err) == "":
 		return token.Claims{}, nil, err
 	default:

@@ -11,7 +11,6 @@ package history
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"log/slog"
 	"math"
@@ -152,10 +151,7 @@ func errForwardOnly() error {
 
 // unreadable is the answer when the database did not answer.
 func unreadable(r *http.Request, err error) error {
-	if errors.Is(r.Context().Err(), context.Canceled) {
-		return r.Context().Err() // the client hung up: nobody's fault
-	}
-	return web.Unavailable("history cannot be read right now", retryAfter, err)
+	return web.Unanswered(r, "history cannot be read right now", retryAfter, err)
 }
 
 // page translates without a limit of size, so that nothing becomes a stub here. A change

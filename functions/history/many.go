@@ -3,7 +3,6 @@ package history
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"math"
 	"net/http"
@@ -16,8 +15,8 @@ import (
 const (
 	// maxRooms is how many rooms one request may ask for.
 	maxRooms = 100
-	// maxManyBody bounds its body in bytes.
-	maxManyBody = 64 << 10
+	// MaxManyBody bounds its body in bytes.
+	MaxManyBody = 64 << 10
 	// manyBudget bounds the records of its answer in bytes, as one room's page is bounded.
 	manyBudget = 1 << 20
 )
@@ -48,7 +47,7 @@ func (h *Handler) Many(w http.ResponseWriter, r *http.Request) error {
 	answer, allowed, asked := make(map[string]any, len(rooms)), []string(nil), []outbox.HistoryQuery(nil)
 	for i, room := range rooms {
 		if refusals[i] != nil {
-			if answer[room], err = refused(refusals[i]); err != nil {
+			if answer[room], err = web.PartOf(refusals[i]); err != nil {
 				return err
 			}
 			continue
@@ -71,25 +70,12 @@ func (h *Handler) Many(w http.ResponseWriter, r *http.Request) error {
 	return web.WriteJSON(w, http.StatusOK, map[string]any{"rooms": answer})
 }
 
-// refused is a room's part of the answer where it may not be read. Faults of ours fail
-// the whole.
-func refused(refusal error) (any, error) {
-	var answer *web.Error
-	if !errors.As(refusal, &answer) {
-		return nil, refusal
-	}
-	return struct {
-		Status int    `json:"status"`
-		Error  string `json:"error"`
-	}{answer.Status, answer.Reason}, nil
-}
-
 // readMany reads the body: the rooms' ids and, in their order, what is asked of each.
 func readMany(w http.ResponseWriter, r *http.Request) (rooms []string, queries []outbox.HistoryQuery, err error) {
 	if err := web.RequireJSON(r); err != nil {
 		return nil, nil, err
 	}
-	body, err := web.Body(w, r, maxManyBody)
+	body, err := web.Body(w, r, MaxManyBody)
 	if err != nil {
 		return nil, nil, err
 	}

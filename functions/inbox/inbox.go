@@ -6,7 +6,6 @@ package inbox
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"net/http"
 	"time"
 
@@ -18,8 +17,10 @@ import (
 const (
 	callTimeout = 5 * time.Second // of one call to the database
 	retryAfter  = 2 * time.Second
-	maxBody     = 1 << 10 // bytes of {"seq":n}
 )
+
+// MaxBody bounds the body of POST /rooms/{room}/read in bytes.
+const MaxBody = 1 << 10
 
 // Authorizer decides who may read a room; *authorize.Handler is one. Its errors are
 // answers: a *web.Error of 401, 403 or 503.
@@ -103,7 +104,7 @@ func readSeq(w http.ResponseWriter, r *http.Request) (int64, error) {
 	if err := web.RequireJSON(r); err != nil {
 		return 0, err
 	}
-	body, err := web.Body(w, r, maxBody)
+	body, err := web.Body(w, r, MaxBody)
 	if err != nil {
 		return 0, err
 	}
@@ -120,8 +121,5 @@ func readSeq(w http.ResponseWriter, r *http.Request) (int64, error) {
 }
 
 func unreachable(r *http.Request, err error) error {
-	if errors.Is(r.Context().Err(), context.Canceled) {
-		return r.Context().Err() // the client hung up: nobody's fault
-	}
-	return web.Unavailable("the inbox cannot be reached right now", retryAfter, err)
+	return web.Unanswered(r, "the inbox cannot be reached right now", retryAfter, err)
 }

@@ -1,4 +1,4 @@
-// Package members answers POST /webhooks/pusher: who is online in which room.
+// Package presence answers POST /webhooks/pusher: who is online in which room.
 //
 // Pusher tells when a user's first connection enters a presence channel and when
 // the last one leaves it: users, not connections. It tells late (a leaving by up to

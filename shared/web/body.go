@@ -51,7 +51,7 @@ func bodyError(r *http.Request, err error) error {
 		return &Error{Status: http.StatusRequestTimeout, Field: "body", Reason: "took too long to arrive", Err: err}
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		return &Error{Status: http.StatusBadRequest, Field: "body", Reason: "ends before its declared length", Err: err}
-	case errors.Is(r.Context().Err(), context.Canceled):
+	case Disconnected(r):
 		return context.Canceled
 	default:
 		return &Error{Status: http.StatusBadRequest, Field: "body", Reason: "unreadable", Err: err}

@@ -71,6 +71,34 @@ func Unavailable(reason string, after time.Duration, cause error) *Error {
 	return &Error{Status: http.StatusServiceUnavailable, Reason: reason, RetryAfter: after, Err: cause}
 }
 
+// Unanswered is [Unavailable], unless r's caller has hung up: then the cause is no fault of
+// what is behind this process, and the error is the context's.
+func Unanswered(r *http.Request, reason string, after time.Duration, cause error) error {
+	if Disconnected(r) {
+		return r.Context().Err()
+	}
+	return Unavailable(reason, after, cause)
+}
+
+// Disconnected reports whether r's caller has hung up.
+func Disconnected(r *http.Request) bool { return errors.Is(r.Context().Err(), context.Canceled) }
+
+// Part is a refusal as one of the parts of an answer.
+type Part struct {
+	Status int    `json:"status"`
+	Error  string `json:"error"`
+}
+
+// PartOf makes a part of an [*Error]. Any other error is a fault of ours, returned as it is:
+// it fails the whole answer.
+func PartOf(refusal error) (Part, error) {
+	var known *Error
+	if !errors.As(refusal, &known) {
+		return Part{}, refusal
+	}
+	return Part{known.Status, known.Reason}, nil
+}
+
 // statusClientGone is nginx's 499. It is never sent; logs and metrics use it so that
 // clients that disconnect are not counted as our failures.
 const statusClientGone = 499
@@ -88,7 +116,7 @@ func answer(r *http.Request, err error) *Error {
 		return bodyTooLarge(tooLarge.Limit)
 	case errors.Is(err, http.ErrAbortHandler):
 		return &Error{Status: statusClientGone, Reason: "aborted"}
-	case errors.Is(err, context.Canceled) && errors.Is(r.Context().Err(), context.Canceled):
+	case errors.Is(err, context.Canceled) && Disconnected(r):
 		return &Error{Status: statusClientGone, Reason: "client closed the request"}
 	case errors.Is(err, context.DeadlineExceeded):
 		return Unavailable("timed out", time.Second, err)
