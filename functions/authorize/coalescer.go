@@ -1,6 +1,7 @@
 package authorize
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -85,18 +86,11 @@ type flight struct {
 
 // NewCoalescer returns a Coalescer.
 func NewCoalescer(cfg CoalescerConfig) *Coalescer {
-	orElse := func(n *int, otherwise int) {
-		if *n == 0 {
-			*n = otherwise
-		}
-	}
-	orElse(&cfg.Slots, 4)
-	orElse(&cfg.Batch, 100)
-	orElse(&cfg.Queue, 20_000)
-	orElse(&cfg.Each, 500)
-	if cfg.Limit == 0 {
-		cfg.Limit = accessTimeout
-	}
+	cfg.Slots = cmp.Or(cfg.Slots, 4)
+	cfg.Batch = cmp.Or(cfg.Batch, 100)
+	cfg.Queue = cmp.Or(cfg.Queue, 20_000)
+	cfg.Each = cmp.Or(cfg.Each, 500)
+	cfg.Limit = cmp.Or(cfg.Limit, accessTimeout)
 	c := &Coalescer{
 		cfg:    cfg,
 		infos:  web.NewTurns(max(1, cfg.Slots/2)),

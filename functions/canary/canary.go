@@ -7,6 +7,7 @@
 package canary
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"log/slog"
@@ -55,12 +56,8 @@ type Canary struct {
 
 // New returns a canary that does nothing before Run.
 func New(c Config) *Canary {
-	if c.Patience == 0 {
-		c.Patience = 20 * time.Second
-	}
-	if c.Connect == 0 {
-		c.Connect = 15 * time.Second
-	}
+	c.Patience = cmp.Or(c.Patience, 20*time.Second)
+	c.Connect = cmp.Or(c.Connect, 15*time.Second)
 	return &Canary{Config: c}
 }
 
