@@ -5,7 +5,6 @@ import (
 	"slices"
 	"time"
 
-	"roomcast/shared/event"
 	"roomcast/shared/outbox"
 	"roomcast/shared/pusher"
 )
@@ -37,40 +36,4 @@ func assign(rooms []outbox.Room, workers int) []assignment {
 		sizes[least] += len(room.Rows)
 	}
 	return assignments
-}
-
-// item is one row on its way: an event for each channel of its room.
-type item struct {
-	room   int // index in the worker's rooms
-	seq    int64
-	age    time.Duration // between its writing and its arrival here
-	events []pusher.Event
-	packed int   // index of the one that may share a pack; -1: none may
-	joins  bool  // it does: with that of the item before it
-	reject error // why it can never be sent, if that is known before trying
-	left   bool  // a user left the room, and is to be disconnected behind it
-}
-
-// translate makes the item of a row; bare is for one whose content must not be heard. A
-// row that is missing, or was published before, becomes an item without events: its seq
-// is passed over.
-func (w *worker) translate(room int, row outbox.Row, bare bool) item {
-	it := item{room: room, seq: row.Seq, age: row.Age, packed: -1}
-	if row.Missing {
-		return it
-	}
-	it.left = w.Revoker != nil && row.Change.IsDeparture()
-	if row.Seq <= w.progress[room].known {
-		return it
-	}
-	kinds := w.channels.Carriers(row.Change.Room)
-	if bare {
-		it.events, it.reject = pusher.ForChannels(event.Bare(row.Change), kinds)
-	} else {
-		it.events, it.reject = pusher.Events(row.Change, kinds, w.limit)
-	}
-	if len(it.events) > 0 && len(it.events) == len(kinds) { // else the room's name is too long for some
-		it.packed = slices.Index(kinds, event.Packed)
-	}
-	return it
 }

@@ -110,6 +110,14 @@ func (h *health) reason() error {
 	return h.err
 }
 
+// Trouble is why Pusher does not accept events.
+type Trouble struct {
+	Since   time.Time
+	Class   pusher.Class
+	Err     error     // its last answer
+	RetryAt time.Time // when it will be asked again; zero: at once
+}
+
 // troubleAfter is how long a single room's failures are taken for a moment's: with few
 // rooms there are never failedRooms of them.
 const troubleAfter = 3 * time.Second

@@ -67,8 +67,8 @@ func newLoop(r *Relay) *loop {
 	}
 }
 
-// stayAwake runs the hot loop until it may rest or has to leave.
-func (l *loop) stayAwake(ctx context.Context) {
+// run is the hot loop: it polls until it may rest or has to leave.
+func (l *loop) run(ctx context.Context) {
 	l.Log.Info("relay wakes")
 	began := time.Now()
 	l.Observer.Woke()
@@ -252,12 +252,13 @@ func (l *loop) allowance() (limits outbox.Limits, at time.Time) {
 // work runs one assignment in a worker and reports what came of it.
 func (l *loop) work(ctx context.Context, a assignment) {
 	l.slots <- struct{}{}
-	out := l.run(ctx, a)
+	out := newWorker(l.Relay, a).run(ctx)
 	<-l.slots
 	l.results <- out
 }
 
-func (l *loop) take(out outcome) {
+// finished counts a worker's assignment as done, and keeps its acks.
+func (l *loop) finished(out outcome) {
 	l.underWay--
 	l.rows -= out.rows
 	l.bytes -= out.bytes

@@ -16,6 +16,7 @@
 package relay
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"sync/atomic"
@@ -52,7 +53,7 @@ type Publisher interface {
 type Revoker interface {
 	// Revoke ends the access of users who left one room by these departures, which were
 	// first read at a time. Until it returns nil nothing behind them may be published.
-	Revoke(ctx context.Context, gone []access.Departure, read time.Time) (wait time.Duration, err error)
+	Revoke(ctx context.Context, departures []access.Departure, read time.Time) (wait time.Duration, err error)
 	// Held reports whether nothing may be published to the room for now.
 	Held(room string) bool
 
@@ -103,23 +104,13 @@ type Config struct {
 }
 
 func (c *Config) setDefaults() {
-	set := func(d *time.Duration, to time.Duration) {
-		if *d == 0 {
-			*d = to
-		}
-	}
-	setInt := func(n *int, to int) {
-		if *n == 0 {
-			*n = to
-		}
-	}
-	setInt(&c.Workers, 32)
-	setInt(&c.Claim.Rows, 4000)
-	setInt(&c.Claim.PerRoom, 250)
-	set(&c.Claim.Lease, 4*time.Second)
-	set(&c.AwakeLease, 4*time.Second)
-	set(&c.Linger, 20*time.Second)
-	set(&c.CallLimit, 10*time.Second)
+	c.Workers = cmp.Or(c.Workers, 32)
+	c.Claim.Rows = cmp.Or(c.Claim.Rows, 4000)
+	c.Claim.PerRoom = cmp.Or(c.Claim.PerRoom, 250)
+	c.Claim.Lease = cmp.Or(c.Claim.Lease, 4*time.Second)
+	c.AwakeLease = cmp.Or(c.AwakeLease, 4*time.Second)
+	c.Linger = cmp.Or(c.Linger, 20*time.Second)
+	c.CallLimit = cmp.Or(c.CallLimit, 10*time.Second)
 	if c.Observer == nil {
 		c.Observer = Unobserved{}
 	}
@@ -186,6 +177,9 @@ func signal(c chan struct{}) {
 // Busy reports whether the loop is awake: leaving now would interrupt it.
 func (r *Relay) Busy() bool { return r.busy.Load() }
 
+// Trouble tells why Pusher does not accept events; nil while it does. It asks nobody.
+func (r *Relay) Trouble() *Trouble { return r.health.trouble() }
+
 // Run checks for rows once and then sleeps until it is woken, again and again,
 // until ctx ends or [Relay.Drain] is called. When ctx ends it stops at once:
 // whatever is under way will be sent again by another relay.
@@ -231,7 +225,7 @@ func (r *Relay) stayAwake(ctx context.Context) {
 		}()
 		defer func() { end(); <-done }()
 	}
-	newLoop(r).stayAwake(ctx)
+	newLoop(r).run(ctx)
 }
 
 // checkEvery bounds how often requests make a sleeping relay ask the database.

@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"roomcast/shared/backoff"
-	"roomcast/shared/event"
 	"roomcast/shared/outbox"
 	"roomcast/shared/pusher"
 )
@@ -42,16 +41,20 @@ type progress struct {
 	hold // what the departures of the room ask for
 }
 
-// run works on the assignment as far as the lease, Pusher's health and the time to leave
-// allow. What is left over goes back with the ack.
-func (r *Relay) run(ctx context.Context, a assignment) outcome {
+func newWorker(r *Relay, a assignment) *worker {
 	w := &worker{Relay: r, assignment: a, progress: make([]progress, len(a.rooms)), revoked: make(chan revoked, len(a.rooms))}
 	for i, room := range a.rooms {
 		w.progress[i].known = r.held.knows(room)
 	}
-	for ctx.Err() == nil && !w.expired() && !r.health.paused() {
+	return w
+}
+
+// run works on the assignment as far as the lease, Pusher's health and the time to leave
+// allow. What is left over goes back with the ack.
+func (w *worker) run(ctx context.Context) outcome {
+	for ctx.Err() == nil && !w.expired() && !w.health.paused() {
 		w.revoke(ctx)
-		batch := w.take()
+		batch := w.nextBatch()
 		if len(batch) == 0 {
 			if !w.waitForRoom(ctx) {
 				break
@@ -62,7 +65,7 @@ func (r *Relay) run(ctx context.Context, a assignment) outcome {
 			break
 		}
 	}
-	w.finishRevoking()
+	w.awaitRevoked()
 	return w.outcome()
 }
 
@@ -92,55 +95,6 @@ func (w *worker) isDone(i int) bool {
 	p := &w.progress[i]
 	return p.over && !p.revoking || p.next == len(w.rooms[i].Rows) && len(p.left) == 0
 }
-
-// take builds the next batch: rows of the first room that is not waiting, then of
-// the next, until ten events are together; a pack is one. A room that failed travels
-// alone, so that it fails alone, and so does the canary.
-func (w *worker) take() []item {
-	w.items = w.items[:0]
-	var call tally
-	for i := w.first; i < len(w.rooms); i++ {
-		p := &w.progress[i]
-		if w.isDone(i) {
-			if i == w.first {
-				w.first++
-			}
-			continue
-		}
-		alone := p.trouble.Step > 0 || w.isCanary(i)
-		if p.over || p.revoking || !p.trouble.Over() || (alone && call.events > 0) {
-			continue
-		}
-		if full := w.takeFrom(i, &call); full || alone && len(w.items) > 0 {
-			return w.items
-		}
-	}
-	return w.items
-}
-
-// takeFrom adds a room's rows to the batch, as far as its departures allow, and reports
-// whether the batch is to be sent as it is.
-func (w *worker) takeFrom(i int, call *tally) (full bool) {
-	p := &w.progress[i]
-	bare := p.failed || w.Revoker != nil && w.Revoker.Held(w.rooms[i].ID)
-	together := p.departures
-	for _, row := range w.rooms[i].Rows[p.next:] {
-		it := w.translate(i, row, bare)
-		if !bare && !together.allow(it) {
-			return false
-		}
-		if !call.add(&it) {
-			return true
-		}
-		w.items = append(w.items, it)
-		if it.reject != nil {
-			return true // what is behind it travels when it is parked
-		}
-	}
-	return false
-}
-
-func (w *worker) isCanary(room int) bool { return w.rooms[room].ID == event.CanaryKey }
 
 // waitForRoom sleeps until the first room in trouble may be tried again or the revoker
 // answers. It reports false when there is nothing to wait for.

@@ -40,7 +40,7 @@ const (
 
 // Store keeps the second disconnects; [access.Store] is one.
 type Store interface {
-	QueueRevocations(ctx context.Context, gone []access.Departure, grace time.Duration) (access.Leavers, error)
+	QueueRevocations(ctx context.Context, departures []access.Departure, grace time.Duration) (access.Leavers, error)
 	ClaimRevocations(ctx context.Context, most int, lease time.Duration) ([]access.Revocation, error)
 	ConfirmRevocations(ctx context.Context, confirmed []access.Confirmation) error
 }
@@ -96,16 +96,16 @@ func New(c Config) *Revoker {
 // first read from the database at a time. Without an error each was disconnected after that,
 // and a second disconnect of each is queued. With one, nothing numbered after these
 // departures may be published; wait is how long to wait at least before the next attempt.
-func (r *Revoker) Revoke(ctx context.Context, gone []access.Departure, read time.Time) (wait time.Duration, err error) {
+func (r *Revoker) Revoke(ctx context.Context, departures []access.Departure, read time.Time) (wait time.Duration, err error) {
 	before := time.Now()
-	left, err := r.queue(ctx, gone)
+	left, err := r.queue(ctx, departures)
 	if err != nil {
 		return 0, err
 	}
 	after := time.Now()
 	for _, user := range left.Users {
 		r.Forget(user)
-		r.waiting.add(user, gone[0].Room, before.Add(Grace), after.Add(Grace))
+		r.waiting.add(user, departures[0].Room, before.Add(Grace), after.Add(Grace))
 	}
 	r.soon(Grace)
 	users := slices.Concat(left.Users, left.Known)
@@ -130,10 +130,10 @@ func (r *Revoker) Revoke(ctx context.Context, gone []access.Departure, read time
 // errMore says that a bulk change ended the access of more users than one attempt takes.
 var errMore = errors.New("more users left than are disconnected at once")
 
-func (r *Revoker) queue(ctx context.Context, gone []access.Departure) (access.Leavers, error) {
+func (r *Revoker) queue(ctx context.Context, departures []access.Departure) (access.Leavers, error) {
 	ctx, cancel := context.WithTimeout(ctx, dbLimit)
 	defer cancel()
-	return r.Store.QueueRevocations(ctx, gone, Grace)
+	return r.Store.QueueRevocations(ctx, departures, Grace)
 }
 
 // Held reports whether a second disconnect of somebody who left this room is overdue:

@@ -93,9 +93,9 @@ type Leavers struct {
 // QueueRevocations notes that the users of these departures are to be disconnected, not before
 // grace has passed, and returns them. What is queued survives the relay that queued it.
 // Saying it twice is harmless.
-func (s Store) QueueRevocations(ctx context.Context, gone []Departure, grace time.Duration) (l Leavers, err error) {
-	rooms, seqs := make([]string, len(gone)), make([]int64, len(gone))
-	for i, d := range gone {
+func (s Store) QueueRevocations(ctx context.Context, departures []Departure, grace time.Duration) (l Leavers, err error) {
+	rooms, seqs := make([]string, len(departures)), make([]int64, len(departures))
+	for i, d := range departures {
 		rooms[i], seqs[i] = d.Room, d.Seq
 	}
 	var user string

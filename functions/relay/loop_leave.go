@@ -19,11 +19,11 @@ func (l *loop) finish(ctx context.Context) {
 	if by := l.leaveBy.Load(); by != nil {
 		deadline = *by
 	}
-	l.finishRevoking(ctx, deadline)
+	l.finishDisconnects(ctx, deadline)
 }
 
-// finishRevoking disconnects for the second time those for whom that is soon due.
-func (l *loop) finishRevoking(ctx context.Context, deadline time.Time) {
+// finishDisconnects disconnects for the second time those for whom that is soon due.
+func (l *loop) finishDisconnects(ctx context.Context, deadline time.Time) {
 	if l.Revoker != nil && l.failed == nil {
 		l.Revoker.Finish(ctx, deadline)
 	}
@@ -32,7 +32,7 @@ func (l *loop) finishRevoking(ctx context.Context, deadline time.Time) {
 // ackAll waits for the workers and tells the database.
 func (l *loop) ackAll(ctx context.Context) {
 	for l.underWay > 0 {
-		l.take(<-l.results)
+		l.finished(<-l.results)
 	}
 	l.ack(ctx)
 }
@@ -40,7 +40,7 @@ func (l *loop) ackAll(ctx context.Context) {
 // abandon waits for workers whose context has ended, and tells nobody.
 func (l *loop) abandon() {
 	for l.underWay > 0 {
-		l.take(<-l.results)
+		l.finished(<-l.results)
 	}
 	if l.Revoker != nil {
 		l.Revoker.Stop()
@@ -71,7 +71,7 @@ func (l *loop) empty(ctx context.Context) error {
 			answered = true
 			continue
 		}
-		l.finishRevoking(ctx, never())
+		l.finishDisconnects(ctx, never())
 		err := errors.Join(l.failed, l.health.reason())
 		if err == nil && l.putOff {
 			return errPutOff

@@ -30,7 +30,7 @@ func (w *worker) send(ctx context.Context, batch []item) bool {
 	case ctx.Err() != nil:
 		return false
 	case w.isCanary(batch[0].room):
-		w.forget(batch)
+		w.skip(batch)
 		return true
 	case class == pusher.Rejected:
 		return w.isolate(ctx, batch, err)
@@ -81,9 +81,9 @@ func (w *worker) accept(batch []item) {
 	}
 }
 
-// forget passes over canaries that were not accepted: late they would prove nothing, and
+// skip passes over canaries that were not accepted: late they would prove nothing, and
 // they are no reason to stay awake.
-func (w *worker) forget(batch []item) {
+func (w *worker) skip(batch []item) {
 	for i := range batch {
 		batch[i].events = nil
 	}
