@@ -27,7 +27,7 @@ type backlogGauge struct {
 	stale bool
 }
 
-// read returns the last look, or a new one if that is no longer fresh. It reports
+// read returns the last reading, or a new one if that is no longer fresh. It reports
 // false when the database did not answer, and does not ask again at once.
 func (g *backlogGauge) read() (admin.Backlog, bool) {
 	g.mu.Lock()

@@ -113,6 +113,12 @@ func loadConfig(environ []string) (Config, error) {
 	return c, nil
 }
 
+// lookup reads one variable of an environment.
+func lookup(environ []string) func(string) string {
+	vars := env.ToMap(environ)
+	return func(name string) string { return vars[name] }
+}
+
 // parseFault names the variable of a parse error, which env calls by the field,
 // and leaves out the value, which env repeats.
 func parseFault(err error) error {
