@@ -53,11 +53,11 @@ func TestWhatTheFunctionIsMadeOf(t *testing.T) {
 		n, _ := strconv.Atoi(string(found[1]))
 		return n
 	}
-	const main = "../../functions/main.go"
+	const main = "../../functions/app.go"
 	if n := number(main, "relayConns = ") + number(main, "frontConns = "); n != poolConns {
 		t.Errorf("a machine opens %d connections, not %d", n, poolConns)
 	}
-	if n := number("../../functions/relay/relay.go", "setInt(&c.Workers, "); n != workers {
+	if n := number("../../functions/relay/relay.go", "c.Workers = cmp.Or(c.Workers, "); n != workers {
 		t.Errorf("%d workers, not %d", n, workers)
 	}
 }

@@ -56,7 +56,7 @@ func (s speeds) check() error {
 	return nil
 }
 
-// What the function is made of; see functions/relay/relay.go and functions/main.go.
+// What the function is made of; see functions/relay/relay.go and functions/app.go.
 const (
 	workers   = 32 // calls to Pusher under way at once
 	batch     = 10 // entries in one, Pusher's limit

@@ -29,7 +29,7 @@ func (d *doctor) checkWritable(ctx context.Context, f *findings) error {
 }
 
 // functionConnections are what one machine of the function takes at most: its relay's and
-// its browsers' pool (functions/main.go).
+// its browsers' pool (functions/app.go).
 const functionConnections = 10
 
 // checkConnections counts what is left of the connections that the function's login may
