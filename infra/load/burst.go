@@ -62,7 +62,7 @@ func burstSQL(rows, rooms int) (out []string) {
 // burstOf commits the statements together and waits until Pusher has accepted so many
 // events of them, and all that was written to other rooms meanwhile.
 func (l *lab) burstOf(ctx context.Context, db *database, what string, events int, write []string) {
-	slow := l.statements.watch("execute <unnamed>: select room, epoch, fence") // the claim's first line
+	l.claims.take() // those of the burst before
 	db.set(ctx, "track_functions = pl")
 	db.set(ctx, "log_min_duration_statement = 0")
 	p := l.awakeFunction(ctx, db, "LINGER=60s")
@@ -98,7 +98,7 @@ func (l *lab) burstOf(ctx context.Context, db *database, what string, events int
 	var used drained
 	used.account(ctx, db, []*program{p}, events)
 	worst, median := quantile(waits, 1), median(waits)
-	claims, claim := slow.stop()
+	claims, claim := l.claims.take()
 	steps := db.functionTime(ctx, "assign_seqs")
 	l.found(result{
 		what: what + " through a relay of 64 MB",
@@ -143,52 +143,32 @@ func (db *database) functionTime(ctx context.Context, name string) string {
 	return fmt.Sprintf("%s ran %s times, %s on average", name, count(calls), ms(time.Duration(total/float64(calls)*float64(time.Millisecond))))
 }
 
-// statements watches the server's log for how long statements took.
-type statements struct {
-	mu   sync.Mutex
-	seen *durations
-}
-
-type durations struct {
-	of      *statements
-	text    string
+// claimTimes reads from the server's log, where it logs durations, how long claims took.
+type claimTimes struct {
+	mu      sync.Mutex
 	count   int
 	longest time.Duration
 }
 
-// watch begins to count the statements with a text.
-func (s *statements) watch(text string) *durations {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.seen = &durations{of: s, text: text}
-	return s.seen
-}
-
-// line takes one of the server's log; a statement of several lines goes on in the next.
-func (s *statements) line(text string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.seen != nil {
-		s.seen.add(text)
-	}
-}
-
-func (d *durations) add(text string) {
-	_, rest, found := strings.Cut(text, "duration: ")
-	if !found || !strings.Contains(rest, d.text) {
+// line takes one of the log; a claim's first has its duration.
+func (c *claimTimes) line(text string) {
+	_, rest, _ := strings.Cut(text, "duration: ")
+	number, statement, _ := strings.Cut(rest, " ms")
+	took, err := strconv.ParseFloat(number, 64)
+	if err != nil || !strings.Contains(statement, "execute <unnamed>: select room, epoch, fence") {
 		return
 	}
-	number, _, _ := strings.Cut(rest, " ms")
-	if took, err := strconv.ParseFloat(number, 64); err == nil {
-		d.count++
-		d.longest = max(d.longest, time.Duration(took*float64(time.Millisecond)))
-	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.count++
+	c.longest = max(c.longest, time.Duration(took*float64(time.Millisecond)))
 }
 
-// stop returns how many there were, and the longest.
-func (d *durations) stop() (int, time.Duration) {
-	d.of.mu.Lock()
-	defer d.of.mu.Unlock()
-	d.of.seen = nil
-	return d.count, d.longest
+// take returns how many there were since the last time, and the longest.
+func (c *claimTimes) take() (count int, longest time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	count, longest = c.count, c.longest
+	c.count, c.longest = 0, 0
+	return count, longest
 }

@@ -25,7 +25,7 @@ func chatCosts(ctx context.Context, l *lab, _ *database) {
 	if len(dirs) == 0 {
 		check(errors.New("no chats in infra/moving/chats"))
 	}
-	check(l.makeChatTemplates(ctx))
+	during("chats' templates", func() { l.makeChatTemplates(ctx) })
 	for _, dir := range dirs {
 		during(filepath.Base(dir), func() { l.chatCost(ctx, dir) })
 	}
@@ -90,19 +90,13 @@ func (l *lab) chatCost(ctx context.Context, dir string) {
 
 // makeChatTemplates makes what chats are copied from: what a Supabase project has besides,
 // and the same with Roomcast.
-func (l *lab) makeChatTemplates(ctx context.Context) error {
-	super, plain, ours := l.postgres.URL("postgres"), l.postgres.URL("chat_plain"), l.postgres.URL("chat_ours")
-	for _, step := range []func() error{
-		func() error { return outboxtest.Exec(ctx, super, `create database chat_plain`) },
-		func() error { return errors.Join(pgnet.Install(ctx, plain), supabase.Install(ctx, plain)) },
-		func() error { return outboxtest.Exec(ctx, super, `create database chat_ours template chat_plain`) },
-		func() error { return admin.Migrate(ctx, ours) },
-	} {
-		if err := step(); err != nil {
-			return fmt.Errorf("chats' templates: %w", err)
-		}
-	}
-	return nil
+func (l *lab) makeChatTemplates(ctx context.Context) {
+	super, plain := l.postgres.URL("postgres"), l.postgres.URL("chat_plain")
+	check(outboxtest.Exec(ctx, super, `create database chat_plain`))
+	check(pgnet.Install(ctx, plain))
+	check(supabase.Install(ctx, plain))
+	check(outboxtest.Exec(ctx, super, `create database chat_ours template chat_plain`))
+	check(admin.Migrate(ctx, l.postgres.URL("chat_ours")))
 }
 
 // makeChat makes the chat, with Roomcast, with webhooks or with neither, and fills it.

@@ -33,33 +33,19 @@ func (d driven) rate() float64 { return perSecond(d.requests, d.took) }
 // net/http's client costs would be taken from every server alike and make them
 // look alike.
 func drive(ctx context.Context, addr string, conns int, length time.Duration, request func() []byte) (driven, error) {
-	g, ctx := errgroup.WithContext(ctx)
 	latencies := make([][]time.Duration, conns)
 	start := time.Now()
 	until := start.Add(length)
-	for c := range conns {
-		g.Go(func() error {
-			conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", addr)
-			if err != nil {
+	err := overConns(ctx, addr, conns, until.Add(10*time.Second), func(ctx context.Context, c int, ask asker) error {
+		for time.Now().Before(until) && ctx.Err() == nil {
+			sent := time.Now()
+			if _, err := ask(request(), nil); err != nil {
 				return err
 			}
-			defer conn.Close()
-			_ = conn.SetDeadline(until.Add(10 * time.Second))
-			answers := bufio.NewReader(conn)
-			for time.Now().Before(until) && ctx.Err() == nil {
-				sent := time.Now()
-				if _, err := conn.Write(request()); err != nil {
-					return err
-				}
-				if _, err := readAnswer(answers, nil); err != nil {
-					return err
-				}
-				latencies[c] = append(latencies[c], time.Since(sent))
-			}
-			return nil
-		})
-	}
-	err := g.Wait()
+			latencies[c] = append(latencies[c], time.Since(sent))
+		}
+		return nil
+	})
 	d := driven{took: time.Since(start)}
 	for _, l := range latencies {
 		d.requests += len(l)
@@ -74,35 +60,47 @@ var errChunked = errors.New("an answer without a length")
 // long after the beginning each was answered, and the sum of what worth makes of the
 // answers.
 func driveAll(ctx context.Context, addr string, conns int, requests [][]byte, worth func(body []byte) int) ([]time.Duration, int, error) {
-	g, ctx := errgroup.WithContext(ctx)
 	took := make([]time.Duration, len(requests))
 	var next, sum atomic.Int64
 	start := time.Now()
-	for range conns {
+	err := overConns(ctx, addr, conns, start.Add(time.Minute), func(ctx context.Context, _ int, ask asker) (err error) {
+		body := []byte{}
+		for i := next.Add(1) - 1; i < int64(len(requests)) && ctx.Err() == nil; i = next.Add(1) - 1 {
+			if body, err = ask(requests[i], body[:0]); err != nil {
+				return err
+			}
+			took[i] = time.Since(start)
+			sum.Add(int64(worth(body)))
+		}
+		return nil
+	})
+	return took, int(sum.Load()), err
+}
+
+// asker sends a request and reads its answer, as readAnswer does.
+type asker func(request, body []byte) ([]byte, error)
+
+// overConns runs do for each of so many connections, at the same time.
+func overConns(ctx context.Context, addr string, conns int, deadline time.Time, do func(ctx context.Context, c int, ask asker) error) error {
+	g, ctx := errgroup.WithContext(ctx)
+	for c := range conns {
 		g.Go(func() error {
 			conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", addr)
 			if err != nil {
 				return err
 			}
 			defer conn.Close()
-			_ = conn.SetDeadline(start.Add(time.Minute))
+			_ = conn.SetDeadline(deadline)
 			answers := bufio.NewReader(conn)
-			body := []byte{}
-			for i := next.Add(1) - 1; i < int64(len(requests)) && ctx.Err() == nil; i = next.Add(1) - 1 {
-				if _, err := conn.Write(requests[i]); err != nil {
-					return err
+			return do(ctx, c, func(request, body []byte) ([]byte, error) {
+				if _, err := conn.Write(request); err != nil {
+					return body, err
 				}
-				if body, err = readAnswer(answers, body[:0]); err != nil {
-					return err
-				}
-				took[i] = time.Since(start)
-				sum.Add(int64(worth(body)))
-			}
-			return nil
+				return readAnswer(answers, body)
+			})
 		})
 	}
-	err := g.Wait()
-	return took, int(sum.Load()), err
+	return g.Wait()
 }
 
 // readAnswer reads one answer of HTTP/1.1 with a Content-Length, and appends its body

@@ -35,30 +35,19 @@ type database struct {
 }
 
 // makeTemplate installs a chat and Roomcast once; scenarios get copies.
-func (l *lab) makeTemplate(ctx context.Context) error {
-	super, chat := l.postgres.URL("postgres"), l.postgres.URL("chat")
-	for _, step := range []func() error{
-		func() error { return outboxtest.Exec(ctx, super, `create database chat`) },
-		func() error { return pgnet.Install(ctx, chat) },
-		func() error { return outboxtest.Exec(ctx, chat, chatSQL) },
-		func() error { return admin.Migrate(ctx, chat) },
-		func() error {
-			return outboxtest.Exec(ctx, chat, `
-				select roomcast.attach_messages('public.messages', room_column => 'room_id', columns => '{id,room_id,user_id,content,created_at}');
-				select roomcast.attach_members('public.room_participants', room_column => 'room_id', user_column => 'user_id');
-				update roomcast.settings set bulk = 1000000000; -- rows are written by the ten thousand, and each is to be an event
-				create role `+relayRole+` login password 'load' in role roomcast_relay;`)
-		},
-		func() error {
-			// The peer uses the same role, so that its backends are found the same way.
-			return outboxtest.Exec(ctx, chat, least.Table+`; grant all on public.least_outbox to `+relayRole)
-		},
-	} {
-		if err := step(); err != nil {
-			return fmt.Errorf("chat's database: %w", err)
-		}
-	}
-	return nil
+func (l *lab) makeTemplate(ctx context.Context) {
+	chat := l.postgres.URL("chat")
+	check(outboxtest.Exec(ctx, l.postgres.URL("postgres"), `create database chat`))
+	check(pgnet.Install(ctx, chat))
+	check(outboxtest.Exec(ctx, chat, chatSQL))
+	check(admin.Migrate(ctx, chat))
+	check(outboxtest.Exec(ctx, chat, `
+		select roomcast.attach_messages('public.messages', room_column => 'room_id', columns => '{id,room_id,user_id,content,created_at}');
+		select roomcast.attach_members('public.room_participants', room_column => 'room_id', user_column => 'user_id');
+		update roomcast.settings set bulk = 1000000000; -- rows are written by the ten thousand, and each is to be an event
+		create role `+relayRole+` login password 'load' in role roomcast_relay;`))
+	// The peer uses the same role, so that its backends are found the same way.
+	check(outboxtest.Exec(ctx, chat, least.Table+`; grant all on public.least_outbox to `+relayRole))
 }
 
 // database makes a copy of a template. The caller drops it.

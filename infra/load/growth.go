@@ -63,7 +63,7 @@ func (l *lab) costAt(ctx context.Context, p *panel, rooms, kept int) {
 	l.say("  %s rooms, %s rows kept", count(rooms), count(kept))
 	l.with(ctx, func(db *database) {
 		if kept > 0 {
-			db.keepFor(ctx, kept, rooms)
+			l.keepFor(ctx, db, kept, rooms)
 		}
 		rows := l.scales().rows
 		for _, relays := range []int{1, 4} {
@@ -81,10 +81,10 @@ func (l *lab) costAt(ctx context.Context, p *panel, rooms, kept int) {
 }
 
 // keepFor is keep over connections that end with it: their work is no relay's.
-func (db *database) keepFor(ctx context.Context, rows, rooms int) {
+func (l *lab) keepFor(ctx context.Context, db *database, rows, rooms int) {
 	box := must(outbox.Open(db.relay, 4))
 	defer box.Close()
-	db.keep(ctx, box, rows, rooms)
+	l.keep(ctx, db, box, rows, rooms)
 }
 
 // insertIn is the CPU time of one INSERT, relay awake.

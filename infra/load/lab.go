@@ -29,7 +29,7 @@ type lab struct {
 	profiled  int               // functions started so far that write profiles
 	limits    *cgroup           // of the functions started; nil for none
 
-	statements statements // how long they took, of those that Postgres logs
+	claims claimTimes // of those that Postgres logs
 
 	results []result // found so far
 }
@@ -54,10 +54,10 @@ func openLab(ctx context.Context, opts options, say func(string, ...any)) (_ *la
 	}
 	say("starting Postgres")
 	// Durable: a commit that need not reach the disk would flatter everybody.
-	if l.postgres, err = outboxtest.StartPostgres(ctx, outboxtest.Options{Durable: true, Log: l.statements.line}); err != nil {
+	if l.postgres, err = outboxtest.StartPostgres(ctx, outboxtest.Options{Durable: true, Log: l.claims.line}); err != nil {
 		return nil, err
 	}
-	return l, l.makeTemplate(ctx)
+	return l, attempt(func() { during("the chat's template", func() { l.makeTemplate(ctx) }) })
 }
 
 func (l *lab) close() error {

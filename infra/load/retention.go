@@ -23,20 +23,20 @@ func retention(ctx context.Context, l *lab, db *database) {
 	box := must(outbox.Open(db.relay, 4))
 	defer box.Close()
 	rows := l.pick(keptRows, 2*keptAtOnce)
-	db.keep(ctx, box, keptAtOnce, keptRooms)
+	l.keep(ctx, db, box, keptAtOnce, keptRooms)
 	before := l.askOutbox(ctx, db, box, keptRooms, cleanTimes)
 	start := time.Now()
-	db.keep(ctx, box, rows, keptRooms)
+	l.keep(ctx, db, box, rows, keptRooms)
 	l.say("  %s rows written and sent in %.0f s", count(rows), time.Since(start).Seconds())
 	after := l.askOutbox(ctx, db, box, keptRooms, cleanTimes)
 	l.found(retentionResult(rows, before, after))
 }
 
-// keep writes rows and has them sent to a publisher that only counts.
-func (db *database) keep(ctx context.Context, box *outbox.DB, rows, rooms int) {
+// keep writes rows and has them sent.
+func (l *lab) keep(ctx context.Context, db *database, box *outbox.DB, rows, rooms int) {
 	for written := 0; written < rows; written += keptAtOnce {
 		db.write(ctx, min(keptAtOnce, rows-written), rooms)
-		check(relayInto(box, newCounter(keptAtOnce)).Empty(ctx))
+		check(l.relayHere(box).Empty(ctx))
 	}
 	db.quiesce(ctx)
 }
