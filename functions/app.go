@@ -165,7 +165,9 @@ func (a *app) relayFrom(push *pusher.Client) {
 	a.selfcheck.polling = newPolling(a.relay.Trouble)
 	a.history.Poll = a.selfcheck.polling.seconds
 	a.metrics.watchPusher(a.relay.Trouble)
-	a.metrics.watch(a.relay.Busy, &backlogGauge{ask: admin.Operator{DB: a.db}.Backlog})
+	operator := admin.Operator{DB: a.db}
+	a.metrics.watch(a.relay.Busy, &backlogGauge{ask: operator.Backlog})
+	a.metrics.watchSnapshots(a.relay.Busy, &snapshotGauge{ask: operator.SnapshotHolders})
 	webhook := &relay.Webhook{Wake: a.relay.Wake}
 	if a.freezes {
 		webhook.Empty = a.empty

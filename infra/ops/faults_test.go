@@ -165,6 +165,7 @@ func faults() []fault {
 			create or replace function roomcast.can_read(room text, user_id uuid, claims jsonb) returns boolean language sql as 'select false'`),
 			"can_read", warning, "can_read says no to the member " + roomB + " of room " + roomA, "attached tables of members"},
 		{"a report holds an old snapshot", holdSnapshot, "snapshots", warning, "nightly report", "pg_terminate_backend"},
+		{"snapshots are hidden from the owner", func(p *installation) { p.ownedBy("ops_owner") }, "snapshots", warning, "ops_owner, the owner of the schema roomcast, does not see other roles' transactions", "grant pg_read_all_stats to ops_owner"},
 		{"the login's connections are spent", func(p *installation) {
 			p.login("ops_limited", "in role roomcast_relay connection limit 2")
 			p.DatabaseURL = p.as("ops_limited")

@@ -96,6 +96,23 @@ func TestGaugeThatDoesNotKnowIsLeftOut(t *testing.T) {
 	}
 }
 
+func TestGaugesWithLabels(t *testing.T) {
+	r := metrics.New()
+	r.Gauges("held_seconds", "Held.", []string{"kind", "who"}, func(yield func(float64, ...string)) {
+		yield(1.5, "session", "a \"quoted\" \\ name")
+		yield(7, "slot", "b")
+	})
+	r.Gauges("nothing_seconds", "Nothing.", []string{"kind"}, func(func(float64, ...string)) {})
+	got := scrape(t, r)
+	series := got["held_seconds"].GetMetric()
+	if len(series) != 2 || series[0].Gauge.GetValue() != 1.5 || series[0].Label[1].GetValue() != `a "quoted" \ name` || series[1].Label[0].GetValue() != "slot" {
+		t.Errorf("held is %v", series)
+	}
+	if f := got["nothing_seconds"]; f != nil && len(f.Metric) > 0 {
+		t.Errorf("nothing has a value: %v", f)
+	}
+}
+
 func TestProcess(t *testing.T) {
 	r := metrics.New()
 	r.Process()

@@ -118,6 +118,28 @@ func (r *Registry) Gauge(name, help string, value func() (v float64, known bool)
 	r.add(name, reading{kind: "gauge", name: name, help: help, value: value})
 }
 
+// Gauges makes a gauge with labels, whose series are those that values yields at each
+// scrape: few, and none twice.
+func (r *Registry) Gauges(name, help string, labels []string, values func(yield func(v float64, labels ...string))) {
+	r.add(name, readings{name: name, help: help, labels: labels, values: values})
+}
+
+// readings are values of several series that are asked for at each scrape.
+type readings struct {
+	name, help string
+	labels     []string
+	values     func(yield func(v float64, labels ...string))
+}
+
+func (g readings) write(w *bufio.Writer) {
+	header(w, g.name, g.help, "gauge")
+	g.values(func(v float64, labels ...string) {
+		var k key
+		copy(k[:], labels)
+		sample(w, g.name, labelText(g.labels, k), v)
+	})
+}
+
 // Info makes a gauge that is always 1 and says something by its one label.
 func (r *Registry) Info(name, help, label, value string) {
 	r.add(name, reading{kind: "gauge", name: name, help: help, labels: labelText([]string{label}, key{value}),

@@ -28,6 +28,7 @@
 \ir presence.sql
 \ir inbox.sql
 \ir operator.sql
+\ir snapshots.sql
 \ir selfcheck.sql
 \ir parity.sql
 \ir delivery.sql

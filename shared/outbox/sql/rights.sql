@@ -63,6 +63,7 @@ grant execute on function
   roomcast.note_presence(text[], text[], boolean[], timestamptz, boolean),
   roomcast.clean_presence(),
   roomcast.backlog(),
+  roomcast.snapshot_holders(interval),
   roomcast.members_of(text),
   roomcast.mark_read(text, uuid, bigint),
   roomcast.my_rooms(uuid, jsonb),
