@@ -26,6 +26,7 @@ type attachedTable struct {
 	Truncate  string
 	Missing   []string // columns that are needed and not there
 	SoftLeave []string // columns that may say that a member has left
+	Staying   string   // what active would say of them, as a literal
 	IsLookUp  bool
 	Unwatched []string // partitions and inheriting tables without its triggers
 	Moved     []string // those that came or went of late, and could not be told of in full
@@ -40,8 +41,8 @@ const tablesSQL = `
 	       coalesce((select t.tgenabled::text from pg_trigger t where t.tgrelid = s.relation and t.tgname = format('roomcast_%s_truncate', s.id)), ''),
 	       array(select distinct n from unnest(array_remove(array[s.room_column::text, s.user_column::text] || s.columns || s.keys || s.uses, null)) n
 	              where not exists (select from pg_attribute a where a.attrelid = s.relation and a.attname = n and a.attnum > 0 and not a.attisdropped)),
-	       array(select a.attname::text from pg_attribute a where s.kind = 'members' and a.attrelid = s.relation and a.attnum > 0 and not a.attisdropped
-	               and roomcast.plain_name(a.attname) = any ('{left_at,removed_at,deleted_at,kicked_at,banned_at,ended_at,revoked_at,status,state,is_active,active,is_member,has_left,left,removed,is_removed,banned,is_banned}') order by a.attnum),
+	       array(select l.name from roomcast.leaving_columns(s.relation) l where s.kind = 'members'),
+	       quote_literal(coalesce((select string_agg(l.active, ' and ') from roomcast.leaving_columns(s.relation) l), '')),
 	       s.kind = 'rows' and s.shape = 'query',
 	       array(select u::text from unnest(roomcast.children_of(s.relation)) u where not roomcast.has_triggers(s, u)),
 	       array(select a.problem || ': ' || a.note from roomcast.audits a where a.relation = s.relation::text and a.problem like 'partition %' and a.at > now() - interval '1 day' order by a.id limit 3),
@@ -109,8 +110,8 @@ func (t attachedTable) check(f *findings) {
 		f.warn("keep the uuid in a column beside it, and attach that: infra/MOVING.md, Members",
 			"%s.%s is %s: nobody is a member by it, since tokens have the uuid of auth.users", t.Table, t.User, t.NoUUID)
 	case len(t.SoftLeave) > 0 && t.Active == "":
-		f.warn(fmt.Sprintf("select roomcast.attach_members('%s', room_column => '%s', user_column => '%s', active => '%s is null'); if that is how members leave",
-			t.Table, t.Room, t.User, t.SoftLeave[0]),
+		f.warn(fmt.Sprintf("select roomcast.attach_members('%s', room_column => '%s', user_column => '%s', active => %s); if that is how members leave",
+			t.Table, t.Room, t.User, t.Staying),
 			"%s has %s, and every row of it counts as a member: who leaves by an UPDATE goes on reading", t.Table, strings.Join(t.SoftLeave, ", "))
 	default:
 		f.ok("%s: %s by %s", t.Table, t.Name, short1(t.Place))

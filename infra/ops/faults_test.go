@@ -41,6 +41,8 @@ func faults() []fault {
 		{"the room column was renamed", sql(`alter table messages rename column room_id to channel_id`), "tables", failure, "lost room_id", "attach_messages"},
 		{"the table was dropped", sql(`drop table messages`), "tables", failure, "was dropped", "detached_at"},
 		{"who leaves softly reads on", sql(`alter table room_participants add column left_at timestamptz`), "tables", warning, "room_participants has left_at", "active => 'left_at is null'"},
+		{"who is deleted reads on", sql(`alter table room_participants add column "isDeleted" boolean, add column revoked_at timestamptz, add column status text`),
+			"tables", warning, "room_participants has isDeleted, revoked_at, status", `active => '"isDeleted" is not true and revoked_at is null and status = ''…'''`},
 		{"members are numbers", sql(`create table staff (room_id uuid, member bigint); select roomcast.attach_members('staff', user_column => 'member')`), "tables", warning, "staff.member is bigint", "MOVING.md"},
 		{"a look-up is slow", sql(`create table reactions (id int primary key, message_id uuid); insert into reactions values (1);
 			select roomcast.attach('reactions', name => 'reaction', columns => '{id,message_id}', room => 'select m.room_id from public.messages m, pg_sleep(0.1) where m.id = r.message_id or true');

@@ -233,6 +233,18 @@ func (t table) memberUser() string {
 	return t.userColumn()
 }
 
+// The names of columns by which members leave though their row stays;
+// roomcast.leaving_columns() knows them all.
+func leftWhen() []string {
+	return []string{"left_at", "removed_at", "deleted_at", "kicked_at", "ended_at", "banned_at", "revoked_at", "exited_at"}
+}
+
+func stillThere() []string { return []string{"is_active", "active", "is_member"} }
+
+func hasLeft() []string {
+	return []string{"left", "has_left", "removed", "is_removed", "deleted", "is_deleted", "kicked", "is_kicked", "banned", "is_banned"}
+}
+
 // activeOf is the condition under which a row makes a member, where members leave, or are
 // banned, by an UPDATE: SQL behind an alias. doubt says that there is a column whose values
 // only the team knows.
@@ -241,11 +253,11 @@ func (t table) activeOf(alias string) (active, doubt string) {
 	for _, c := range t.Columns {
 		column := alias + quoteIdent(c.Name)
 		switch name := plain(c.Name); {
-		case slices.Contains([]string{"left_at", "removed_at", "deleted_at", "kicked_at", "ended_at", "banned_at"}, name) && strings.HasPrefix(c.Type, "timestamp"):
+		case slices.Contains(leftWhen(), name) && strings.HasPrefix(c.Type, "timestamp"):
 			all = append(all, column+" is null")
-		case slices.Contains([]string{"is_active", "active", "is_member"}, name) && c.Type == "boolean":
+		case slices.Contains(stillThere(), name) && c.Type == "boolean":
 			all = append(all, column)
-		case slices.Contains([]string{"has_left", "removed", "is_removed", "is_deleted", "is_banned", "banned"}, name) && c.Type == "boolean":
+		case slices.Contains(hasLeft(), name) && c.Type == "boolean":
 			all = append(all, column+" is not true")
 		case slices.Contains([]string{"status", "state"}, name):
 			if label := firstOf([]string{"active", "accepted", "joined", "approved", "member"}, c.Labels); label != "" {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"os"
 	"slices"
 	"strings"
@@ -166,6 +167,50 @@ func TestPlanOfOddMembers(t *testing.T) {
 	execute(t, url, offered(t, lines, "one room for everybody")+`insert into public.messages values (1, 'ann', 'hi')`)
 	if got := waiting(t, url); !may(t, url, "everybody", ann) || !slices.Equal(got, []string{"everybody message"}) {
 		t.Errorf("sent %q, or nobody may read", got)
+	}
+}
+
+// Columns whose types are domains are what their values are.
+func TestPlanOfDomains(t *testing.T) {
+	t.Parallel()
+	check(t, `create domain public.uid as uuid; create domain public.flag as boolean; create domain public.moment as timestamptz;
+		create table public.rooms (id public.uid primary key);
+		create table public.messages (id public.uid primary key, room_id public.uid references public.rooms, user_id public.uid, content text);
+		create table public.room_members (room_id public.uid references public.rooms, user_id public.uid references auth.users, left_at public.moment, banned public.flag, primary key (room_id, user_id))`,
+		[]string{"attach_messages('public.messages', room_column => 'room_id'",
+			"attach_members('public.room_members', room_column => 'room_id', user_column => 'user_id', active => 'left_at is null and banned is not true')"}, nil)
+	check(t, `create domain public.uid as uuid; create domain public.uids as public.uid[];
+		create table public.conversations (id public.uid primary key, participant_ids public.uids);
+		create table public.messages (id public.uid primary key, conversation_id public.uid references public.conversations, content text)`,
+		[]string{"attach_members('public.conversations', room_column => 'id', user_column => 'participant_ids')"}, nil)
+}
+
+// What setup says of columns by which members leave is what attach_members would have said.
+func TestLeavingColumnsAreTheSchemas(t *testing.T) {
+	t.Parallel()
+	of := table{}
+	schema := "create table public.people (room_id uuid, user_id uuid"
+	add := func(names []string, kind string) {
+		for _, name := range names {
+			of.Columns = append(of.Columns, column{Name: name, Type: kind})
+			schema += ", " + quoteIdent(name) + " " + kind
+		}
+	}
+	add(leftWhen(), "timestamp with time zone")
+	add(stillThere(), "boolean")
+	add(hasLeft(), "boolean")
+	_, url, _ := planOf(t, schema+"); create table public.messages (id uuid primary key, room_id uuid, content text)")
+	conn, err := pgx.Connect(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close(context.Background()) }()
+	var want string
+	if err := conn.QueryRow(t.Context(), `select string_agg(active, ' and ') from roomcast.leaving_columns('public.people')`).Scan(&want); err != nil {
+		t.Fatal(err)
+	}
+	if got, _ := of.activeOf(""); got != want {
+		t.Errorf("setup says\n%s\nthe schema\n%s", got, want)
 	}
 }
 

@@ -33,7 +33,7 @@ type foreignKey struct {
 
 type column struct {
 	Name   string
-	Type   string   // format_type
+	Type   string   // format_type; a domain's is that of its values
 	Labels []string // of an enum
 }
 
@@ -58,9 +58,17 @@ func (t table) base() string {
 // roles that the owner is not.
 const findTables = `
 	select quote_ident(n.nspname) || '.' || quote_ident(c.relname),
-	       (select jsonb_agg(jsonb_build_object('Name', a.attname, 'Type', format_type(a.atttypid, a.atttypmod),
-	                                             'Labels', (select jsonb_agg(e.enumlabel order by e.enumsortorder) from pg_enum e where e.enumtypid = a.atttypid)) order by a.attnum)
-	          from pg_attribute a where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped)::text,
+	       (select jsonb_agg(jsonb_build_object('Name', a.attname, 'Type', format_type(v.oid, v.typmod) || v.suffix,
+	                                             'Labels', (select jsonb_agg(e.enumlabel order by e.enumsortorder) from pg_enum e where e.enumtypid = v.oid)) order by a.attnum)
+	          from pg_attribute a cross join lateral (
+	            with recursive inside (oid, typmod, suffix, n) as (
+	              select a.atttypid, a.atttypmod, '', 0
+	              union all
+	              select case t.typtype when 'd' then t.typbasetype else t.typelem end, case t.typtype when 'd' then t.typtypmod else i.typmod end,
+	                     case t.typtype when 'd' then i.suffix else '[]' end, i.n + 1
+	                from inside i join pg_type t on t.oid = i.oid where t.typtype = 'd' or t.typcategory = 'A' and t.typelem <> 0)
+	            select i.oid, i.typmod, i.suffix from inside i order by i.n desc limit 1) v
+	         where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped)::text,
 	       coalesce((select array_agg(a.attname::text order by array_position(i.indkey::int2[], a.attnum))
 	          from pg_index i join pg_attribute a on a.attrelid = i.indrelid and a.attnum = any (i.indkey::int2[])
 	         where i.indrelid = c.oid and i.indisprimary), '{}'),

@@ -3,20 +3,6 @@ begin;
 select pg_advisory_xact_lock(hashtextextended('roomcast.migrate', 0));
 set local lock_timeout = '3s';
 
-create or replace function roomcast.column_type(relation regclass, name text) returns text
-language sql stable set search_path = pg_catalog, pg_temp as $$
-  select format_type(a.atttypid, a.atttypmod) from pg_attribute a
-   where a.attrelid = column_type.relation and a.attname = column_type.name and a.attnum > 0 and not a.attisdropped
-$$;
-
--- type_without_uuids is the type of a column that cannot hold the uuids that tokens carry.
--- Null: it can, or is not there.
-create or replace function roomcast.type_without_uuids(relation regclass, name text) returns text
-language sql stable set search_path = pg_catalog, pg_temp as $$
-  select t.type from roomcast.column_type(type_without_uuids.relation, type_without_uuids.name) t (type)
-   where t.type !~ '^(uuid|text|character varying)'
-$$;
-
 -- plain_name is a column's name as most write it: leftAt, as Prisma has it, is left_at.
 create or replace function roomcast.plain_name(name text) returns text
 language sql immutable set search_path = pg_catalog, pg_temp as $$

@@ -12,7 +12,8 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
     select a.attname
       from pg_attribute a join pg_attrdef d on d.adrelid = a.attrelid and d.adnum = a.attnum
      where a.attrelid = s.relation and not a.attisdropped
-       and a.atttypid in ('timestamptz'::regtype, 'timestamp'::regtype)
+       and (select t.typcategory from pg_type t where t.oid = a.atttypid) = 'D'   -- not an array of them
+       and (roomcast.inner_type(a.atttypid)).type_oid in ('timestamptz'::regtype, 'timestamp'::regtype)
        and pg_get_expr(d.adbin, d.adrelid) ~* '\m(now|transaction_timestamp|statement_timestamp|clock_timestamp|current_timestamp|localtimestamp)\M'
        and a.attname !~* 'updat|edit|modif|chang|delet|expir|seen|read'
      order by a.attname in ('created_at', 'inserted_at', 'sent_at') desc, a.attnum
@@ -26,7 +27,7 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
   select a.attname
     from pg_attribute a
    where a.attrelid = s.relation and array[a.attname::text] = s.ids and not a.attisdropped
-     and a.atttypid in ('int4'::regtype, 'int8'::regtype)
+     and (roomcast.inner_type(a.atttypid)).type_oid in ('int2'::regtype, 'int4'::regtype, 'int8'::regtype)
      and (a.attidentity <> '' or pg_get_serial_sequence(s.relation::text, a.attname) is not null)
 $$;
 
@@ -208,7 +209,7 @@ language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
   tbl constant regclass := roomcast.table_named(table_name);
 begin
-  if time_column is not null and coalesce(roomcast.column_type(tbl, time_column), '') not like 'timestamp%' then
+  if time_column is not null and coalesce(roomcast.value_type(tbl, time_column), '') not like 'timestamp%' then
     raise exception 'time_column: % has no column % of a timestamp type', tbl, time_column using errcode = 'undefined_column';
   end if;
   update roomcast.attached_tables s

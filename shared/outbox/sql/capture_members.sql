@@ -64,10 +64,11 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
   select format(E'select coalesce(array_agg(t.i), ''{}'')
       from unnest($1) with ordinality as t (n, op, room, key_hash, record, old, stub, member, i)
      where t.op = ''DELETE'' and lower(t.member) ~ ''^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$''
-       and exists (select from %1$s r where r.%2$I = regexp_replace(t.room, ''^@@'', ''@'')::%3$s and t.member::%4$s %5$s and (%6$s\n))',
-    a.relation, a.room_column, roomcast.column_type(a.relation, a.room_column),
-    regexp_replace(roomcast.column_type(a.relation, a.user_column), '\[\]$', ''),
-    format(case when a.shape = 'array' then '= any (r.%I)' else '= r.%I' end, a.user_column), coalesce(a.active, 'true'))
+       and exists (select from %1$s r where %2$s %7$s regexp_replace(t.room, ''^@@'', ''@'')::%3$s and t.member::%4$s %8$s %5$s and (%6$s\n))',
+    a.relation, roomcast.value_sql(a.relation, 'r', a.room_column), roomcast.value_type(a.relation, a.room_column),
+    roomcast.value_type(a.relation, a.user_column),
+    format(case when a.shape = 'array' then 'any (r.%I)' else 'r.%I' end, a.user_column), coalesce(a.active, 'true'),
+    roomcast.equals_sql(a.relation, a.room_column), roomcast.equals_sql(a.relation, a.user_column))
 $$;
 
 -- check_departures asks again, after the commit, whether those are still members of whom
@@ -147,8 +148,8 @@ begin
     return null;
   end if;
   execute format('select array_agg(g.room) from unnest($1) as g (room)
-                   where not exists (select from %s = regexp_replace(g.room, ''^@@'', ''@'')::%s)',
-                 parent, roomcast.column_type(a.relation, a.room_column))
+                   where not exists (select from %s %s regexp_replace(g.room, ''^@@'', ''@'')::%s)',
+                 parent, roomcast.equals_sql(a.relation, a.room_column), roomcast.value_type(a.relation, a.room_column))
      into gone using rooms;
   return gone;
 exception when others then

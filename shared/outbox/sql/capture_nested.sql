@@ -20,7 +20,7 @@ $$;
 create or replace function roomcast.is_current_sql(a roomcast.attached_tables, alias text) returns text
 language sql stable set search_path = pg_catalog, pg_temp as $$
   select format('exists (select from %s "roomcast.c" where %s and (select "roomcast.now" from (select %s) "roomcast.now") *= (select "roomcast.then" from (select %s) "roomcast.then"))',
-    a.relation, (select string_agg(format('"roomcast.c".%1$I = %2$s.%1$I', id, alias), ' and ') from unnest(a.ids) as i (id)),
+    a.relation, (select string_agg(format('"roomcast.c".%1$I %3$s %2$s.%1$I', id, alias, roomcast.equals_sql(a.relation, id)), ' and ') from unnest(a.ids) as i (id)),
     roomcast.bare_columns_sql('"roomcast.c"', a.watched), roomcast.bare_columns_sql(alias, a.watched))
 $$;
 

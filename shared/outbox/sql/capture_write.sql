@@ -14,10 +14,10 @@ create or replace function roomcast.settings_sql(a roomcast.attached_tables) ret
 language sql stable set search_path = pg_catalog, pg_temp as $$
   select case when bool_or(t.atttypid <> all (roomcast.settled_types())
                            and not (t.atttypid = any (array['timestamptz', 'timestamp', 'date']::regtype[]::oid[]) and t.attname <> all (a.ids || a.uses)))
-              then ' set timezone = ''UTC'' set datestyle = ''ISO'' set intervalstyle = ''postgres'' set bytea_output = ''hex'' set extra_float_digits = 1' || case when bool_or(t.atttypid = 'money'::regtype) then ' set lc_monetary = ''C''' else '' end
+              then ' set timezone = ''UTC'' set datestyle = ''ISO'' set intervalstyle = ''postgres'' set bytea_output = ''hex'' set extra_float_digits = 1' || case when bool_or(i.typtype = 'c' or i.oid = 'money'::regtype) then ' set lc_monetary = ''C''' else '' end
               when bool_or(t.atttypid = 'timestamptz'::regtype) then ' set timezone = ''UTC'''
               else '' end
-    from pg_attribute t
+    from pg_attribute t join pg_type i on i.oid = (roomcast.inner_type(t.atttypid)).type_oid
    where t.attrelid = a.relation and t.attnum > 0 and not t.attisdropped and t.attname = any (a.columns || a.ids || a.old || a.uses)
 $$;
 
@@ -132,7 +132,7 @@ declare
   old_row constant text := '(select 1::bigint as "roomcast.n", old.*)';
   new_row constant text := '(select 1::bigint as "roomcast.n", new.*)';
   moves   constant boolean := op <> 'UPDATE' and roomcast.rows_move(a);
-  elsewhere text := format('%s p where %s', a.relation, (select string_agg(format('p.%1$I = old.%1$I', id), ' and ') from unnest(a.ids) as i (id)));
+  elsewhere text := format('%s p where %s', a.relation, (select string_agg(format('p.%1$I %2$s old.%1$I', id, roomcast.equals_sql(a.relation, id)), ' and ') from unnest(a.ids) as i (id)));
 begin
   return format($body$
   if current_setting('roomcast.capture', true) is not distinct from 'off' and roomcast.may_skip(%1$s, tg_op) then

@@ -3,6 +3,7 @@
 \ir 001_schema.sql
 \ir 001_schema_access.sql
 \ir wakeup.sql
+\ir types.sql
 \ir attach.sql
 \ir children.sql
 \ir capture_text.sql

@@ -3,6 +3,24 @@ begin;
 select pg_advisory_xact_lock(hashtextextended('roomcast.migrate', 0));
 set local lock_timeout = '3s';
 
+-- leaving_columns are those by which a member may have left, or be banned, though the row
+-- stays; and what active would say of them. setup knows names like these before there is a
+-- schema.
+create or replace function roomcast.leaving_columns(tbl regclass) returns table (name text, active text)
+language sql stable set search_path = pg_catalog, pg_temp as $$
+  select a.attname::text,
+         case when t.typcategory = 'D' then format('%I is null', a.attname)
+              when t.typcategory <> 'B' then format('%I = ''…''', a.attname)
+              when roomcast.plain_name(a.attname) in ('is_active', 'active', 'is_member') then format('%I', a.attname)
+              else format('%I is not true', a.attname) end
+    from pg_attribute a join pg_type t on t.oid = a.atttypid
+   where a.attrelid = tbl and a.attnum > 0 and not a.attisdropped
+     and roomcast.plain_name(a.attname) in (
+           'left_at', 'removed_at', 'deleted_at', 'kicked_at', 'banned_at', 'ended_at', 'revoked_at', 'exited_at', 'status', 'state', 'is_active', 'active', 'is_member',
+           'left', 'has_left', 'removed', 'is_removed', 'deleted', 'is_deleted', 'kicked', 'is_kicked', 'banned', 'is_banned')
+   order by a.attnum
+$$;
+
 -- attach_members relays membership and makes it the default answer of can_read. A row is
 -- one user in one room, or, where user_column is an array, all users of one. active is
 -- SQL over the row r: rows for which it is not true make nobody a member, so leaving may
@@ -22,16 +40,11 @@ begin
   perform roomcast.attach_as('members', table_name, 'member', format('r.%I', room_column), null, user_column, active,
     coalesce(attach_members.columns, array[room_column, user_column]), array[room_column, user_column], null);
   leaving := array(
-    select a.attname::text from pg_attribute a
-     where a.attrelid = tbl and a.attnum > 0 and not a.attisdropped
-       and roomcast.plain_name(a.attname) in (
-             'left_at', 'removed_at', 'deleted_at', 'kicked_at', 'banned_at', 'archived_at', 'status', 'state', 'is_active', 'active', 'deleted', 'is_deleted',
-             'left', 'has_left', 'removed', 'is_removed', 'banned', 'is_banned')
-       and coalesce(attach_members.active, '') !~ ('\m' || a.attname || '\M')
-     order by a.attnum);
+    select l.name from roomcast.leaving_columns(tbl) l where coalesce(attach_members.active, '') !~ ('\m' || l.name || '\M'));
   if cardinality(leaving) > 0 then
     raise warning 'active: % has %, of which active says nothing: do those who left read on?', tbl, array_to_string(leaving, ', ')
-      using hint = format('roomcast.attach_members(%L, …, active => ''left_at is null'')', tbl);
+      using hint = format('roomcast.attach_members(%L, …, active => %L)', tbl,
+                          (select string_agg(l.active, ' and ') from roomcast.leaving_columns(tbl) l where l.name = any (leaving)));
   end if;
   if roomcast.type_without_uuids(tbl, user_column) is not null then
     raise warning 'user_column: %.% is %: nobody is a member by it, since tokens have the uuid of auth.users', tbl, user_column, roomcast.type_without_uuids(tbl, user_column)
@@ -101,13 +114,14 @@ create or replace function roomcast.lists_sql(what text, wanted text) returns te
 language sql stable set search_path = pg_catalog, pg_temp as $$
   select coalesce(string_agg(format(E'select %s from %s r%s where %s and (%s\n)',
            replace(replace(what, '{room}', format('r.%I::text', a.room_column)), '{user}', users.value), a.relation, users.source,
-           replace(replace(replace(replace(wanted, '{room}', format('r.%I', a.room_column)), '{user}', users.value),
-             '{room_type}', roomcast.column_type(a.relation, a.room_column)), '{user_type}', users.type),
+           replace(replace(replace(replace(replace(replace(wanted, '{room}', roomcast.value_sql(a.relation, 'r', a.room_column)), '{user}', users.value),
+             '{room_equals}', roomcast.equals_sql(a.relation, a.room_column)), '{user_equals}', roomcast.equals_sql(a.relation, a.user_column)),
+             '{room_type}', roomcast.value_type(a.relation, a.room_column)), '{user_type}', users.type),
            coalesce(a.active, 'true')), ' union '), null)
     from roomcast.attached_tables a join pg_class c on c.oid = a.relation
     cross join lateral (select case when a.shape = 'array' then 'u.value' else format('r.%I', a.user_column) end as value,
                                case when a.shape = 'array' then format(' cross join lateral unnest(r.%I) as u (value)', a.user_column) else '' end as source,
-                               regexp_replace(roomcast.column_type(a.relation, a.user_column), '\[\]$', '') as type) users
+                               roomcast.value_type(a.relation, a.user_column) as type) users
    where a.kind = 'members' and a.detached_at is null
      and roomcast.column_type(a.relation, a.room_column) is not null and users.type is not null
 $$;
@@ -116,7 +130,7 @@ $$;
 create or replace function roomcast.members_of(room text) returns setof uuid
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
 declare
-  query constant text := roomcast.lists_sql('{user}::text::uuid', '{room} = $1::{room_type} and {room}::text = $1 and {user} is not null');
+  query constant text := roomcast.lists_sql('{user}::text::uuid', '{room} {room_equals} $1::{room_type} and {room}::text = $1 and {user} is not null');
 begin
   if query is not null then
     return query execute query using room;
@@ -128,7 +142,7 @@ $$;
 create or replace function roomcast.rooms_of(user_id uuid) returns setof text
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
 declare
-  query constant text := roomcast.lists_sql('{room}', '{user} = $1::text::{user_type} and {room} is not null');
+  query constant text := roomcast.lists_sql('{room}', '{user} {user_equals} $1::text::{user_type} and {room} is not null');
 begin
   if query is not null then
     return query execute query using user_id;
@@ -140,10 +154,11 @@ $$;
 create or replace function roomcast.member_sql(a roomcast.attached_tables, room text, user_id text) returns text
 language sql stable set search_path = pg_catalog, pg_temp as $$
   select format(case when a.shape = 'array'
-      then E'exists (select from %1$s r where r.%2$I = %3$s::%4$s and r.%2$I::text = %3$s and %5$s::text::%7$s = any (r.%6$I) and (%8$s\n))'
-      else E'exists (select from %1$s r where r.%2$I = %3$s::%4$s and r.%2$I::text = %3$s and r.%6$I = %5$s::text::%7$s and (%8$s\n))' end,
-    a.relation, a.room_column, room, roomcast.column_type(a.relation, a.room_column), user_id, a.user_column,
-    regexp_replace(roomcast.column_type(a.relation, a.user_column), '\[\]$', ''), coalesce(a.active, 'true'))
+      then E'exists (select from %1$s r where %2$s %9$s %3$s::%4$s and %2$s::text = %3$s and %5$s::text::%7$s %10$s any (r.%6$I) and (%8$s\n))'
+      else E'exists (select from %1$s r where %2$s %9$s %3$s::%4$s and %2$s::text = %3$s and r.%6$I %10$s %5$s::text::%7$s and (%8$s\n))' end,
+    a.relation, roomcast.value_sql(a.relation, 'r', a.room_column), room, roomcast.value_type(a.relation, a.room_column), user_id, a.user_column,
+    roomcast.value_type(a.relation, a.user_column), coalesce(a.active, 'true'),
+    roomcast.equals_sql(a.relation, a.room_column), roomcast.equals_sql(a.relation, a.user_column))
 $$;
 
 -- is_member_of asks the catalog first, then the table.

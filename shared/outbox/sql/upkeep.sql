@@ -53,7 +53,7 @@ begin
   select (roomcast.renamed(x)).* into a from roomcast.attached_tables x where x.id = rows_gone.attached;
   execute format('select array(select o.id from roomcast.outbox o where o.id = any ($1) and o.attached = $2 and o.op not in (''DELETE'', ''BULK'')
                                  and not exists (select from %s m where %s))', a.relation,
-                 (select string_agg(format('m.%1$I = roomcast.field_of(o.record, %1$L)::%2$s', id, roomcast.column_type(a.relation, id)), ' and ') from unnest(a.ids) as i (id)))
+                 (select string_agg(format('m.%1$I %3$s roomcast.field_of(o.record, %1$L)::%2$s', id, roomcast.column_type(a.relation, id), roomcast.equals_sql(a.relation, id)), ' and ') from unnest(a.ids) as i (id)))
      into gone using ids, attached;
   return gone;
 exception when others then
