@@ -29,7 +29,7 @@ const (
 )
 
 // DefaultAsk is a week, its 20 rooms with most trouble, and the default limits.
-func DefaultAsk() Ask { return Ask{Hours: 7 * 24, Rooms: 20, Limits: DefaultLimits()} }
+func DefaultAsk() Ask { return Ask{Hours: 7 * 24, Rooms: 20, Limits: defaultLimits()} }
 
 // ParseAsk reads a query: hours, rooms, and the limits by their JSON names. Its errors
 // are answers; a misspelt limit must not be one that silently does not hold.

@@ -172,7 +172,7 @@ type DeliveryLimits struct {
 }
 
 // CompileDelivery makes the report of the last hours.
-func CompileDelivery(ctx context.Context, from DeliverySource, hours int, now time.Time) (*DeliveryReport, error) {
+func CompileDelivery(ctx context.Context, from deliverySource, hours int, now time.Time) (*DeliveryReport, error) {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
 	since := now.UTC().Truncate(time.Hour).Add(-time.Duration(hours-1) * time.Hour)

@@ -21,8 +21,8 @@ type Limits struct {
 	P95Slack  float64 `json:"p95_slack_ms"`   // plus this
 }
 
-// DefaultLimits ask for a day's traffic without a loss.
-func DefaultLimits() Limits {
+// defaultLimits ask for a day's traffic without a loss.
+func defaultLimits() Limits {
 	return Limits{Hours: 24, Messages: 1000, PageHours: 24, Share: 0.5, P95Factor: 1.1, P95Slack: 25}
 }
 

@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// ErrOrphaned is the cause of the end of UntilOrphaned's context.
-var ErrOrphaned = errors.New("the `go run` that started us has ended")
+// errOrphaned is the cause of the end of UntilOrphaned's context.
+var errOrphaned = errors.New("the `go run` that started us has ended")
 
 // orphanPoll is how often we look at who our parent is; nothing tells us of its end.
 const orphanPoll = 200 * time.Millisecond
@@ -38,7 +38,7 @@ func UntilOrphaned(ctx context.Context) context.Context {
 				return
 			}
 		}
-		cancel(ErrOrphaned)
+		cancel(errOrphaned)
 	}()
 	return ctx
 }

@@ -184,15 +184,15 @@ func (f File) with(values map[string]string) (lines []string) {
 		name, old := pair(line)
 		value, ours := left[name]
 		switch {
-		case ours && (value != old || line != name+"="+Quote(old)):
-			lines = append(lines, name+"="+Quote(value))
+		case ours && (value != old || line != name+"="+quote(old)):
+			lines = append(lines, name+"="+quote(value))
 		case name == "" || ours || values[name] == "":
 			lines = append(lines, line)
 		}
 		delete(left, name)
 	}
 	for _, name := range slices.Sorted(maps.Keys(left)) {
-		lines = append(lines, name+"="+Quote(left[name]))
+		lines = append(lines, name+"="+quote(left[name]))
 	}
 	return lines
 }
@@ -200,8 +200,8 @@ func (f File) with(values map[string]string) (lines []string) {
 // harmless are the characters that mean nothing to a shell.
 var harmless = regexp.MustCompile(`^[A-Za-z0-9_./:@%+,-]*$`)
 
-// Quote writes a value so that a shell and Read take it for the same.
-func Quote(value string) string {
+// quote writes a value so that a shell and Read take it for the same.
+func quote(value string) string {
 	if harmless.MatchString(value) {
 		return value
 	}

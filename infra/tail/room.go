@@ -36,9 +36,6 @@ type Room struct {
 	denied bool
 }
 
-// From sets the position that is already shown; without it the room starts at its head.
-func (r *Room) From(seq int64, epoch string) { r.next, r.epoch = seq+1, epoch }
-
 // Run shows events until ctx ends or access is denied.
 func (r *Room) Run(ctx context.Context) {
 	r.held, r.shown = map[int64]Event{}, map[int64]time.Time{}

@@ -85,7 +85,7 @@ func (s story) run(t *testing.T) {
 			}
 		}}
 	if s.After != nil {
-		room.From(s.After.Seq, s.After.Epoch)
+		room.next, room.epoch = s.After.Seq+1, s.After.Epoch
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})

@@ -31,8 +31,8 @@ type Config struct {
 	Note func(format string, args ...any) // told of the connection
 }
 
-// ErrDenied: the user may not read the room, or no longer.
-var ErrDenied = errors.New("the room is denied to this user")
+// errDenied: the user may not read the room, or no longer.
+var errDenied = errors.New("the room is denied to this user")
 
 // Run shows the room's events from now on, until ctx ends or the room is denied.
 func (c Config) Run(ctx context.Context) error {
@@ -47,7 +47,7 @@ func (c Config) Run(ctx context.Context) error {
 	room := Room{ID: c.Room, User: c.User, Ask: c.ask, Show: c.Show, Pushed: pushed}
 	room.Run(ctx)
 	if room.denied {
-		return ErrDenied
+		return errDenied
 	}
 	return nil
 }

@@ -140,7 +140,7 @@ func (t *Turns) shed(newcomer string) bool {
 	if at < 0 {
 		return false
 	}
-	lost := t.take(at)
+	lost := t.dequeue(at)
 	c := t.by[lost.caller]
 	c.waiting--
 	t.set(lost.caller, c)
@@ -149,8 +149,8 @@ func (t *Turns) shed(newcomer string) bool {
 	return true
 }
 
-// take removes a turn from the queue. mu is held.
-func (t *Turns) take(i int) *turn {
+// dequeue removes a turn from the queue. mu is held.
+func (t *Turns) dequeue(i int) *turn {
 	taken := t.queue[i]
 	t.queue = slices.Delete(t.queue, i, i+1)
 	return taken
@@ -164,7 +164,7 @@ func (t *Turns) withdraw(mine *turn) bool {
 	if i < 0 {
 		return false
 	}
-	t.take(i)
+	t.dequeue(i)
 	c := t.by[mine.caller]
 	c.waiting--
 	t.set(mine.caller, c)
@@ -188,7 +188,7 @@ func (t *Turns) leave(caller string) {
 			next = i
 		}
 	}
-	to := t.take(next)
+	to := t.dequeue(next)
 	t.start(to.caller, 1)
 	close(to.begin)
 }
