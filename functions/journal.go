@@ -70,7 +70,7 @@ func (j *journal) claimed() {
 	j.lastClaim = time.Now()
 }
 
-// heard remembers what became of a canary.
+// heard remembers the result of a canary.
 func (j *journal) heard(result string, took time.Duration) {
 	j.mu.Lock()
 	defer j.mu.Unlock()

@@ -107,8 +107,8 @@ func word(class pusher.Class) string {
 	return class.String()
 }
 
-// watch adds what only the relay and its database know. While the relay sleeps
-// nothing waits, as far as it has been told, and the database is not asked.
+// watch adds gauges of the relay and of its database. While the relay sleeps nothing
+// waits, as far as it knows, and the database is not asked.
 func (o *observations) watch(busy func() bool, backlog *backlogGauge) {
 	o.backlog = backlog
 	o.Gauge("roomcast_awake", "1 while the relay polls, 0 while it sleeps.", func() (float64, bool) {
@@ -154,7 +154,7 @@ func (o *observations) watchPusher(trouble func() *relay.Trouble) {
 	})
 }
 
-// watchCanary adds what the function hears of itself.
+// watchCanary adds the results of canaries.
 func (o *observations) watchCanary() {
 	o.canaries = o.Counter("roomcast_canaries_total", "Canaries by what became of them: heard, missed, unheard for want of a connection, unwritten.", "result")
 	o.canaryHeard = o.Histogram("roomcast_canary_heard_seconds", "Time from before a canary's writing until it was heard back through Pusher.", buckets(30))
@@ -215,9 +215,8 @@ func (o *observations) Claimed(rows int, took time.Duration) {
 	}
 }
 
-// Published counts the events of one call to Pusher, as Pusher counts them, by what
-// became of it. What was
-// neither accepted nor the events' own fault is tried again.
+// Published counts the events of one call to Pusher, as Pusher counts them, by the call's
+// result. A call that was neither accepted nor rejected is tried again.
 func (o *observations) Published(events int, took time.Duration, class pusher.Class) {
 	o.published.Add(events, word(class))
 	o.publish.Observe(took, word(class))

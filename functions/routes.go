@@ -93,11 +93,10 @@ func (a *app) working(r *http.Request) {
 	}
 }
 
-// health answers GET /healthz. It asks nobody: a database that is away must not
-// make Fly restart the machine that waits for it. "ok" is about the configuration:
-// it is whole, since a process whose configuration is not does not get
-// as far as listening, and which of the two modes came of it: a DATABASE_URL that
-// was lost on the way makes a relay that works and keeps no promise.
+// health answers GET /healthz. It calls neither the database nor Pusher: a database that is
+// away must not make Fly restart the machine. "ok" means that the configuration is complete,
+// without which the process would not listen. mode shows whether DATABASE_URL was lost on
+// the way: forward-only mode works, and keeps no promise.
 func (a *app) health(w http.ResponseWriter, _ *http.Request) error {
 	return web.WriteJSON(w, http.StatusOK, map[string]string{
 		"status": "ok", "mode": a.cfg.mode(), "channels": strings.Join(kindNames(a.cfg.kinds), ","), "version": version(),

@@ -1,11 +1,10 @@
-// Package authorize decides who may listen. pusher-js asks it once per channel
-// and connection, again at every reconnect, with the user's Supabase token.
+// Package authorize decides who may listen. pusher-js sends it one request for each
+// channel and connection, again at every reconnect, with the user's Supabase token.
 //
-// In this order: the form must be exactly one connection (and one channel), the
-// token a user's, the channel one that this package would have named, and the
-// database must say that the user may read the room. Only then is anything
-// signed. Whatever cannot be decided is refused; "the database is down" is never
-// an answer of yes.
+// It checks, in this order: the form names exactly one connection (and one channel); the
+// token is a user's; the channel's name is one that this package would have written; the
+// database says that the user may read the room. Only then is anything signed. If a check
+// cannot be made, as while the database is down, the request is refused.
 package authorize
 
 import (

@@ -187,7 +187,7 @@ func (h *Handler) ask(ctx context.Context, rooms []string, user token.Claims) []
 	return answers
 }
 
-// refusal is the answer to who may not read, or of whom that is not known; else nil.
+// refusal is a 403 for a no, a 503 where the question was not answered, and nil for a yes.
 func refusal(r *http.Request, a Answer) error {
 	switch {
 	case errors.Is(a.Err, ErrBusy):
@@ -200,8 +200,8 @@ func refusal(r *http.Request, a Answer) error {
 	return nil
 }
 
-// sign is the last step of channel. Its errors are faults of ours: form and name
-// are in order by now.
+// sign is the last step of channel. Its errors are faults of ours, since form and name were
+// checked before.
 func (h *Handler) sign(kind event.ChannelKind, socketID, name string, member pusher.Member) ([]byte, error) {
 	switch kind {
 	case event.Private, event.Packed, event.Personal:

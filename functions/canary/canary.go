@@ -1,9 +1,9 @@
-// Package canary proves, while the relay is awake anyway, that what it publishes can be
-// heard: once a minute a row is written into a stream of its own, goes the way of all rows,
-// and is heard back through Pusher, as a browser hears.
+// Package canary checks, while the relay is awake anyway, that published events reach
+// listeners: once a minute it writes a row into a stream of its own, which the relay
+// publishes like any other, and waits to hear it through Pusher, as a browser does.
 //
-// It keeps nothing awake: it runs only beside the hot loop, its rows ask for no wake-up,
-// and the relay neither lingers after one nor sends one twice.
+// It keeps nothing awake: it runs only beside the hot loop, and its rows request no
+// wake-up. After a canary the relay does not linger, and it never sends one twice.
 package canary
 
 import (

@@ -3,9 +3,9 @@
 //
 // Pusher delivers at most once and keeps nothing
 // (pusher.com/docs/channels/library_auth_reference/pusher-websockets-protocol), so a client
-// that sees a hole in a stream's numbers, or comes back after a cut, or was sent a stub,
-// asks here. The answer holds exactly what was or will be sent, whole where the row is
-// kept whole: a client may take an event from either side and drop the other.
+// that sees a gap in a stream's numbers, reconnects, or gets a stub asks here. The answer
+// has exactly the events that were or will be published, complete if the row is kept
+// complete: a client may take an event from either source and drop the other.
 package history
 
 import (

@@ -26,7 +26,7 @@ const (
 	// maxMembers bounds the members that are kept, of all rooms together.
 	maxMembers = 100_000
 	parallel   = 4 // calls at once
-	// turnsOf is how many rooms are hinted at before it is decided anew whose turn it is.
+	// turnsOf is how many rooms are hinted at before the next turns are chosen.
 	turnsOf = 4 * parallel
 	// lastKept is how long at least it is known when a room was hinted at last, maxLast of how
 	// many rooms: more than calls can be made meanwhile.

@@ -4,8 +4,9 @@
 //
 // While a chat listens to both, its pages count what came by which way and post the counts
 // as receipts. The report says what each side lost, how late each was, and whether that is
-// enough to cut over (verdict.go). Receipts are the word of members: each may count for the
-// rooms they can read, no more. Beside them stands the audit, which asks the database alone.
+// enough to cut over (verdict.go). Members' pages write receipts, and only for rooms that the
+// member may read, so a receipt proves little by itself. The report therefore also has the
+// audit, which uses the database alone.
 package parity
 
 import (
@@ -41,7 +42,7 @@ type Reader interface {
 type Store interface {
 	NoteReceipt(ctx context.Context, r audit.Receipt) (outcome string, err error)
 	NoteDelivery(ctx context.Context, userID, page string, n int64, d audit.Delivered) (outcome string, err error)
-	DeliverySource
+	deliverySource
 	Source
 }
 
@@ -51,8 +52,8 @@ type Source interface {
 	Audit(ctx context.Context, since time.Duration) ([]audit.Finding, error)
 }
 
-// DeliverySource is what a delivery report is made of; audit.Store has it.
-type DeliverySource interface {
+// deliverySource is what a delivery report is made of; audit.Store has it.
+type deliverySource interface {
 	Deliveries(ctx context.Context, since time.Time) (audit.Deliveries, error)
 }
 

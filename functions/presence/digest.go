@@ -16,9 +16,9 @@ const (
 	channelVacated = "channel_vacated" // heals what a lost member_removed left behind
 )
 
-// digest reduces one webhook's events, which are in order, to the last word on each
-// user of each room. Of a room that was vacated nobody is left but those who came
-// back afterwards; the empty user stands for all whom only the store knows.
+// digest reduces one webhook's events, which are in order, to the last state of each user
+// in each room. A vacated room has no users but those added afterwards; the empty user
+// stands for all users that only the store knows.
 func digest(events []pusher.WebhookEvent) []access.Presence {
 	type place struct{ room, user string }
 	at := make(map[place]int)

@@ -1,11 +1,10 @@
 // Package presence answers POST /webhooks/pusher: who is online in which room.
 //
-// Pusher tells when a user's first connection enters a presence channel and when
-// the last one leaves it: users, not connections. It tells late (a leaving by up to
-// 75 s), repeats what was not answered for five minutes, and keeps no order. What is
-// kept of it (roomcast.presence) is therefore hearsay: good for a green dot, never
-// for a decision. Who may read a room is the tables' to say; their changes come by
-// way of the outbox.
+// Pusher reports when a user's first connection enters a presence channel and when the
+// last one leaves it: users, not connections. It reports late (that a user left by up to
+// 75 s), repeats unanswered webhooks for five minutes, and keeps no order. So the table
+// roomcast.presence is good for a green dot, and never for an access decision. Memberships
+// come from the chat's tables, by way of the outbox.
 package presence
 
 import (

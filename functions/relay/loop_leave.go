@@ -22,7 +22,7 @@ func (l *loop) finish(ctx context.Context) {
 	l.finishDisconnects(ctx, deadline)
 }
 
-// finishDisconnects disconnects for the second time those for whom that is soon due.
+// finishDisconnects makes the second disconnects that are due soon.
 func (l *loop) finishDisconnects(ctx context.Context, deadline time.Time) {
 	if l.Revoker != nil && l.failed == nil {
 		l.Revoker.Finish(ctx, deadline)

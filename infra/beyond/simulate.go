@@ -7,11 +7,11 @@ import (
 	"time"
 )
 
-// simulated is how much of the chat is simulated; what waits then has half as long
+// simulated is the time for which the chat writes; rows that then wait have half as long
 // again to be sent.
 const simulated = 2 * time.Minute
 
-// result is what became of the simulated messages.
+// result is the outcome of a simulation.
 type result struct {
 	delays []time.Duration // commit to accept, sorted
 	most   int             // waiting at once

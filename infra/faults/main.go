@@ -1,5 +1,5 @@
-// Command faults breaks Roomcast in every way the design names, on this machine
-// and against real processes, and counts what became of the messages.
+// Command faults breaks Roomcast in every way that the design names, on this machine and
+// with real processes, and counts lost, repeated and reordered messages.
 //
 //	go run ./infra/faults [-short] [-seed N [-seeds N]] [-only name] [-markdown] [-packed] [-v] [-owner]
 //

@@ -6,7 +6,7 @@ import (
 )
 
 // checkAudit checks the pg_cron job that compares the chat's tables with the outbox every
-// hour, and tells what it has found of late: the only word on rows that no trigger saw.
+// hour, and shows what that found lately: nothing else reports rows that no trigger saw.
 func (d *doctor) checkAudit(ctx context.Context, f *findings) error {
 	missing, err := d.list(ctx, `
 		select format('%s of %s, %s', a.found, coalesce(a.relation, 'the outbox'), a.problem)

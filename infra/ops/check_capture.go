@@ -11,8 +11,8 @@ type captureFault struct {
 	as                 verdict
 }
 
-// captureFaults lists what keeps rows from the outbox, or the wake-up from going out, and
-// is told by nothing else: no statement fails, and no row is counted.
+// captureFaults lists faults that keep rows from the outbox, or the wake-up from being sent,
+// without any other sign: no statement fails, and no row is counted.
 func captureFaults() []captureFault {
 	return []captureFault{
 		{`select format('%s is now %s', a.known_as, a.relation)

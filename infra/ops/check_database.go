@@ -85,8 +85,8 @@ func (d *doctor) checkSchema(ctx context.Context, f *findings) error {
 	return nil
 }
 
-// checkMembers asks who says who may read: with neither a table of members nor a
-// function of the team's own, nobody may.
+// checkMembers finds what decides who may read: without a members table and without a
+// can_read of the team's own, nobody may.
 func (d *doctor) checkMembers(ctx context.Context, f *findings) error {
 	var tables int64
 	var replaced bool

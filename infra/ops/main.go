@@ -1,5 +1,5 @@
-// Command ops is the operator's view of a running Roomcast: how it stands, what
-// became of one event, what is wrong, and the few things a person may have to fix.
+// Command ops shows an operator the state of a running Roomcast, the history of one event
+// and what is wrong, and does the few things that a person may have to do.
 //
 //	go run ./infra/ops doctor
 //
@@ -7,8 +7,8 @@
 // OWNER_DATABASE_URL, the database as the owner of the chat's tables sees it. No
 // command prints a message's text, a token or a secret.
 //
-// Its exit status says how it went (see exitOK and its neighbours). go run makes 1 of
-// any other status than 0, so scripts build the program first:
+// Its exit statuses are exitOK, exitWarning and exitFailed. go run turns any status but 0
+// into 1, so scripts build the program first:
 //
 //	go build -o bin/ops ./infra/ops && bin/ops doctor -json
 package main

@@ -55,7 +55,7 @@ type redrive struct {
 	done   redriven
 }
 
-// redriven is what came of it, for machines.
+// redriven is the result, for machines.
 type redriven struct {
 	DryRun  bool         `json:"dry_run"`
 	Sent    int          `json:"sent"`

@@ -35,7 +35,7 @@ func setUpWhy(*flag.FlagSet) func(context.Context, *call) (int, error) {
 	}
 }
 
-// find looks for ROOM SEQ, or for everything that became of the row ID.
+// find looks up the event ROOM SEQ, or all events of the row ID.
 func find(ctx context.Context, op admin.Operator, args []string) ([]admin.Life, error) {
 	if len(args) == 1 {
 		return op.LivesOf(ctx, args[0])
@@ -111,7 +111,7 @@ func verdictOf(l admin.Life, room admin.RoomState) string {
 	return isAccepted
 }
 
-// explain says what became of an event and what will: pairs of a name and a text.
+// explain says what happened to an event and what will: pairs of a name and a text.
 func explain(out *printer, l admin.Life, room admin.RoomState, awake bool) (lines [][2]string) {
 	add := func(name, format string, args ...any) {
 		lines = append(lines, [2]string{name, fmt.Sprintf(format, args...)})

@@ -23,7 +23,7 @@ func arrayColumns() []string {
 	return []string{"participant_ids", "participants", "member_ids", "members", "user_ids", "users"}
 }
 
-// pairs are two users in one row: who wrote to whom, who knows whom.
+// pairs are column names of two users in one row, such as a sender and a recipient.
 func pairs() [][2]string {
 	return [][2]string{{"sender_id", "recipient_id"}, {"sender_id", "receiver_id"}, {"from_user", "to_user"}, {"from_user_id", "to_user_id"},
 		{"from_id", "to_id"}, {"buyer_id", "seller_id"}, {"customer_id", "agent_id"}, {"user1_id", "user2_id"}, {"user_1", "user_2"}, {"user_one", "user_two"}, {"user_one_id", "user_two_id"},
@@ -72,10 +72,11 @@ func (t table) userColumn() string {
 	return ""
 }
 
-// roomColumn is the column that names a row's room, or "". What points at users or at the
-// table itself is none, nor is what no row fills. What points at a table of rooms counts
-// before what is only called so; where only several columns together point at one, none
-// of them does alone: another tenant may have a room of the same number.
+// roomColumn is the column that names a row's room, or "". A foreign key to users or to the
+// table itself is not one, nor is a column that no row fills. A foreign key to a table of
+// rooms comes before a column with the right name alone. If several columns together
+// reference a room, none of them is the room's: another tenant may have a room of the same
+// number.
 func (t table) roomColumn(rooms []string) string {
 	pointing := func(name string) bool {
 		ref := t.Refs[name]

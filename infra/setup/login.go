@@ -89,9 +89,9 @@ func (db *database) letIn(ctx context.Context, want wanted, say func(did, what s
 // scramRounds is Postgres' own default, scram_iterations.
 const scramRounds = 4096
 
-// scram makes what Postgres stores of a password (RFC 5803, as in pg_authid), so that
-// the password itself never travels, nor stands in the server's log. psql's \password
-// does the same.
+// scram makes the verifier that Postgres stores for a password (RFC 5803, as in pg_authid), so
+// that the password itself is neither sent nor logged by the server. psql's \password does
+// the same.
 func scram(password string, salt []byte) (string, error) {
 	salted, err := pbkdf2.Key(sha256.New, password, salt, scramRounds, sha256.Size)
 	if err != nil {

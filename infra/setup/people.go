@@ -75,7 +75,7 @@ func (t table) uuidOf(alias, column string) string {
 	return fmt.Sprintf("(select u.%s from %s u where u.%s = %s%s)", quoteIdent(p.uuid), p.table, quoteIdent(p.key), alias, quoteIdent(column))
 }
 
-// usersOf is SQL for all whom these columns name.
+// usersOf is SQL for the array of the users in these columns.
 func (t table) usersOf(alias string, columns []string) string {
 	parts := make([]string, len(columns))
 	for i, name := range columns {

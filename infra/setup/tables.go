@@ -160,9 +160,9 @@ func (t table) schema() string {
 
 var notInNames = regexp.MustCompile(`[^a-z0-9_]+`)
 
-// filled adds a column that a trigger of the team's own fills from the people whom these
-// columns name: a generated one cannot look anything up. Whatever becomes of its parts, it
-// fails no statement, and lets nobody in. Who gets an account later is filled in then.
+// filled adds a column that a trigger fills with the uuids of the users in these columns,
+// since a generated column cannot look anything up. If the trigger's look-up fails, it fails
+// no statement and gives nobody access. Users who get an account later are filled in then.
 func (t table) filled(column, kind string, people ...string) []string {
 	fn := strings.Trim(notInNames.ReplaceAllString(t.base(), "_"), "_") + "_" + column
 	expression := t.usersOf("new.", people)

@@ -22,7 +22,7 @@ type Store struct {
 
 // CanRead asks the database whether a user may read a room: roomcast.can_read,
 // which the team may have replaced. claims is the token's whole claims object.
-// Room and user are taken as they come; what no table can hold is nobody's.
+// Room and user may be any text; nobody may read a room that no table can hold.
 func (s Store) CanRead(ctx context.Context, room, userID string, claims []byte) (ok bool, err error) {
 	err = s.Claims.ask(string(claims), func(given any) error {
 		ok, err = s.Ask(ctx, "can read", `select roomcast.may_read($1, $2::uuid, $3::jsonb)`, room, userID, given)
@@ -159,10 +159,10 @@ type Presence struct {
 	Online bool
 }
 
-// NotePresence takes what was said at a time, by Pusher's clock, and returns what
-// that changed. It must hold at most one word on each user of each room. What is
-// older than what is known changes nothing. With announce each change is also put
-// into the outbox, to be published in the room's order.
+// NotePresence stores states as of a time, by Pusher's clock, and returns those that
+// changed. said must have at most one state for each user and room. States older than the
+// stored ones change nothing. With announce each change is also put into the outbox, to be
+// published in the room's order.
 func (s Store) NotePresence(ctx context.Context, said []Presence, at time.Time, announce bool) (changed []Presence, err error) {
 	rooms, users, onlines := make([]string, len(said)), make([]*string, len(said)), make([]bool, len(said))
 	for i, p := range said {

@@ -1,5 +1,6 @@
-// Package admin is the operator's side of the schema that package outbox owns: install
-// and compare it, see how it stands, and do by hand what the relay does not.
+// Package admin is the operator's side of the schema that package outbox owns: install it,
+// compare it with this version, show its state, and do what the relay does not do itself
+// (skip, redrive, probe).
 package admin
 
 import (

@@ -1,6 +1,6 @@
-// Package event holds what every layer speaks about: a [Change] of a row in Postgres, the
-// [Event] that browsers get, and the grammar of keys and channel names. It knows no
-// database, no network and no library.
+// Package event owns the terms that all layers share: a [Change] of a row in Postgres, the
+// [Event] that browsers get, and the grammar of keys and channel names. It imports the
+// standard library only, and uses neither database nor network.
 package event
 
 import "encoding/json"

@@ -1,6 +1,5 @@
-// Package selfcheck is what the function says of itself (GET /selfcheck): the shape of
-// its answer, and the call, for those who must not take their own view for the
-// function's: doctor and deploy.
+// Package selfcheck is the function's report on itself (GET /selfcheck): the type of the
+// answer, and the call that fetches it. Doctor and deploy compare it with their own view.
 package selfcheck
 
 import (
@@ -92,7 +91,7 @@ type Polling struct {
 	LastMinute   int        `json:"last_minute"` // requests of pages for what they missed
 }
 
-// Canary is what became of a row that the function wrote to hear it back through Pusher.
+// Canary is the result of a row that the function wrote to hear it through Pusher.
 type Canary struct {
 	Result  string    `json:"result"` // heard, missed, unheard (no connection) or unwritten
 	At      time.Time `json:"at"`

@@ -1,7 +1,7 @@
 // Package pgnet stands in for the Postgres extension pg_net where it is not
 // installed: [Install] makes its tables and functions, a [Sender] does what its
 // background worker does, including what the worker does not do: it never
-// sends a request a second time, and what a crash of Postgres takes is gone.
+// sends a request a second time, and loses what a crash of Postgres takes.
 //
 // As measured on 0.20.4 and read in its src/worker.c:
 // batches of 200 in one transaction, all requests at once, the next batch only

@@ -1,4 +1,5 @@
-// Package standin puts into a database what stands in there for an extension or a platform.
+// Package standin installs SQL into a database in place of an extension or a platform that
+// is not there.
 package standin
 
 import (
