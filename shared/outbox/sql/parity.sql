@@ -109,23 +109,19 @@ create or replace function roomcast.parity_report(since timestamptz, max_rooms i
 language sql stable security definer set search_path = pg_catalog, pg_temp as $$
   with cells as materialized (
     select * from roomcast.parity_since(parity_report.since)
-  ), by_hour as (
-    select c.hour, sum(c.receipts) as receipts, sum(c.pages) as pages, sum(c.committed) as committed,
-           sum(c.saw_both) as saw_both, sum(c.only_pusher) as only_pusher, sum(c.only_supabase) as only_supabase,
-           sum(c.fetched) as fetched, sum(c.pusher_repeats) as pusher_repeats, sum(c.supabase_repeats) as supabase_repeats,
-           sum(c.flips) as flips, sum(c.skewed) as skewed,
-           roomcast.sum_counts(c.pusher_delays) as pusher_delays,
-           roomcast.sum_counts(c.supabase_delays) as supabase_delays
-      from cells c group by c.hour
-  ), by_room as (
-    select c.room, max(c.hour) filter (where c.receipts > 0) as hour,
+  ), sums as (   -- of each hour, its room null; and of each room, its hour the last with receipts
+    select c.room, case when grouping(c.room) = 1 then c.hour else max(c.hour) filter (where c.receipts > 0) end as hour,
            sum(c.receipts) as receipts, sum(c.pages) as pages, sum(c.committed) as committed,
            sum(c.saw_both) as saw_both, sum(c.only_pusher) as only_pusher, sum(c.only_supabase) as only_supabase,
            sum(c.fetched) as fetched, sum(c.pusher_repeats) as pusher_repeats, sum(c.supabase_repeats) as supabase_repeats,
            sum(c.flips) as flips, sum(c.skewed) as skewed,
            roomcast.sum_counts(c.pusher_delays) as pusher_delays,
            roomcast.sum_counts(c.supabase_delays) as supabase_delays
-      from cells c group by c.room
+      from cells c group by grouping sets ((c.hour), (c.room))
+  ), by_hour as (
+    select * from sums s where s.room is null
+  ), by_room as (
+    select * from sums s where s.room is not null
   ), troubled as (
     select * from by_room r
      order by r.only_supabase desc, r.only_pusher desc, r.pusher_repeats + r.flips desc, r.committed desc, r.room

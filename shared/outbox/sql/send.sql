@@ -3,31 +3,32 @@ begin;
 select pg_advisory_xact_lock(hashtextextended('roomcast.migrate', 0));
 set local lock_timeout = '3s';
 
--- send_as writes one event of the team's own. Its data keep the text they have.
-create or replace function roomcast.send_as(key text, event text, data text) returns void
+-- send_as writes one event of the team's own. data is an object.
+create or replace function roomcast.send_as(key text, event text, data jsonb) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+  record constant text := coalesce(send_as.data, '{}')::text;
 begin
   if event is null or event !~ '^[A-Za-z0-9_][A-Za-z0-9_.:-]{0,99}$' or event ~* '^(pusher|client-|roomcast)' then
     raise exception 'event: must be a name, as poll-closed; pusher…, client-… and roomcast… are taken'
       using errcode = 'invalid_parameter_value';
   elsif key is null or not roomcast.fits_channel(key) then
     raise exception 'room: must be a text that a channel can carry' using errcode = 'invalid_parameter_value';
-  elsif octet_length(data) > 262144 then
+  elsif jsonb_typeof(data) <> 'object' then
+    raise exception 'data: must be an object' using errcode = 'invalid_parameter_value';
+  elsif octet_length(record) > 262144 then
     raise exception 'data: over 256 kB' using errcode = 'program_limit_exceeded';
   end if;
-  perform roomcast.enqueue_event('send', 'SEND', key, coalesce(data, '{}'), event);
+  perform roomcast.enqueue_event('send', 'SEND', key, record, event);
 end
 $$;
 
 -- send publishes an event in a room, in order with everything else there: what
--- realtime.send and realtime.broadcast_changes did. data is an object.
+-- realtime.send and realtime.broadcast_changes did.
 create or replace function roomcast.send(room text, event text, data jsonb default '{}') returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
-  if jsonb_typeof(data) <> 'object' then
-    raise exception 'data: must be an object' using errcode = 'invalid_parameter_value';
-  end if;
-  perform roomcast.send_as(roomcast.room_key(room), event, data::text);
+  perform roomcast.send_as(roomcast.room_key(room), event, data);
 end
 $$;
 
@@ -35,10 +36,7 @@ $$;
 create or replace function roomcast.send_to_user(user_id uuid, event text, data jsonb default '{}') returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
-  if jsonb_typeof(data) <> 'object' then
-    raise exception 'data: must be an object' using errcode = 'invalid_parameter_value';
-  end if;
-  perform roomcast.send_as(roomcast.user_key(user_id), event, data::text);
+  perform roomcast.send_as(roomcast.user_key(user_id), event, data);
 end
 $$;
 
