@@ -219,6 +219,31 @@ func TestHostileForms(t *testing.T) {
 			}
 		})
 	}
+	// A sign-in is held to the same form.
+	signIn := "socket_id=" + socket
+	for _, tt := range []struct {
+		name, body string
+		edit       func(*http.Request)
+		status     int
+	}{
+		{"empty", "", same, 400},
+		{"socket twice", signIn + "&" + signIn, same, 400},
+		{"socket twice, the second hidden", signIn + "&%73ocket_id=1.1", same, 400},
+		{"socket in the query", "", query(signIn), 400},
+		{"socket in the query too", signIn, query(signIn), 400},
+		{"JSON", `{"socket_id":"` + socket + `"}`, header("Content-Type", "application/json"), 415},
+		{"compressed", signIn, header("Content-Encoding", "gzip"), 415},
+		{"too large", signIn + "&x=" + strings.Repeat("x", 4<<10), same, 413},
+		{"two headers", signIn, func(r *http.Request) { r.Header.Add("Authorization", "Bearer "+bearer(t)) }, 401},
+	} {
+		t.Run("sign-in: "+tt.name, func(t *testing.T) {
+			d, result := newDesk(t), authorize.ResultBadRequest
+			if tt.status == 401 {
+				result = authorize.ResultBadToken
+			}
+			d.refused(t, d.user, bearer(t), tt.body, tt.status, result, tt.edit)
+		})
+	}
 	t.Run("just not too large", func(t *testing.T) {
 		if w := post(newDesk(t).channel, bearer(t), good+"&x="+strings.Repeat("x", 4<<10-len(good)-3)); w.Code != 200 {
 			t.Errorf("status %d", w.Code)

@@ -39,7 +39,7 @@ type CoalescerConfig struct {
 	Slots    int           // calls to the database at once; 4
 	Batch    int           // questions in one call of a BatchAccess; 100
 	Queue    int           // questions that may wait for a call; 20,000
-	Each     int           // of them, one user's; 500
+	Each     int           // of them, one user's at most; 500
 	Limit    time.Duration // for one question, waiting included; 3 s
 }
 
@@ -48,8 +48,9 @@ type CoalescerConfig struct {
 // drowns in questions about who may listen has no time for the chat itself.
 //
 // So there are no more than Slots calls at a time, and what waits meanwhile goes
-// into the next one together; equal questions are asked once; a yes is remembered
-// for a moment, a no never; and what would wait too long is refused with [ErrBusy].
+// into the next one together, by turns of the users; equal questions are asked once; a yes
+// is remembered for a moment, a no never; and what would wait too long is refused with
+// [ErrBusy].
 // Nobody is let in who was not let in by the Access behind it within Remember. It is
 // safe for concurrent use; at rest it has no goroutine.
 type Coalescer struct {
@@ -59,8 +60,7 @@ type Coalescer struct {
 
 	mu      sync.Mutex
 	asking  map[question]*flight
-	pending []*flight      // not yet asked, oldest first
-	waiting map[string]int // of them, by user
+	pending lines // not yet asked
 	calls   int
 	memory  memory
 }
@@ -94,7 +94,7 @@ func NewCoalescer(cfg CoalescerConfig) *Coalescer {
 	c := &Coalescer{
 		cfg:    cfg,
 		infos:  web.NewTurns(max(1, cfg.Slots/2)),
-		asking: make(map[question]*flight), waiting: make(map[string]int),
+		asking: make(map[question]*flight),
 		memory: newMemory(cfg.Remember, cfg.Limit),
 	}
 	c.batch, _ = cfg.Access.(BatchAccess)
@@ -122,7 +122,7 @@ func (c *Coalescer) CanReadMany(ctx context.Context, rooms []string, userID stri
 	for i, room := range rooms {
 		answers[i], flights[i] = c.join(ctx, room, userID, claims)
 	}
-	if len(c.pending) > 0 && c.calls < c.cfg.Slots {
+	if c.pending.size > 0 && c.calls < c.cfg.Slots {
 		c.calls++
 		go c.work()
 	}
@@ -143,7 +143,7 @@ func (c *Coalescer) join(ctx context.Context, room, userID string, claims []byte
 	}
 	f := c.asking[q]
 	if f == nil {
-		if len(c.pending) >= c.cfg.Queue || c.waiting[userID] >= c.cfg.Each {
+		if !c.pending.mayAdd(userID, c.cfg.Queue, c.cfg.Each) {
 			return Answer{Err: ErrBusy}, nil
 		}
 		f = &flight{
@@ -153,8 +153,7 @@ func (c *Coalescer) join(ctx context.Context, room, userID string, claims []byte
 			until: now.Add(c.cfg.Limit), done: make(chan struct{}),
 		}
 		c.asking[q] = f
-		c.pending = append(c.pending, f)
-		c.waiting[userID]++
+		c.pending.add(f)
 	}
 	return Answer{}, f
 }

@@ -36,8 +36,9 @@ func (c *Coalescer) call(batch []*flight) {
 	c.ask(batch)
 }
 
-// next takes the oldest questions. What nobody waits for any more is dropped: a
-// database that is behind would only fall further behind.
+// next takes the questions of the users whose turn it is, a part of a call of each. What
+// nobody waits for any more is dropped: a database that is behind would only fall further
+// behind.
 func (c *Coalescer) next() []*flight {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -46,31 +47,27 @@ func (c *Coalescer) next() []*flight {
 		size = c.cfg.Batch
 	}
 	var batch []*flight
-	now, taken := time.Now(), 0
-	for _, f := range c.pending {
-		if len(batch) == size {
-			break
+	now := time.Now()
+	for len(batch) < size && c.pending.size > 0 {
+		for _, f := range c.pending.next(min(max(1, size/turnsInCall), size-len(batch))) {
+			if now.Before(f.until) {
+				batch = append(batch, f)
+				continue
+			}
+			delete(c.asking, f.question)
+			f.err = ErrBusy
+			close(f.done)
 		}
-		taken++
-		if c.waiting[f.userID]--; c.waiting[f.userID] == 0 {
-			delete(c.waiting, f.userID)
-		}
-		if now.Before(f.until) {
-			batch = append(batch, f)
-			continue
-		}
-		delete(c.asking, f.question)
-		f.err = ErrBusy
-		close(f.done)
-	}
-	if c.pending = c.pending[taken:]; len(c.pending) == 0 {
-		c.pending = nil // the storm's memory goes
 	}
 	if len(batch) == 0 {
 		c.calls--
 	}
 	return batch
 }
+
+// turnsInCall is how many users a call has questions of at least, where as many wait. A page
+// mostly has no more rooms than its part.
+const turnsInCall = 4
 
 // ask fills in the answers. Those that are together in a call are on their own when
 // it fails.

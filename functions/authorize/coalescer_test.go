@@ -145,7 +145,7 @@ func TestCoalescerShedsLoad(t *testing.T) {
 				synctest.Wait() // until two are asked
 			}
 			wg.Go(func() {
-				ok, err := c.CanRead(t.Context(), fmt.Sprint(i), "u", nil)
+				ok, err := c.CanRead(t.Context(), "r", fmt.Sprint(i), nil)
 				switch {
 				case ok && err == nil:
 					allowed.Add(1)
@@ -173,11 +173,41 @@ func TestCoalescerShedsLoad(t *testing.T) {
 	})
 }
 
+// Users with endless questions, more than enough to fill the queue, keep another waiting for a
+// turn of each, not for all that they ask.
+func TestCoalescerIsFairAmongMany(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := &batcher{} // a second a call
+		c := authorize.NewCoalescer(authorize.CoalescerConfig{Access: b, Slots: 1, Batch: 8, Queue: 400, Each: 100, Limit: time.Hour})
+		var greedy sync.WaitGroup
+		for i := range 800 {
+			greedy.Go(func() { _, _ = c.CanRead(t.Context(), fmt.Sprint(2*i), fmt.Sprint("greedy", i%8), nil) })
+		}
+		synctest.Wait()
+		began := time.Now()
+		for i, answer := range c.CanReadMany(t.Context(), []string{"2", "4", "6"}, "another", nil) {
+			if !answer.OK || answer.Err != nil {
+				t.Errorf("room %d: %+v", i, answer)
+			}
+		}
+		if took := time.Since(began); took > 7*time.Second {
+			t.Errorf("another's three questions took %v, calls of a second", took)
+		}
+		greedy.Wait()
+		for _, n := range b.sizes[1 : len(b.sizes)-1] {
+			if n != 8 {
+				t.Errorf("calls of %v questions, want full ones", b.sizes)
+				break
+			}
+		}
+	})
+}
+
 // One user with endless questions leaves room for the others'.
 func TestCoalescerIsNobodysAlone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := &asker{ok: true, takes: time.Second}
-		c := authorize.NewCoalescer(authorize.CoalescerConfig{Access: a, Slots: 1, Queue: 10, Each: 4})
+		c := authorize.NewCoalescer(authorize.CoalescerConfig{Access: a, Slots: 1, Queue: 20, Each: 4})
 		var refused atomic.Int64
 		for i := range 20 {
 			go func() {
