@@ -107,6 +107,27 @@ func TestOneDisconnectForManyRooms(t *testing.T) {
 	}
 }
 
+// What remembers whom a room may be read by is told of all who left before any of them is
+// disconnected: they come back at once.
+func TestForgetsBeforeTheDisconnect(t *testing.T) {
+	r, s, c := newRevoker()
+	var told []string
+	r.Forget = func(user string) { told = append(told, user) }
+	c.fail = func(user string) error {
+		if !slices.Contains(told, "user1") || !slices.Contains(told, "user2") {
+			t.Errorf("%s is disconnected when only %v are told", user, told)
+		}
+		return nil
+	}
+	if _, err := r.Revoke(t.Context(), gone("a", 1, 2), time.Now()); err != nil || len(told) != 2 || len(c.calls()) != 2 {
+		t.Errorf("%v; told %v, disconnected %v", err, told, c.calls())
+	}
+	s.err = errors.New("database away")
+	if _, err := r.Revoke(t.Context(), gone("a", 3), time.Now()); err == nil || len(told) != 2 {
+		t.Errorf("%v; told %v, though nobody knows who left", err, told)
+	}
+}
+
 // Beyond the limit nothing is done and the wait is told; what failed does not count.
 func TestLimit(t *testing.T) {
 	r, _, c := newRevoker()
