@@ -9,6 +9,8 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -28,13 +30,19 @@ type desk struct {
 	found   outbox.History
 	err     error
 	asked   []outbox.HistoryQuery
+	allowed int    // times that somebody was asked who may read
+	during  func() // a question to the database
 }
 
-func (d *desk) Reader(*http.Request, string) (string, error) { return user, d.refusal }
+func (d *desk) Reader(*http.Request, string) (string, error) {
+	d.allowed++
+	return user, d.refusal
+}
 
 func (d *desk) Caller(*http.Request) (string, error) { return user, d.refusal }
 
 func (d *desk) Readers(_ *http.Request, rooms []string) (string, []error, error) {
+	d.allowed++
 	refusals := make([]error, len(rooms))
 	for i, room := range rooms {
 		refusals[i] = d.refused[room]
@@ -55,6 +63,9 @@ func (d *desk) Histories(ctx context.Context, queries []outbox.HistoryQuery, _ i
 
 func (d *desk) History(_ context.Context, q outbox.HistoryQuery) (outbox.History, error) {
 	d.asked = append(d.asked, q)
+	if d.during != nil {
+		d.during()
+	}
 	return d.found, d.err
 }
 
@@ -163,12 +174,50 @@ func TestErrors(t *testing.T) {
 	}
 }
 
+// Where nothing is kept nobody is asked who may read it.
 func TestForwardOnlyHasNoHistory(t *testing.T) {
-	h := &history.Handler{Authorizer: &desk{}}
+	d := &desk{}
+	h := &history.Handler{Authorizer: d}
 	r := httptest.NewRequest(http.MethodGet, "/rooms/r/events", nil)
 	r.SetPathValue("room", "r")
-	var refusal *web.Error
-	if err := h.Events(httptest.NewRecorder(), r); !errors.As(err, &refusal) || refusal.Status != http.StatusNotFound {
-		t.Errorf("got %v, want 404", err)
+	for _, answer := range []web.HandlerFunc{h.Events, h.Mine, h.Many} {
+		var refusal *web.Error
+		if err := answer(httptest.NewRecorder(), r); !errors.As(err, &refusal) || refusal.Status != http.StatusNotFound {
+			t.Errorf("got %v, want 404", err)
+		}
+	}
+	if d.allowed > 0 {
+		t.Errorf("asked %d times", d.allowed)
 	}
 }
+
+// A membership that ends while a slow database reads the events is noticed; a quick one asks
+// once.
+func TestMembershipEndsWhileEventsAreRead(t *testing.T) {
+	for took, want := range map[time.Duration]struct{ status, asked int }{
+		4 * time.Second: {http.StatusForbidden, 2}, yesFor: {http.StatusOK, 1},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			gone := web.Forbidden("you may not read this room", nil)
+			one := &desk{found: outbox.History{First: 1}}
+			one.during = func() { time.Sleep(took); one.refusal = gone }
+			if w := one.get(t, "/rooms/r/events"); w.Code != want.status || one.allowed != want.asked {
+				t.Errorf("%v: %d, asked %d times", took, w.Code, one.allowed)
+			}
+			many := &desk{found: outbox.History{First: 1}, refused: map[string]error{}}
+			many.during = func() { time.Sleep(took / 2); many.refused["left"] = gone }
+			w := many.post(t, `{"rooms":{"left":{},"stays":{}}}`)
+			var got struct {
+				Rooms map[string]struct{ Status int }
+			}
+			if err := json.Unmarshal(w.Body.Bytes(), &got); err != nil || w.Code != http.StatusOK || many.allowed != want.asked {
+				t.Fatalf("%v: %d %s, asked %d times", took, w.Code, w.Body, many.allowed)
+			}
+			if status := got.Rooms["left"].Status; (status == http.StatusForbidden) != (want.status == http.StatusForbidden) || got.Rooms["stays"].Status != 0 {
+				t.Errorf("%v: %s", took, w.Body)
+			}
+		})
+	}
+}
+
+const yesFor = time.Second // as the handler has it

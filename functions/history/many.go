@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"net/http"
+	"time"
 
 	"roomcast/shared/event"
 	"roomcast/shared/outbox"
@@ -40,34 +41,56 @@ func (h *Handler) Many(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	asked := time.Now()
 	user, refusals, err := h.Authorizer.Readers(r, rooms)
 	if err != nil {
 		return err
 	}
-	answer, allowed, asked := make(map[string]any, len(rooms)), []string(nil), []outbox.HistoryQuery(nil)
-	for i, room := range rooms {
-		if refusals[i] != nil {
-			if answer[room], err = web.PartOf(refusals[i]); err != nil {
-				return err
-			}
-			continue
+	answer := make(map[string]any, len(rooms))
+	readable, err := allowed(answer, rooms, refusals)
+	if err != nil {
+		return err
+	}
+	var wanted []outbox.HistoryQuery
+	for i := range rooms {
+		if refusals[i] == nil {
+			queries[i].UserID = user
+			wanted = append(wanted, queries[i])
 		}
-		queries[i].UserID = user
-		allowed, asked = append(allowed, room), append(asked, queries[i])
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), readTimeout)
 	defer cancel()
-	found, err := h.Store.Histories(ctx, asked, manyBudget)
+	found, err := h.Store.Histories(ctx, wanted, manyBudget)
 	if err != nil {
 		return unreadable(r, err)
 	}
 	poll := h.poll()
-	for i, room := range allowed {
+	for i, room := range readable {
 		p := h.page(room, found[i])
 		p.Poll = poll
 		answer[room] = p
 	}
+	if time.Since(asked) > yesFor && len(readable) > 0 {
+		if _, refusals, err = h.Authorizer.Readers(r, readable); err == nil {
+			_, err = allowed(answer, readable, refusals)
+		}
+		if err != nil {
+			return err
+		}
+	}
 	return web.WriteJSON(w, http.StatusOK, map[string]any{"rooms": answer})
+}
+
+// allowed returns the rooms that were not refused, and answers for the others.
+func allowed(answer map[string]any, rooms []string, refusals []error) (readable []string, err error) {
+	for i, room := range rooms {
+		if refusals[i] == nil {
+			readable = append(readable, room)
+		} else if answer[room], err = web.PartOf(refusals[i]); err != nil {
+			return nil, err
+		}
+	}
+	return readable, nil
 }
 
 // readMany reads the body: the rooms' ids and, in their order, what is asked of each.
