@@ -2,6 +2,7 @@ package web_test
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"log/slog"
 	"net/http"
@@ -198,6 +199,37 @@ func refusalsAreSampled(t *testing.T) {
 	}
 	if !strings.Contains(log.String(), `"more":4980`) {
 		t.Error("the log does not say how many it left out")
+	}
+}
+
+// What anybody may ask for is sampled whatever the answer, what needs a credential is not; and
+// no flood of either hides a failure.
+func TestAnswersToAnybodyAreSampled(t *testing.T) { synctest.Test(t, answersToAnybodyAreSampled) }
+
+func answersToAnybodyAreSampled(t *testing.T) {
+	shown := web.Credential(func(r *http.Request) (*http.Request, error) { return r, nil }, nil)
+	for _, tc := range []struct {
+		opts []web.Option
+		most int
+	}{{nil, 21}, {[]web.Option{shown}, 201}} {
+		var log bytes.Buffer
+		broken := false
+		h := web.Handle(slog.New(slog.NewJSONHandler(&log, nil)), "GET /", func(w http.ResponseWriter, _ *http.Request) error {
+			if broken {
+				return errors.New("the-cause")
+			}
+			w.WriteHeader(http.StatusNotModified)
+			return nil
+		}, tc.opts...)
+		ask := func() { h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", "/", nil)) }
+		for range 200 {
+			ask()
+		}
+		broken = true
+		ask()
+		if lines := strings.Count(log.String(), "\n"); lines != tc.most || !strings.Contains(log.String(), "the-cause") {
+			t.Errorf("%d lines, want %d and the failure among them", lines, tc.most)
+		}
 	}
 }
 

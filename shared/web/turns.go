@@ -12,11 +12,13 @@ import (
 // Turns limits how many requests at a time do something expensive, such as reading a page
 // of history. The others wait. Next is the caller with the fewest running requests, and
 // among those the one whose last turn is the longest ago, so that callers with many requests
-// do not delay the rest, however many of them there are. When the queue is full, the caller
+// do not delay the rest, however many of them there are. No caller has every slot: slow
+// requests of one leave another's a slot. When the queue is full, the caller
 // with the most waiting requests loses one. It is safe for concurrent use and has no
 // goroutine at rest.
 type Turns struct {
 	slots  int // at a time
+	most   int // of one caller that may run
 	each   int // of one caller that may wait
 	waits  int // of all callers
 	within time.Duration
@@ -49,7 +51,7 @@ const (
 
 // NewTurns returns Turns with so many slots.
 func NewTurns(slots int) *Turns {
-	return &Turns{slots: slots, each: turnsEach, waits: turnsWaits, within: turnsWithin, by: make(map[string]count)}
+	return &Turns{slots: slots, most: max(1, slots-1), each: turnsEach, waits: turnsWaits, within: turnsWithin, by: make(map[string]count)}
 }
 
 // InTurn makes a route's requests wait for a turn, after their credential is checked. The
@@ -97,7 +99,7 @@ func (t *Turns) Enter(ctx context.Context, caller string) (leave func(), err err
 func (t *Turns) join(caller string) (*turn, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.running < t.slots {
+	if t.running < t.slots && t.by[caller].running < t.most {
 		t.running++
 		t.start(caller, 0)
 		return nil, nil
@@ -171,22 +173,22 @@ func (t *Turns) withdraw(mine *turn) bool {
 	return true
 }
 
-// leave gives the slot to the next caller.
+// leave gives the slot to the next caller who may have it.
 func (t *Turns) leave(caller string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	c := t.by[caller]
 	c.running--
 	t.set(caller, c)
-	if len(t.queue) == 0 {
-		t.running--
-		return
-	}
-	next := 0
+	next := -1
 	for i, queued := range t.queue {
-		if t.before(queued.caller, t.queue[next].caller) {
+		if t.by[queued.caller].running < t.most && (next < 0 || t.before(queued.caller, t.queue[next].caller)) {
 			next = i
 		}
+	}
+	if next < 0 {
+		t.running--
+		return
 	}
 	to := t.dequeue(next)
 	t.start(to.caller, 1)

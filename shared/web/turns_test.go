@@ -14,7 +14,7 @@ import (
 // One caller with a hundred requests waits for himself: another's is next.
 func TestTurnsAreFair(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		turns := NewTurns(2)
+		turns := NewTurns(1)
 		var mu sync.Mutex
 		var order []string
 		note := func(what string) {
@@ -41,7 +41,7 @@ func TestTurnsAreFair(t *testing.T) {
 		time.Sleep(25 * time.Millisecond)
 		synctest.Wait()
 		mu.Lock()
-		first := strings.Join(order[:5], " ")
+		first := strings.Join(order[:2], " ")
 		mu.Unlock()
 		if !strings.Contains(first, "one") {
 			t.Errorf("went in the order %s", first)
@@ -93,6 +93,49 @@ func TestTurnsAreFairAmongMany(t *testing.T) {
 		mu.Lock()
 		if len(order) != turnsWaits+3 || turns.running != 0 || len(turns.by) != 0 || len(turns.queue) != 0 {
 			t.Errorf("%d went, left behind: %+v", len(order), turns)
+		}
+	})
+}
+
+// A caller whose requests take long leaves a slot to others, and takes it no more when they
+// have gone.
+func TestNoCallerHasEverySlot(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		turns := NewTurns(3)
+		most, now := 0, 0
+		var mu sync.Mutex
+		for range 5 {
+			go func() {
+				leave, err := turns.Enter(t.Context(), "slow")
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				mu.Lock()
+				now++
+				most = max(most, now)
+				mu.Unlock()
+				time.Sleep(time.Second)
+				mu.Lock()
+				now--
+				mu.Unlock()
+				leave()
+			}()
+		}
+		synctest.Wait()
+		for range 2 {
+			asked := time.Now()
+			leave, err := turns.Enter(t.Context(), "another")
+			if err != nil || !time.Now().Equal(asked) {
+				t.Errorf("another waits %v, %v", time.Since(asked), err)
+				break
+			}
+			leave()
+		}
+		time.Sleep(5 * time.Second)
+		synctest.Wait()
+		if most != 2 || turns.running != 0 || len(turns.by) != 0 || len(turns.queue) != 0 {
+			t.Errorf("%d at once; left behind: %+v", most, turns)
 		}
 	})
 }

@@ -53,7 +53,8 @@ type route struct {
 	answers *Budget
 	turns   *Turns
 	caller  func(*http.Request) string
-	refused sampler
+	said    sampler // to anybody, and refusals
+	broken  sampler // failures, which a flood of others must not hide
 }
 
 // ServeHTTP runs the handler and sees to it that exactly one answer is given, one
@@ -165,8 +166,11 @@ func (rt *route) finish(rec *recorder, r *http.Request, took time.Duration, repl
 		return
 	}
 	log, unsaid := true, 0
-	if status >= 400 {
-		log, unsaid = rt.refused.allow(time.Now())
+	switch {
+	case failed:
+		log, unsaid = rt.broken.allow(time.Now())
+	case status >= 400 || rt.check == nil:
+		log, unsaid = rt.said.allow(time.Now())
 	}
 	if !log {
 		return
