@@ -32,7 +32,7 @@ import (
 // Besides, numbers of any kind of event that came by no way: void, where the history has
 // nothing under them; missing, where two minutes after a later number they had not come
 // (what comes of them still counts, too); window, where they were kept no more when the
-// page was back, which then loaded its table.
+// page was back, which then loaded its table. Of window a thousand count.
 type Delivery struct {
 	Page  string `json:"page"`
 	N     int64  `json:"n"`
@@ -78,11 +78,15 @@ func (d *Delivery) check() error {
 	return checkHistogram("delays", d.Delays)
 }
 
+// maxWindow is how many numbers that are kept no more count: a page that was away for days
+// tells of more than the messages of an hour, which its user may report in all.
+const maxWindow = 1000
+
 // delivered is the receipt as the database keeps it, without delays that cannot be right.
 func (d *Delivery) delivered(now time.Time) audit.Delivered {
 	out := audit.Delivered{
 		Pushed: d.Pushed, Gap: d.Gap, Reconnect: d.Reconnect, Polled: d.Polled, Supabase: d.Supabase,
-		Void: d.Void, Missing: d.Missing, Window: d.Window,
+		Void: d.Void, Missing: d.Missing, Window: min(d.Window, maxWindow),
 	}
 	ways := []int64{d.LatePushed, d.LateGap, d.LateReconnect, d.LatePolled, d.LateSupabase}
 	if now.Sub(time.UnixMilli(d.Until)).Abs() > maxSkew || sum(d.Delays) > out.Messages() || sum(ways) > late(d.Delays) {

@@ -28,10 +28,13 @@ func TestDeliveryIsNoted(t *testing.T) {
 	late := `,"latePushed":1,"latePolled":2,"void":3,"missing":4,"window":5,"delays":[` + strings.Repeat("0,", 25) + "3]"
 	post(t, serve(t, store), "member", deliveryReceipt(now, late))
 	post(t, serve(t, store), "member", deliveryReceipt(now, `,"latePushed":3`)) // more than its delays say
+	post(t, serve(t, store), "member", deliveryReceipt(now, `,"window":900000`))
 	counts := audit.Delivered{Pushed: 5, Gap: 1, Polled: 2, Delays: []int64{0, 3, 5}}
 	skewed := audit.Delivered{Pushed: 5, Gap: 1, Polled: 2, Skewed: 1}
 	causes := audit.Delivered{Pushed: 5, Gap: 1, Polled: 2, LatePushed: 1, LatePolled: 2, Void: 3, Missing: 4, Window: 5, Delays: append(make([]int64, 25), 3)}
-	if diff := cmp.Diff([]told{{user, page, 2, counts}, {user, page, 2, skewed}, {user, page, 2, causes}, {user, page, 2, skewed}}, store.told); diff != "" {
+	away := counts
+	away.Window = 1000
+	if diff := cmp.Diff([]told{{user, page, 2, counts}, {user, page, 2, skewed}, {user, page, 2, causes}, {user, page, 2, skewed}, {user, page, 2, away}}, store.told); diff != "" {
 		t.Errorf("noted (-want +got):\n%s", diff)
 	}
 	for _, tc := range []struct {
@@ -54,7 +57,7 @@ func TestDeliveryIsNoted(t *testing.T) {
 			t.Errorf("%.100s: %d %s, want %d naming %s", tc.body, status, body, tc.status, tc.field)
 		}
 	}
-	if len(store.told) != 4 {
+	if len(store.told) != 5 {
 		t.Errorf("%d receipts were noted", len(store.told))
 	}
 }

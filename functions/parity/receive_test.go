@@ -172,21 +172,26 @@ func TestForwardOnlyHasNoParity(t *testing.T) {
 	}
 }
 
-// Receipts may not use up the connections that users wait for: they go in turns.
+// Receipts may not use up the connections that users wait for: they go in turns, and one
+// user's leave a turn to another's.
 func TestReceiptsAtOnceAreFew(t *testing.T) {
 	store := &fake{outcome: audit.ReceiptNoted, entered: make(chan struct{}, 20), leave: make(chan struct{})}
 	address := serve(t, store)
 	var all sync.WaitGroup
-	for range 20 {
-		all.Go(func() {
-			if status, _, body := post(t, address, "member", example(t, now)); status != 200 {
-				t.Errorf("%d %s", status, body)
-			}
-		})
+	send := func(token string, receipts int) {
+		for range receipts {
+			all.Go(func() {
+				if status, _, body := post(t, address, token, example(t, now)); status != 200 {
+					t.Errorf("%d %s", status, body)
+				}
+			})
+		}
 	}
-	for range 3 {
-		<-store.entered
-	}
+	send("member", 15)
+	<-store.entered
+	<-store.entered
+	send("another", 5)
+	<-store.entered
 	select {
 	case <-store.entered:
 		t.Error("a fourth is at the database")

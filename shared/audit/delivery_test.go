@@ -37,8 +37,10 @@ func TestDelivery(t *testing.T) {
 			t.Errorf("%+v: %s", tc, got)
 		}
 	}
-	if got, err := c.store().NoteDelivery(c.Context(), user1, page(3), 1, audit.Delivered{Missing: 5000}); err != nil || got != audit.ReceiptMany {
-		t.Errorf("5,000 missing by one user's word: %s, %v", got, err)
+	for _, d := range []audit.Delivered{{Missing: 5000}, {Void: 5000}, {Window: 5000}} {
+		if got, err := c.store().NoteDelivery(c.Context(), user1, page(3), 1, d); err != nil || got != audit.ReceiptMany {
+			t.Errorf("%+v by one user's word: %s, %v", d, got, err)
+		}
 	}
 	d, err := c.store().Deliveries(c.Context(), time.Now().Add(-time.Hour))
 	if err != nil || d.Users != 2 {

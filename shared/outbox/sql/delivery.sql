@@ -18,7 +18,7 @@ begin
   select * into last from roomcast.delivery_pages p
    where p.user_id = note_delivery.user_id and p.page = note_delivery.page for update;
   seen := jsonb_populate_record(null::roomcast.delivery, counts);
-  size := seen.pushed + seen.gap + seen.reconnect + seen.polled + seen.supabase + seen.missing + seen.void;
+  size := seen.pushed + seen.gap + seen.reconnect + seen.polled + seen.supabase + seen.missing + seen.void + seen."window";
   if last.n >= note_delivery.n then
     return 'repeat';
   elsif note_delivery.n > 20 + coalesce(extract(epoch from clock_timestamp() - last.first_at) / 30, 0) then
