@@ -84,9 +84,12 @@ type flight struct {
 	err  error
 }
 
+// defaultSlots is as many calls at once as the function makes, too.
+const defaultSlots = 4
+
 // NewCoalescer returns a Coalescer.
 func NewCoalescer(cfg CoalescerConfig) *Coalescer {
-	cfg.Slots = cmp.Or(cfg.Slots, 4)
+	cfg.Slots = cmp.Or(cfg.Slots, defaultSlots)
 	cfg.Batch = cmp.Or(cfg.Batch, 100)
 	cfg.Queue = cmp.Or(cfg.Queue, 20_000)
 	cfg.Each = cmp.Or(cfg.Each, 500)

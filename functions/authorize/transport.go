@@ -20,14 +20,18 @@ type fresh struct {
 	last time.Time
 }
 
+// newFresh keeps as many connections as a Coalescer has calls at once: the function is built
+// without HTTP/2, which would put them on one.
 func newFresh() *fresh {
-	return &fresh{Transport: http.DefaultTransport.(*http.Transport).Clone(), clock: time.Now}
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport.MaxIdleConnsPerHost = defaultSlots
+	return &fresh{Transport: transport, clock: time.Now}
 }
 
 // RoundTrip is [http.Transport.RoundTrip].
 func (f *fresh) RoundTrip(r *http.Request) (*http.Response, error) {
-	now := f.clock().Round(0)
 	f.mu.Lock()
+	now := f.clock().Round(0) // under the lock: two calls at once are no clock that goes back
 	pause := now.Sub(f.last)
 	f.last = now
 	f.mu.Unlock()
