@@ -30,12 +30,8 @@ func Compare(ctx context.Context, conn *pgx.Conn) (Drift, error) {
 	if err != nil {
 		return d, fmt.Errorf("compare: %w", err)
 	}
-	names, err := migrations()
-	if err != nil {
-		return d, fmt.Errorf("compare: %w", err)
-	}
 	known := map[int]bool{}
-	for _, name := range names {
+	for _, name := range migrations() {
 		known[versionOf(name)] = true
 		if !done[versionOf(name)] {
 			d.Missing = append(d.Missing, name)

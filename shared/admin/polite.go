@@ -54,15 +54,11 @@ func (m Migration) Run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("migrate: %w", err)
 	}
-	names, err := migrations()
-	if err != nil {
-		return fmt.Errorf("migrate: %w", err)
-	}
 	deadline := time.Now().Add(m.Patience)
 	if m.Patience == 0 {
 		deadline = time.Now().Add(time.Minute)
 	}
-	for _, name := range append(names, reapplied()...) {
+	for _, name := range append(migrations(), reapplied()...) {
 		if done[versionOf(name)] {
 			continue
 		}

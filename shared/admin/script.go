@@ -12,12 +12,8 @@ import (
 // what Migrate applies, in the same order, each part a transaction of its own.
 // Running it again is harmless, and so is running it where Migrate was.
 func Script() (string, error) {
-	names, err := migrations()
-	if err != nil {
-		return "", fmt.Errorf("script: %w", err)
-	}
 	var all strings.Builder
-	for _, name := range append(names, reapplied()...) {
+	for _, name := range append(migrations(), reapplied()...) {
 		sql, err := fs.ReadFile(outbox.SQL(), "sql/"+name)
 		if err != nil {
 			return "", fmt.Errorf("script: %w", err)
