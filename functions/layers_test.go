@@ -106,7 +106,7 @@ func sameGroup(a, b string) bool {
 // The program has nothing in it that only tests, the local stack or the deployment
 // need.
 func TestFunctionStaysLean(t *testing.T) {
-	for _, p := range list(t, "-deps", "-tags", "lambda.norpc", "./functions") {
+	for _, p := range list(t, "-deps", "-tags", "lambda.norpc,nethttpomithttp2", "./functions") {
 		for _, unwanted := range []string{"superfly/fly-go", "embedded-postgres", "chromedp", "go-containerregistry", "net/rpc"} {
 			if strings.Contains(p.ImportPath, unwanted) {
 				t.Errorf("the function binary contains %s", p.ImportPath)

@@ -19,7 +19,7 @@ var errDirty = errors.New("the checkout has changes that are not committed (or s
 // version control stamp, no build id. The revision is what version() will tell.
 func buildFlags(revision, out string) []string {
 	return []string{
-		"build", "-buildvcs=false", "-tags", "lambda.norpc", "-trimpath",
+		"build", "-buildvcs=false", "-tags", "lambda.norpc,nethttpomithttp2", "-trimpath",
 		"-ldflags", "-s -w -buildid= -X main.revision=" + revision, "-o", out, "./functions",
 	}
 }

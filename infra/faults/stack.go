@@ -186,7 +186,7 @@ func buildFunction(ctx context.Context) (binary string, remove func() error, err
 	remove = func() error { return os.RemoveAll(dir) }
 	binary = filepath.Join(dir, "roomcast")
 	// The package's path is enough: go run has put us inside the module.
-	build := exec.CommandContext(ctx, "go", "build", "-tags", "lambda.norpc", "-o", binary, "roomcast/functions")
+	build := exec.CommandContext(ctx, "go", "build", "-tags", "lambda.norpc,nethttpomithttp2", "-o", binary, "roomcast/functions")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		return "", nil, errors.Join(fmt.Errorf("build: %w\n%s", err, out), remove())

@@ -93,7 +93,7 @@ func (l *lab) binary(ctx context.Context, pkg string) string {
 		return path
 	}
 	path := filepath.Join(l.dir, filepath.Base(pkg))
-	args := []string{"build", "-tags", "lambda.norpc", "-trimpath", "-ldflags", "-s -w", "-o", path}
+	args := []string{"build", "-tags", "lambda.norpc,nethttpomithttp2", "-trimpath", "-ldflags", "-s -w", "-o", path}
 	if l.profiles() && pkg == functionPackage {
 		args = append(args, "-overlay", l.profilingOverlay())
 	}

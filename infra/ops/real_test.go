@@ -76,7 +76,7 @@ var buildOnce = sync.OnceValues(func() (string, error) {
 	}
 	built.Store(&dir)
 	binary := filepath.Join(dir, "roomcast")
-	build := exec.Command("go", "build", "-tags", "lambda.norpc", "-o", binary, "roomcast/functions")
+	build := exec.Command("go", "build", "-tags", "lambda.norpc,nethttpomithttp2", "-o", binary, "roomcast/functions")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0") // as it is shipped
 	out, err := build.CombinedOutput()
 	if err != nil {
