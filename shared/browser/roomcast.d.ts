@@ -2,12 +2,12 @@
 /** Which way messages come: before, during and after the move. */
 export type Mode = 'supabase' | 'both' | 'pusher';
 /**
- * The kinds of channel a room has; see ROOM_CHANNELS. In 'packed' ones events that
- * waited together come together, which is fewer of Pusher's messages; a room hands
- * them to the app one by one, like all others.
+ * The kinds of channel a room has; see ROOM_CHANNELS. In a 'packed' channel, events that
+ * waited together share one of Pusher's messages; the room passes them to the app one by
+ * one, like all others.
  */
 export type ChannelKind = 'private' | 'presence' | 'encrypted' | 'public' | 'packed';
-/** A number's place in its room; in every event's `roomcast`. */
+/** An event's place in its room; in every event's `roomcast`. */
 export interface Position {
     /** From 1, without gaps. */
     seq: number;
@@ -16,12 +16,12 @@ export interface Position {
     /** When the row was written, by the database's clock. */
     at?: string;
 }
-/** Any table's row. Give your own type to createRoomcast<Row>() in its place. */
+/** Any table's row. Use your own type instead: createRoomcast<Row>(). */
 export type AnyRow = Record<string, any>;
 /**
- * A row as Postgres wrote it. `roomcast` is absent in what came from Supabase and in
- * forward-only mode. A `stub` holds the row's ids only: the row is too large to be sent;
- * read it from its table. `old` has the former values of the columns attached for that.
+ * A row as Postgres wrote it. Rows from Supabase and in forward-only mode have no
+ * `roomcast`. A `stub` has only the row's ids, since the row is too large to be sent: read
+ * it from its table. `old` has the former values of the columns attached with `old`.
  */
 export type Row<R = AnyRow> = R & {
     roomcast?: Position & {
@@ -33,7 +33,7 @@ export type ResetReason = 'window' | 'epoch' | 'repeat' | 'bulk' | 'user';
 export interface RoomEvents<R = AnyRow> {
     'new-message': Row<R>;
     'message-updated': Row<R>;
-    /** Nothing but the ids of the message that is gone. */
+    /** Only the ids of the deleted message. */
     'message-deleted': Row<Partial<R>>;
     'user-joined': Row;
     'user-updated': Row;
@@ -47,16 +47,17 @@ export interface RoomEvents<R = AnyRow> {
         at: string;
     };
     /**
-     * The room's status is live: from here on no event is missed. Load the table now. What
-     * a query found that began before may lack what was written just before this; the room
-     * starts behind that. Comes again after `denied`, and after a `reset` by another `user`.
+     * The room's status is live: from now on no event is missed. Load the table now. The
+     * answer of a query that began earlier may lack rows written just before this, and the
+     * room does not bring those. Emitted again after `denied`, and after a `reset` by another
+     * `user`.
      */
     live: undefined;
     /**
-     * What is shown must be loaded again, from the table, as when the page opened; events
-     * go on from there. `window`: away for longer than events are kept; `epoch` and
-     * `repeat`: the numbering starts again, as after a restore; `bulk`: one statement
-     * changed very many rows; `user`: another user signed in.
+     * Load the table again, as when the page opened; events go on from there. `window`: the
+     * page was away for longer than events are kept; `epoch` and `repeat`: the numbering
+     * starts again, as after a restore; `bulk`: one statement changed very many rows; `user`:
+     * another user signed in.
      */
     reset: {
         reason: ResetReason;
@@ -64,13 +65,13 @@ export interface RoomEvents<R = AnyRow> {
         op?: string;
         count?: number;
     };
-    /** The function refuses this user the room. It is asked again when the user changes or the page comes back. */
+    /** This user may not read the room. The client asks again when the user changes or the page comes back. */
     denied: undefined;
-    /** A fetch failed, with its HTTP status if it had one. It is repeated where that makes sense. */
+    /** A fetch failed, with its HTTP status if it had one. The client repeats it if that can help. */
     error: Error & {
         status?: number;
     };
-    /** Who is there has changed (presence channels): see `members`. */
+    /** `members` has changed (presence channels). */
     members: Member[];
 }
 /** Somebody who is connected to a presence channel. */
@@ -84,45 +85,46 @@ export interface Sender {
 }
 export interface Room<R = AnyRow> {
     readonly id: string;
-    /** `live`: a source has let it in, and the room knows where it starts. How the connections are just now is told by `rooms.status`. */
+    /** `live`: a source has accepted the subscription, and the room knows where it starts. `rooms.status` is about the connections. */
     readonly status: 'joining' | 'live' | 'denied' | 'left';
-    /** Which way its messages come now; undefined until that is known. */
+    /** Which way the room's messages come now; undefined until that is known. */
     readonly mode: Mode | undefined;
     /** Who is connected now; empty without a presence channel. */
     readonly members: Member[];
     /**
      * Calls fn for each event of this name: those of RoomEvents, those of any attached table
-     * ('new-reaction'), those that SQL sends, and other users' signals ('client-typing').
-     * '*' is all of them but signals. Returns a function that ends this. Never calls fn at once.
+     * ('new-reaction'), those sent from SQL, and other users' signals ('client-typing').
+     * '*' means all of them but signals. Returns a function that removes fn. Never calls fn at once.
      */
     on<K extends keyof RoomEvents<R>>(name: K, fn: (data: RoomEvents<R>[K], name: K) => void): () => void;
     on(name: '*', fn: (data: any, name: string) => void): () => void;
     on<D = any>(name: string, fn: (data: D, name: string, from?: Sender) => void): () => void;
     /**
-     * A signal to everybody else who listens, such as send('typing'): they hear 'client-typing'.
-     * It goes from browser to browser through Pusher, which must allow client events. At
-     * most ten a second and never late: it returns false where it could not be sent now.
+     * Sends a signal to the other listeners: send('typing') is heard as 'client-typing'. It
+     * goes from browser to browser through Pusher, where client events must be enabled. At
+     * most ten are sent a second, and none is sent late: returns false if it was not sent now.
      */
     send(name: string, data?: unknown): boolean;
     /**
-     * This page has written to the room: unless the event (of this key, if one is given)
-     * is heard within seconds, the room is asked for it, and Pusher is doubted.
+     * Call it after this page has written to the room. If the event (with this key, if one
+     * is given) does not come within seconds, the client fetches it, and treats Pusher as
+     * away until it delivers again.
      */
     expect(key?: unknown): void;
     leave(): void;
 }
 /**
- * Why numbers come by no way. `void`: the history has nothing under them, since their rows
- * were deleted by hand or are not this user's to read. `missing`: they had not come two
- * minutes after a later one; what comes of them still is told, too. `window`: the page was
- * away for longer than events are kept, and the app loads its table again.
+ * Why numbers did not come. `void`: the history has no events under them, since their rows
+ * were deleted by hand or this user may not read them. `missing`: they had not come two
+ * minutes after a later number; if they come after all, that is reported as well. `window`:
+ * the page was away for longer than events are kept, and the app loads its table again.
  */
 export type Loss = 'void' | 'missing' | 'window';
 /**
- * Something came to a room, by one side. The same change by the other side has the same
- * `event` object. How: it was `fetched` over HTTP; or it came `again` and was dropped,
- * and `event` tells no more than its name, and its seq if it has one; or it is a [Loss] of
- * so many `numbers`, from the event's seq on, whose name nobody knows. Else it was pushed.
+ * An event came to a room, by Pusher or by Supabase. If both bring the same change, both
+ * arrivals have the same `event` object. `how`: it was `fetched` over HTTP; it came `again`
+ * and was dropped (`event` then has only its name, and its seq if it has one); or it is a
+ * [Loss] of so many `numbers`, from the event's seq on. Without `how` it was pushed.
  */
 export interface Arrival {
     room: string;
@@ -137,53 +139,53 @@ export interface Arrival {
     };
     how?: 'fetched' | 'again' | Loss;
     numbers?: number;
-    /** How events come to the page, and since when to this room, by this machine's clock. */
+    /** The client's status, and since when this room is live, by this machine's clock. */
     status?: Status['status'];
     live?: number;
 }
-/** How events come to this page just now. */
+/** How events come to this page at the moment. */
 export interface Status {
     /**
-     * `live`: Pusher pushes them. `polling`: Pusher is away or refuses, and the function is
-     * asked every few seconds while the page is visible. `supabase`: Supabase Realtime brings
-     * them. `offline`: nobody does; also at the start.
+     * `live`: Pusher pushes them. `polling`: Pusher is away or refuses them, and the client
+     * asks the function every few seconds while the page is visible. `supabase`: Supabase
+     * Realtime brings them. `offline`: none of these; also at the start.
      */
     status: 'live' | 'polling' | 'supabase' | 'offline';
     /** Since when, by this machine's clock, in ms. */
     since: number;
 }
 export interface Options<R = AnyRow> {
-    /** The app's own pusher-js 8. Its authorization of rooms' channels, and its sign-in, become Roomcast's. */
+    /** The app's own pusher-js 8. Roomcast replaces its authorization of rooms' channels and its sign-in. */
     pusher: any;
-    /** The app's own supabase-js 2: sessions, and Realtime in the modes that use it. */
+    /** The app's own supabase-js 2: for sessions, and for Realtime in the modes that use it. */
     supabase?: any;
-    /** Where the function is, without a slash at the end. */
+    /** The function's address, without a slash at the end. */
     url: string;
-    /** The mode of all rooms. Without it the function decides: GET /roomcast.json, asked again when the page comes back. */
+    /** The mode of all rooms. Without it the function decides: the client reads GET /roomcast.json, and again when the page comes back. */
     mode?: Mode;
-    /** The user's access token, in place of supabase's; renew asks for a newer one than the last. Another user's makes the rooms start over. */
+    /** Returns the user's access token, instead of supabase's; with renew, a newer one than the last. With another user's token the rooms start over. */
     token?: (renew?: boolean) => Promise<string | undefined> | string | undefined;
-    /** The kind of channel that rooms are heard by. Default 'private'. */
+    /** The kind of channel that rooms listen to. Default 'private'. */
     channel?: ChannelKind;
-    /** The messages' table, for Realtime. Defaults 'public', 'messages', 'room_id'. */
+    /** The messages table, for Realtime. Defaults: 'public', 'messages', 'room_id'. */
     schema?: string;
     table?: string;
     roomColumn?: string;
-    /** The members table's column of the user. Default 'user_id'. */
+    /** The user column of the members table. Default 'user_id'. */
     userColumn?: string;
     /** What identifies a message. Default row.id. */
     key?: (row: Row<R>) => unknown;
-    /** About how many ms after a burst a room is asked whether that was all. Default 20000; 0: nothing is asked while nothing is wrong. */
+    /** About how many ms after a burst the client checks whether it got all events. Default 20000; 0: no such check. */
     settle?: number;
-    /** Called for whatever comes, in every mode, before it is shown. */
+    /** Called for every arrival, in every mode, before the app gets the event. */
     onSeen?: (arrival: Arrival) => void;
 }
 export interface JoinOptions {
-    /** The last event the page already shows (a position, an event, or a seq): the room brings what came since. */
+    /** The last event that the page already shows (a position, an event, or a seq): the room brings later ones. */
     after?: number | Position | Row;
-    /** This room's kind of channel, in place of the option's. */
+    /** This room's kind of channel, instead of the client's option. */
     channel?: ChannelKind;
-    /** Listen to the room's presence channel, too, for `members` and signals. Its messages come by the other. */
+    /** Also listens to the room's presence channel, for `members` and signals. Messages come by the other channel. */
     presence?: boolean;
 }
 /** A room in the user's list. */
@@ -194,42 +196,42 @@ export interface InboxRoom {
     /** The last number given, and the last one that the user has read. */
     head: number;
     read: number;
-    /** New messages behind that, up to 1000. */
+    /** New messages after that one, up to 1000. */
     unread: number;
     /** When the last event that is still kept was written. */
     at?: string;
 }
 export interface Roomcast<R = AnyRow> extends Status {
     /**
-     * Starts listening. Without `after` the room starts where it is when the function
-     * answers, so load the table when it is `live`, not before, and key what is shown by the
-     * row's id: then nothing falls between the two, and what both bring is there once.
+     * Starts listening. Without `after` the room starts at its last event when the function
+     * answers. Load the table when the room is `live`, not before, and key rows by their id:
+     * then no row is missed, and a row that both the table and an event bring is shown once.
      * Joining a room twice gives two independent rooms.
      */
     join(room: string | number, options?: JoinOptions): Room<R>;
-    /** The signed-in user's own stream: what `users` of attached tables and send_to_user address to them. */
+    /** The signed-in user's own stream: events of tables attached with `users`, and of send_to_user. */
     me(options?: {
         after?: number | Position | Row;
     }): Room<R>;
     /**
-     * The rooms of which the user is a member, the latest first, with unread counts, where
-     * the function's INBOX is on. Ask at the start, and after 'room-activity' of `me()`.
+     * The rooms of which the user is a member, the latest first, with unread counts, if the
+     * function's INBOX is on. Call it at the start, and after 'room-activity' of `me()`.
      */
     inbox(): Promise<InboxRoom[]>;
-    /** The user has read a room up to this number: that of the last message on the screen. Never goes back. */
+    /** Marks a room as read up to this number, such as that of the last message on the screen. Never goes back. */
     read(room: string | number, seq: number): Promise<void>;
-    /** Calls fn whenever `status` changes. Returns a function that ends this. */
+    /** Calls fn whenever `status` changes. Returns a function that removes fn. */
     on(name: 'status', fn: (status: Status) => void): () => void;
-    /** The page is in front again, or has written: asks for what may have been missed. Browsers need not call it. */
+    /** Fetches what may have been missed. Call it when the app comes to the front on platforms without a `document`; browsers need not. */
     wake(): void;
-    /** Another mode from now on, for all rooms; undefined: the function's choice. Nothing is lost or repeated by this. */
+    /** Sets the mode of all rooms; undefined: the function decides. No event is lost or repeated by the change. */
     setMode(mode?: Mode): void;
-    /** Leaves all rooms and lets go of pusher, which stays connected. */
+    /** Leaves all rooms and stops using pusher, which stays connected. */
     close(): void;
 }
 /** A room's channel, to bind plain handlers to. Throws a RangeError for a room that has none. */
 export declare function channelName(kind: ChannelKind, room: string): string;
 /** A user's own channel. Only uuids have one; they are spelled in lower case. */
 export declare function userChannelName(user: string): string;
-/** Made once for a page, in the browser. On a server (no WebSocket, no user) do not call it. */
+/** Creates the client. Call it once for a page, in the browser, and not on a server (no WebSocket, no user). */
 export declare function createRoomcast<R = AnyRow>(options: Options<R>): Roomcast<R>;

@@ -1,6 +1,7 @@
-// Authorization of channels. pusher-js asks for one at a time, all in one moment after it
-// has connected. What is asked within a few ms goes in one request, up to 100 channels,
-// to POST /pusher/auth/batch; a function without that route is asked for each by itself.
+// Authorization of channels. pusher-js asks for one channel at a time, for all of them at
+// once after it has connected. Those asked for within a few ms go into one request, up to
+// 100 channels, to POST /pusher/auth/batch; a function without that route gets one request
+// for each.
 
 import type { Context } from './context.js'
 import { failure } from './platform.js'

@@ -1,10 +1,10 @@
-// Whether Pusher brings what it should, and what the page does where it does not: asks
-// the function every few seconds, or lets Supabase bring the messages.
+// Watches whether Pusher delivers, and otherwise asks the function every few seconds, or
+// lets Supabase bring the messages.
 //
-// What a page asks (tested): at rest, in front and with nothing wrong, two requests in the
-// minutes after the last event and then one every 400 s, for all rooms together, and one
-// when its user does something after a silence, at most three an hour; hidden, none. Where
-// Pusher is away, one every 10 s, and up to one a minute if nothing comes.
+// The requests of a page, for all rooms together (tested): at rest and visible, two in the
+// minutes after the last event, then one every 400 s, and one when its user acts after a
+// silence, at most three an hour; hidden, none. While Pusher is away, one every 10 s, or as
+// seldom as one a minute if nothing comes.
 
 import type { Context } from './context.js'
 import { isHidden, jitter, now, Timers } from './platform.js'
@@ -40,7 +40,7 @@ export class Health implements Status {
   private timers = new Timers()
   private bursts = new Map<Asked, number>() // rooms with events since they were asked: when was the last
 
-  /** About how many ms after a burst a room is asked; 0: nothing is asked while nothing is wrong. */
+  /** About how many ms after a burst a room is checked; 0: never. */
   private burstEnd: number
 
   constructor(private context: Context) {

@@ -1,8 +1,8 @@
 // Which way each room's messages come: the app's own choice, or the function's plan
-// (CLIENT_MODE, GET /roomcast.json; shared/browser/plan.go says what is in it). Where
-// Supabase may bring some, its side of the client is loaded first: see move.ts. If that
-// cannot be had, rooms go by Pusher, the history and polling, which are in the first module,
-// until it can: no page is silent for want of the second.
+// (CLIENT_MODE, GET /roomcast.json; shared/browser/plan.go describes it). If Supabase may
+// bring some, the client's Supabase part is loaded first: see move.ts. Until it can be
+// loaded, rooms use Pusher, the history and polling, which are in the first module, so that
+// no page is silent because the part is missing.
 
 import type { Context } from './context.js'
 import { backoff, bounded, now, PATIENCE, Timers } from './platform.js'

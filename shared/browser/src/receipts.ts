@@ -7,14 +7,14 @@
 //   const url = 'https://app.fly.dev'
 //   const rooms = createRoomcast({ pusher, supabase, url, onSeen: sendReceipts({ url, supabase }) })
 //
-// While the page listens to both Supabase and Pusher they say what each side brought; in
-// every other mode, in a sample of the pages, how messages come: pushed, fetched, and how
-// late. It counts new messages: edits, deletions and members are not for both sides to bring in
-// every case. It sends numbers only, about once a minute and room, less often when the
-// function is asked by many, and nothing where nothing happened. What cannot be sent is
-// kept, added up, and tried again; it is lost when the page is closed. A message counts half
-// a minute after it came by the first side, and from the first one on that came by both.
-// functions/parity/receipt.go says what a receipt means.
+// While the page listens to both Supabase and Pusher, receipts say what each side brought.
+// In every other mode a sample of the pages reports how messages come: pushed or fetched,
+// and how late. Only new messages are counted, since not every edit, deletion and member
+// comes by both sides. A receipt has numbers only. One is sent about once a minute for each
+// room, less often when many pages report, and none if nothing happened. Counts that cannot
+// be sent are kept, added up, and sent later; they are lost when the page is closed. A
+// message is counted half a minute after the first side brought it, beginning with the first
+// message that both have brought. functions/parity/receipt.go says what a receipt means.
 
 import { DeliveryLedger } from './delivery.js'
 import { Ledger } from './ledger.js'
@@ -27,21 +27,21 @@ const MINUTE = 60 // how often a room tells, until the function asks for another
 const LONGEST = 300 // between two tries
 
 export interface SendOptions {
-  /** Where the function is, without a slash at the end. */
+  /** The function's address, without a slash at the end. */
   url: string
   /** The app's own supabase-js 2, for its session. */
   supabase?: any
-  /** The user's access token, in place of supabase's; renew asks for a newer one than the last. */
+  /** Returns the user's access token, instead of supabase's; with renew, a newer one than the last. */
   token?: Options['token']
   /** Seconds between two receipts of a room, at least. Default 60. */
   every?: number
   /** Seconds after which a side has missed an event that the other one brought. Default 30. */
   grace?: number
-  /** The share of pages that tell how messages come after the move. Default 0.01; 0: none. */
+  /** The share of pages that report after the move how messages come. Default 0.01; 0: none. */
   sample?: number
 }
 
-/** Returns what to give to createRoomcast as onSeen. */
+/** Returns the function to pass to createRoomcast as onSeen. */
 export function sendReceipts(options: SendOptions): (arrival: Arrival) => void {
   const rooms = new Map<string, Reporter<Ledger>>()
   const isSampled = Math.random() < (options.sample ?? 0.01)

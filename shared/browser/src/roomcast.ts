@@ -10,13 +10,13 @@
 //   room.on('reset', () => loadTheTableAgain())
 //   room.leave()
 //
-// What it guarantees, while GET /rooms/{room}/events answers now and then: every event
-// from the start on, exactly once, in the order of its number; through repeats, reordering,
-// drops, cut connections, sleep, expired tokens and connections that the server ended.
+// As long as GET /rooms/{room}/events answers now and then, it guarantees every event from
+// the start on, exactly once and in the order of its number, despite repeats, reordering,
+// drops, lost connections, sleep, expired tokens and connections that the server ended.
 // In the modes 'both' and 'supabase' an event of Supabase Realtime may be shown before its
-// number is known; it waits up to two seconds to be put in order, and is shown without if
-// Roomcast is away: a page is then as well off as with Supabase alone. Where Pusher is
-// away, refuses or brings nothing, a visible page asks the function instead: see health.ts.
+// number is known: it waits up to two seconds to be put in order, and is then shown anyway,
+// so that a page is as well off as with Supabase alone while Roomcast is away. While Pusher
+// is away, refuses or brings nothing, a visible page asks the function instead: see health.ts.
 
 import { Authorizer } from './authorize.js'
 import type { Context } from './context.js'
@@ -35,7 +35,7 @@ import type { AnyRow, JoinOptions, Mode, Options, Roomcast } from './types.js'
 export * from './types.js'
 export { channelName, userChannelName } from './channel.js'
 
-/** Made once for a page, in the browser. On a server (no WebSocket, no user) do not call it. */
+/** Creates the client. Call it once for a page, in the browser, and not on a server (no WebSocket, no user). */
 export function createRoomcast<R = AnyRow>(options: Options<R>): Roomcast<R> {
   return new Client(options as Options).handle as Roomcast<R>
 }

@@ -1,7 +1,7 @@
-// The user's access token. supabase-js tells each new one to onAuthStateChange; it is kept
-// from there and never asked for: getSession() refreshes a token that looks expired, also
-// when only this machine's clock is wrong, and each refresh is told to all listeners. A
-// client that asks at each of them makes a circle of refreshes.
+// The user's access token. supabase-js passes each new one to onAuthStateChange, and it is
+// kept from there instead of being asked for: getSession() refreshes a token that looks
+// expired, even if only this machine's clock is wrong, and each refresh calls all listeners.
+// A client that called it in each of these calls would refresh without end.
 
 import { bounded, now, userOf } from './platform.js'
 import type { Options } from './types.js'
