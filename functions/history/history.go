@@ -176,8 +176,12 @@ func unreadable(r *http.Request, err error) error {
 	return web.Unanswered(r, "history cannot be read right now", retryAfter, err)
 }
 
-// page translates without a limit of size, so that nothing becomes a stub here. A change
-// that cannot be translated was parked for that reason; its number is passed over.
+// shallow is a size that no event passes that is nested too far to be encoded, but as a stub.
+const shallow = 1 << 12
+
+// page translates without a limit of size, so that nothing becomes a stub here but what is
+// nested too far for an answer. A change that cannot be translated was parked for that
+// reason; its number is passed over.
 func (h *Handler) page(room string, found outbox.History) Page {
 	p := Page{
 		Room: room, Epoch: found.Epoch, Head: found.Head, Last: found.Last, Reset: found.Reset,
@@ -185,6 +189,9 @@ func (h *Handler) page(room string, found outbox.History) Page {
 	}
 	for _, change := range found.Changes {
 		e, err := event.Translate(change, 0)
+		if err == nil && event.TooDeep(e.Data) {
+			e, err = event.Translate(change, shallow)
+		}
 		if err != nil {
 			h.Log.Error("event passed over", "room", room, "seq", change.Position.Seq, "err", err)
 			continue

@@ -126,6 +126,42 @@ func TestPage(t *testing.T) {
 	}
 }
 
+// A row whose JSON is nested further than an answer can be is a stub: it takes no other
+// row's history with it.
+func TestDeepRecord(t *testing.T) {
+	deep := strings.Repeat("[", 10_500) + strings.Repeat("]", 10_500)
+	d := &desk{found: outbox.History{Epoch: "e", Head: 3, Last: 3, Changes: []event.Change{
+		change(event.Insert, 1, `{"id":"a","content":"one"}`),
+		change(event.Insert, 2, `{"meta": `+deep+`, "id": "b \" [", "n": 1.50}`),
+		change(event.Insert, 3, `{"id":"c","content":"`+strings.Repeat("[", 30_000)+`"}`),
+	}}}
+	got := d.get(t, "/rooms/r/events")
+	if got.Code != http.StatusOK {
+		t.Fatalf("%d %.200s", got.Code, got.Body)
+	}
+	var page struct {
+		Events []struct {
+			Data struct {
+				ID       string
+				Content  string
+				Roomcast struct {
+					Seq  int64
+					Stub bool
+				}
+			}
+		}
+	}
+	if err := json.Unmarshal(got.Body.Bytes(), &page); err != nil || len(page.Events) != 3 {
+		t.Fatalf("%d events, %v", len(page.Events), err)
+	}
+	if e := page.Events[1].Data; e.ID != `b " [` || !e.Roomcast.Stub || e.Roomcast.Seq != 2 {
+		t.Errorf("the deep one is %+v", e)
+	}
+	if e := page.Events[2].Data; e.Roomcast.Stub || len(e.Content) != 30_000 {
+		t.Errorf("a text is taken for nesting: %.100v", e)
+	}
+}
+
 func TestEmptyPage(t *testing.T) {
 	d := &desk{found: outbox.History{First: 1, Reset: true}}
 	w := d.get(t, "/rooms/caf%C3%A9%2F%20x/events")

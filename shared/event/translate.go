@@ -166,7 +166,11 @@ func appendText(dst []byte, s string) []byte {
 // [ErrRecord] when record is no object.
 func Pick(record json.RawMessage, keys []string) (json.RawMessage, error) {
 	var fields map[string]json.RawMessage
-	if err := json.Unmarshal(record, &fields); err != nil || fields == nil {
+	err := json.Unmarshal(record, &fields)
+	if err != nil && TooDeep(record) {
+		fields, err = split(record)
+	}
+	if err != nil || fields == nil {
 		return nil, ErrRecord
 	}
 	out := []byte{'{'}
@@ -187,4 +191,65 @@ func Pick(record json.RawMessage, keys []string) (json.RawMessage, error) {
 		out = append(append(append(out, name...), ':'), value...)
 	}
 	return append(out, '}'), nil
+}
+
+// maxDepth is how far JSON may be nested for encoding/json to read or write it within an
+// answer, which nests it once more. Postgres takes a little more than encoding/json does,
+// depending on its max_stack_depth.
+const maxDepth = 9_900
+
+// TooDeep reports whether JSON is nested too far for encoding/json.
+func TooDeep(text []byte) bool {
+	if len(text) < 2*maxDepth {
+		return false
+	}
+	depth, inString := 0, false
+	for i := 0; i < len(text); i++ {
+		switch b := text[i]; {
+		case inString && b == '\\':
+			i++
+		case b == '"':
+			inString = !inString
+		case inString:
+		case b == '[', b == '{':
+			if depth++; depth > maxDepth {
+				return true
+			}
+		case b == ']', b == '}':
+			depth--
+		}
+	}
+	return false
+}
+
+// split takes an object apart by its tokens, which have no limit of depth.
+func split(record json.RawMessage) (map[string]json.RawMessage, error) {
+	d := json.NewDecoder(bytes.NewReader(record))
+	d.UseNumber()
+	if open, err := d.Token(); err != nil || open != json.Delim('{') {
+		return nil, ErrRecord
+	}
+	fields := map[string]json.RawMessage{}
+	for d.More() {
+		token, err := d.Token()
+		key, isText := token.(string)
+		if err != nil || !isText {
+			return nil, ErrRecord
+		}
+		start := d.InputOffset()
+		for depth, more := 0, true; more; more = depth > 0 {
+			token, err := d.Token()
+			if err != nil {
+				return nil, ErrRecord
+			}
+			switch token {
+			case json.Delim('['), json.Delim('{'):
+				depth++
+			case json.Delim(']'), json.Delim('}'):
+				depth--
+			}
+		}
+		fields[key] = bytes.TrimLeft(record[start:d.InputOffset()], ": \t\r\n")
+	}
+	return fields, nil
 }
