@@ -73,11 +73,10 @@ type question [sha256.Size]byte
 
 // flight is one question under way, and its answer when done is closed.
 type flight struct {
-	ctx          context.Context // the first caller's, without its end
-	question     question
-	room, userID string
-	claims       []byte
-	until        time.Time // when nobody waits for it any more
+	*asker
+	question question
+	room     string
+	until    time.Time // when nobody waits for it any more
 
 	done chan struct{}
 	ok   bool
@@ -86,6 +85,13 @@ type flight struct {
 
 // defaultSlots is as many calls at once as the function makes, too.
 const defaultSlots = 4
+
+// asker is in whose name a question is asked.
+type asker struct {
+	ctx    context.Context // has the bearer of the first caller's, and not its end
+	userID string
+	claims []byte
+}
 
 // NewCoalescer returns a Coalescer.
 func NewCoalescer(cfg CoalescerConfig) *Coalescer {
@@ -150,13 +156,15 @@ func (c *Coalescer) join(ctx context.Context, room, userID string, claims []byte
 			return Answer{Err: ErrBusy}, nil
 		}
 		f = &flight{
-			// Others may come to wait for the same answer: the first one's hanging up
-			// is set aside.
-			ctx: context.WithoutCancel(ctx), question: q, room: room, userID: userID, claims: claims,
-			until: now.Add(c.cfg.Limit), done: make(chan struct{}),
+			// Others may come to wait for the same answer, so the first one's hanging up is
+			// set aside; all else that its context holds would be kept meanwhile.
+			asker:    &asker{withBearer(context.Background(), bearerOf(ctx)), userID, claims},
+			question: q, room: room, until: now.Add(c.cfg.Limit), done: make(chan struct{}),
+		}
+		if !c.pending.add(f) {
+			return Answer{Err: ErrBusy}, nil
 		}
 		c.asking[q] = f
-		c.pending.add(f)
 	}
 	return Answer{}, f
 }

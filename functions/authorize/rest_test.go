@@ -46,7 +46,7 @@ func (p *postgrest) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// desk is a Handler that asks p.
+// desk is a Handler that asks p as the function does, by way of a coalescer.
 func (p *postgrest) desk(t *testing.T, edits ...func(*authorize.RESTConfig)) *desk {
 	t.Helper()
 	cfg := authorize.RESTConfig{SupabaseURL: p.URL + "/", Key: "sb_publishable_x", HTTPClient: p.Client()}
@@ -57,7 +57,9 @@ func (p *postgrest) desk(t *testing.T, edits ...func(*authorize.RESTConfig)) *de
 	if err != nil {
 		t.Fatal(err)
 	}
-	return newDesk(t, func(c *authorize.Config) { c.Access = access })
+	return newDesk(t, func(c *authorize.Config) {
+		c.Access = authorize.NewCoalescer(authorize.CoalescerConfig{Access: access})
+	})
 }
 
 func TestRESTAsksInTheUsersName(t *testing.T) {

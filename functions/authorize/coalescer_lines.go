@@ -1,5 +1,7 @@
 package authorize
 
+import "bytes"
+
 // lines are the questions that wait to be asked, a line for each user. The users take turns
 // with a few questions each, so that nobody waits for all that others ask, however many they
 // are. It is not safe for concurrent use.
@@ -13,7 +15,12 @@ type lines struct {
 type line struct {
 	user      string
 	questions []*flight
+	tokens    []*asker // distinct ones
 }
+
+// maxTokens is how many tokens of one user may have questions waiting. Questions outlive
+// their requests, and a token may have 16 kB.
+const maxTokens = 8
 
 // partOf is the part that one user may have of what the others leave of the queue.
 const partOf = 4
@@ -30,8 +37,9 @@ func (l *lines) mayAdd(user string, limit, each int) bool {
 	return own < each && own < (left+partOf-1)/partOf
 }
 
-// add puts a question at the end of its user's line.
-func (l *lines) add(f *flight) {
+// add puts a question at the end of its user's line, and reports false for one token too
+// many. Questions with the same claims share their asker.
+func (l *lines) add(f *flight) bool {
 	mine := l.by[f.userID]
 	if mine == nil {
 		if l.by == nil {
@@ -41,8 +49,26 @@ func (l *lines) add(f *flight) {
 		l.by[f.userID] = mine
 		l.turn = append(l.turn, mine)
 	}
+	if !mine.share(f) {
+		return false
+	}
 	mine.questions = append(mine.questions, f)
 	l.size++
+	return true
+}
+
+func (l *line) share(f *flight) bool {
+	for _, known := range l.tokens {
+		if bytes.Equal(known.claims, f.claims) {
+			f.asker = known
+			return true
+		}
+	}
+	if len(l.tokens) == maxTokens {
+		return false
+	}
+	l.tokens = append(l.tokens, f.asker)
+	return true
 }
 
 // next takes up to most of the questions of the user whose turn it is.
