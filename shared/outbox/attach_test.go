@@ -180,3 +180,30 @@ func TestDroppedTableHarmsNoOther(t *testing.T) {
 		t.Error("the table made again is not asked")
 	}
 }
+
+func TestDetach(t *testing.T) {
+	c := newChat(t)
+	c.Exec(insertMessage, roomA, user1, "before")
+	c.Exec(`select roomcast.detach('public.messages')`)
+	c.Exec(insertMessage, roomA, user1, "after")
+	c.WantClaim(c.Claim("r")[roomA], "1 INSERT before")
+}
+
+func TestAttachRefuses(t *testing.T) {
+	c := newChat(t)
+	c.Exec(`create table keyless (room_id int, content text)`)
+	for sql, want := range map[string]string{
+		`select roomcast.attach_messages('public.nothing')`:                                         "there is no table public.nothing",
+		`select roomcast.attach_messages('public.messages', room_column => 'channel')`:              "no column channel",
+		`select roomcast.attach_messages('public.messages', columns => '{id,body}')`:                "no column body",
+		`select roomcast.attach_messages('public.messages', columns => '{content}')`:                "must include {id}",
+		`select roomcast.attach_messages('public.keyless')`:                                         "no primary key",
+		`select roomcast.attach_members('public.room_participants', user_column => 'who')`:          "no column who",
+		`select roomcast.configure(url => 'ftp://x')`:                                               "url: must be",
+		`select roomcast.configure(url => 'https://app.fly.dev/webhooks/supabase', secret => 'ab')`: "secret: must be",
+	} {
+		if _, err := c.Conn.Exec(t.Context(), sql); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: error %v, want %q", sql, err, want)
+		}
+	}
+}

@@ -3,7 +3,6 @@ package outbox_test
 import (
 	"cmp"
 	"encoding/json"
-	"errors"
 	"flag"
 	"fmt"
 	"maps"
@@ -11,8 +10,6 @@ import (
 	"slices"
 	"testing"
 	"time"
-
-	"github.com/jackc/pgx/v5"
 
 	"roomcast/shared/admin"
 	"roomcast/shared/outbox"
@@ -155,53 +152,6 @@ func (h *history) pick(relay int) *held {
 	return nil
 }
 
-// author is a writer: a connection, and perhaps a transaction on it.
-type author struct {
-	conn    *pgx.Conn
-	tx      pgx.Tx
-	number  int
-	written []*message
-}
-
-// step begins a transaction, writes in it, or ends it.
-func (a *author) step(h *history) {
-	if a.tx == nil {
-		tx, err := a.conn.Begin(h.Context())
-		h.must(err)
-		a.tx, a.number, a.written = tx, h.clock, nil
-	}
-	switch die := h.rnd.IntN(10); {
-	case die < 6:
-		m := &message{tx: a.number, place: len(a.written), began: h.clock}
-		room := h.room()
-		h.must(a.tx.QueryRow(h.Context(), `insert into messages (room_id, content) values ($1, 'x') returning id::text`, room).Scan(&m.id))
-		a.written = append(a.written, m)
-		h.messages[m.id] = m
-		h.tell("tx %d writes %.4s in %s", a.number, m.id, room[35:])
-	case die < 9:
-		a.end(h, true)
-	default:
-		a.end(h, false)
-	}
-}
-
-func (a *author) end(h *history, commit bool) {
-	if a.tx == nil {
-		return
-	}
-	h.clock++
-	if commit {
-		h.must(a.tx.Commit(h.Context()))
-	} else {
-		h.must(a.tx.Rollback(h.Context()))
-	}
-	for _, m := range a.written {
-		m.committed, m.ended = commit, h.clock
-	}
-	h.tell("tx %d ends, committed: %v", a.number, commit)
-	a.tx = nil
-}
-
 // claimSome claims with random limits and holds what comes against the model.
 func (h *history) claimSome(relay int) {
 	limits := outbox.Limits{Rows: 1 + h.rnd.IntN(20), PerRoom: 1 + h.rnd.IntN(6), Lease: time.Hour}
@@ -342,57 +292,6 @@ func (h *history) ack(rooms []*held) {
 	slices.Sort(refused)
 	if !slices.Equal(refused, want) {
 		h.Fatalf("refused were %q, want %q", refused, want)
-	}
-}
-
-// expire lets the time of a lease or a rest pass.
-func (h *history) expire(room string) {
-	h.Exec(`update roomcast.rooms set due = clock_timestamp(), attention = case when head_seq > sent_seq then clock_timestamp() end where room = $1`, room)
-	h.rooms[room].held = false
-	h.tell("%s is due", room[35:])
-}
-
-// redrive has an operator send again what was passed, parked or not.
-func (h *history) redrive(room string) {
-	m := h.rooms[room]
-	list, err := h.operator.SentAgain(h.Context(), room, 1, m.passed+10)
-	h.must(err)
-	if len(list) != int(m.passed) {
-		h.Fatalf("room %s: %d events to send again, want %d", room, len(list), m.passed)
-	}
-	var unpark []int64
-	for i, s := range list {
-		if s.Seq != int64(i+1) || (s.Parked != "") != m.parked[s.Seq] {
-			h.Fatalf("room %s: seq %d to send again at %d, parked: %q", room, s.Seq, i, s.Parked)
-		}
-		h.numbered(room, s.Seq, idOf(h, s.Change.Record))
-		m.sent[s.Seq] = true
-		if m.parked[s.Seq] {
-			delete(m.parked, s.Seq)
-			unpark = append(unpark, s.Seq)
-		}
-	}
-	h.must(h.operator.Unpark(h.Context(), room, unpark))
-	h.tell("%s redriven to %d", room[35:], m.passed)
-}
-
-// skip has an operator skip what stands first, if anything is numbered and waits.
-func (h *history) skip(room string) {
-	m := h.rooms[room]
-	if err := h.operator.Skip(h.Context(), room, m.passed+2, "hurry"); !errors.Is(err, admin.ErrRefused) {
-		h.Fatalf("room %s: skipping the second was not refused: %v", room, err)
-	}
-	waits := one[bool](h.chat, `select exists (select from roomcast.rooms where room = $1 and head_seq > sent_seq)`, room)
-	err := h.operator.Skip(h.Context(), room, m.passed+1, "hurry")
-	if waits != (err == nil) || err != nil && !errors.Is(err, admin.ErrRefused) {
-		h.Fatalf("room %s: something waits: %v, skip: %v", room, waits, err)
-	}
-	if waits {
-		m.passed++
-		m.parked[m.passed] = true
-		m.fence++
-		m.held = false
-		h.tell("%s skips %d", room[35:], m.passed)
 	}
 }
 
