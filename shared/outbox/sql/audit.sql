@@ -43,13 +43,13 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
 $$;
 
 -- missing_rows writes the part of a query, from "from" on, that finds an attached table's rows
--- m which the outbox should hold and does not; or, instead, why that cannot be told.
+-- m which the outbox should hold and does not; or, instead, why it cannot be written.
 --
 -- A row and its outbox row commit together, so a single statement sees both or
--- neither: however young, a row without one was never captured. Three things are no
--- loss and are left out: rows without a room, rows of transactions that had capture
--- off, rows from before the table was attached. Rows that are gone cannot be found,
--- and are not to be: nothing that was deleted is sent again.
+-- neither: a row without one was never captured, however young it is. Rows without a room,
+-- rows of transactions that had capture off, and rows from before the table was attached are
+-- no losses and are left out. Deleted rows cannot be found, and need not be: nothing that
+-- was deleted is sent again.
 create or replace function roomcast.missing_rows(s roomcast.attached_tables, since interval, out query text, out note text)
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp set timezone = 'UTC' as $$
 declare
@@ -87,8 +87,8 @@ begin
 end
 $$;
 
--- audit compares, and changes nothing. One row per attached messages table and one per
--- other question, how_many 0 where all is well, null where it cannot be told:
+-- audit compares, and changes nothing. It returns one row per attached messages table and one
+-- per other problem; how_many is 0 if there is none, null if it cannot be determined:
 --   missing     in the table, not in the outbox            roomcast.repair()
 --   unnumbered  in the outbox, passed over by the numbering roomcast.repair()
 --   waiting     not yet taken by Pusher after a minute      is the relay running?
@@ -198,10 +198,10 @@ begin
 end
 $$;
 
--- auditing sets how a messages table is audited: by which column (null: leave it) and
--- whether the hourly audit may send again what it finds missing (null: leave it). Allow
--- that where nobody but the database fills the column: a row that claims to be younger
--- than it is would be sent a second time once the retention has taken the first.
+-- auditing sets how a messages table is audited: by which column (null: unchanged) and
+-- whether the hourly audit may send missing rows (null: unchanged). Allow that only if the
+-- database alone fills the column: a row with a later time than its true one would be sent a
+-- second time once the retention has deleted the first.
 create or replace function roomcast.auditing(table_name text, time_column text default null, repairs boolean default null)
 returns void
 language plpgsql set search_path = pg_catalog, pg_temp as $$

@@ -6,10 +6,10 @@ select pg_advisory_xact_lock(hashtextextended('roomcast.migrate', 0));
 set local lock_timeout = '3s';
 
 -- fits_channel: can a channel carry this room? Bytes outside A-Za-z0-9_-@,.; are written
--- =XX, a name has 164 characters, private-room- is thirteen of them. Which kinds of channel
--- a function serves the database does not know: with longer prefixes the relay parks what
--- fits none of them, and says so. Counted as unroutable here it would be lost to those who
--- have private-room- alone.
+-- =XX, a name has 164 characters, private-room- is thirteen of them. The database does not
+-- know which kinds of channel a function serves: if a room fits none of them because of
+-- their longer prefixes, the relay parks its events and logs it. If such rooms were
+-- unroutable here, functions with private-room- alone would lose their events.
 create or replace function roomcast.fits_channel(room text) returns boolean
 language sql immutable set search_path = pg_catalog, pg_temp as $$
   select room <> '' and (octet_length(room) <= 50
@@ -35,8 +35,8 @@ language sql immutable set search_path = pg_catalog, pg_temp as $$
   select '@' || user_id::text
 $$;
 
--- last_rooms: the keys of the places to which a row was sent and from which it was not
--- deleted since.
+-- last_rooms: the keys of the rooms and users to which a row was sent and for which no
+-- deletion was sent since.
 create or replace function roomcast.last_rooms(attached int, key_hash bigint) returns text[]
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
 begin
@@ -71,9 +71,9 @@ language sql security definer set search_path = pg_catalog, pg_temp as $$
     values (note_unroutable.attached, note_unroutable.op, left(note_unroutable.reason, 200), note_unroutable.count)
 $$;
 
--- enqueue writes captured events into the outbox. Those without a place or a key are
--- counted. A member who came or went is told so in a personal stream, too. everywhere
--- says that rows are gone altogether, not just from a room: see scrub.
+-- enqueue writes captured events into the outbox, and counts those without a room or a key as
+-- unroutable. A user who became or was a member also gets the event in the personal stream.
+-- everywhere means that the rows were deleted, not just moved out of a room: see scrub.
 --
 -- The INSERT takes its lock on the outbox before it looks whether the relay is awake:
 -- may_sleep() relies on that order.
@@ -122,7 +122,8 @@ begin
 end
 $$;
 
--- enqueue_bulk tells of each crowded room that many rows changed at once. Pages load again.
+-- enqueue_bulk writes one event for each crowded room, in which many rows changed at once.
+-- Pages then load their tables again.
 create or replace function roomcast.enqueue_bulk(attached int, op text, crowded text[], counts bigint[]) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
@@ -135,9 +136,9 @@ begin
 end
 $$;
 
--- collapse makes one bulk event of a crowded room's rows that this transaction has written
--- since then one by one: where capture could not count them beforehand. Those of the rooms
--- in told go without: they have theirs.
+-- collapse replaces the rows of a crowded room that this transaction has written one by one
+-- since a time by one bulk event, for when capture could not count them beforehand. Rooms in
+-- told already have their bulk event.
 create or replace function roomcast.collapse(attached int, op text, since timestamptz, told text[] default null) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
@@ -160,10 +161,10 @@ begin
 end
 $$;
 
--- scrub takes deleted rows' text out of the outbox rows still kept: each becomes a
--- deletion, which says nothing but which row. Where there are many, or where an UPDATE
--- could fail for the sake of isolation, the sweep does so a little later. A row that is
--- locked is being cleaned away.
+-- scrub removes deleted rows' text from the outbox rows that are still kept: each becomes a
+-- deletion with the row's ids only. If there are many rows, or if an UPDATE could fail
+-- because of the transaction's isolation level, the sweep does it a little later. A locked
+-- row is just being cleaned.
 create or replace function roomcast.scrub(attached int, taken roomcast.captured[], crowded text[], everywhere boolean) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 set enable_seqscan = off set jit = off set plan_cache_mode = force_generic_plan as $$

@@ -1,9 +1,9 @@
--- What the end and the beginning of a membership mean beyond the room's own event.
+-- What happens at the beginning and the end of a membership besides the room's event.
 begin;
 select pg_advisory_xact_lock(hashtextextended('roomcast.migrate', 0));
 set local lock_timeout = '3s';
 
--- may_repeat: can a user have two rows in one room, by the catalog's word?
+-- may_repeat: can a user have two rows in one room, according to the catalog?
 create or replace function roomcast.may_repeat(attached int) returns boolean
 language sql stable set search_path = pg_catalog, pg_temp as $$
   select a.shape = 'array'
@@ -19,10 +19,10 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
     from roomcast.attached_tables a where a.id = may_repeat.attached
 $$;
 
--- keep_members: where a user's row goes and another one keeps the user in the room, nobody
--- has left: the deletion becomes an update that carries the ids only. A transaction that
--- removes the other row meanwhile sees this one still there, so both leave a note to ask
--- again: see check_departures.
+-- keep_members: if a user's row is deleted and another row keeps the user in the room, the
+-- user has not left, and the deletion becomes an update with the ids only. A concurrent
+-- transaction that deletes the other row still sees this one, so both note that membership
+-- must be checked again: see check_departures.
 create or replace function roomcast.keep_members(attached int, taken roomcast.captured[]) returns roomcast.captured[]
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
@@ -57,8 +57,8 @@ begin
 end
 $$;
 
--- remaining_sql is the query for those of the deletions in $1 whose user one members table
--- still has in the room. Nobody can read who is no uuid.
+-- remaining_sql is the query for those of the deletions in $1 whose user is still in the room
+-- by one members table. A user who is not a uuid can read nothing.
 create or replace function roomcast.remaining_sql(a roomcast.attached_tables) returns text
 language sql stable set search_path = pg_catalog, pg_temp as $$
   select format(E'select coalesce(array_agg(t.i), ''{}'')
@@ -71,8 +71,8 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
     roomcast.equals_sql(a.relation, a.room_column), roomcast.equals_sql(a.relation, a.user_column))
 $$;
 
--- check_departures asks again, after the commit, whether those are still members of whom
--- keep_members saw another row. It returns how many were not, and ends their access.
+-- check_departures checks after the commit whether users for whom keep_members saw another
+-- row are still members. It ends the access of those who are not, and returns their number.
 create or replace function roomcast.check_departures(max_rows int) returns bigint
 language plpgsql security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off set jit = off as $$
 declare
@@ -99,9 +99,10 @@ begin
 end
 $$;
 
--- note_members: who came or went hears of it in person, and who went is to be cut off.
--- Nobody is cut off who went with the room, where a foreign key says so: in what is gone
--- there is nothing to hear. A room all of whose members went may get others.
+-- note_members puts joins and departures into the users' personal streams, and notes who has
+-- to be disconnected. Users whose room was deleted with their membership, by a foreign key,
+-- need not be: such a room has no more events. A room that only lost all of its members may
+-- get others.
 create or replace function roomcast.note_members(attached int, taken roomcast.captured[], crowded text[]) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
@@ -128,8 +129,8 @@ begin
 end
 $$;
 
--- rooms_gone: of these rooms, those that are no more: a foreign key says whose rooms they
--- are, and their row is missing. Null where there is none.
+-- rooms_gone: those of these rooms that no longer exist: a foreign key names the table of
+-- rooms, and their row is missing. Null without such a foreign key.
 drop function if exists roomcast.rooms_gone(int, text[], text[]);
 create or replace function roomcast.rooms_gone(attached int, rooms text[]) returns text[]
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$

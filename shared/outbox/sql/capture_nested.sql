@@ -1,6 +1,6 @@
--- Statements within statements: a trigger of the chat's that writes to the attached table
--- again. It runs before ours, which Postgres calls at the statement's end: what it wrote is
--- captured first, and what the statement itself wrote is out of date by then.
+-- Statements within statements: a trigger of the chat that writes to the attached table
+-- again. It runs before our trigger, which Postgres calls at the statement's end. So the
+-- inner statement's rows are captured first, and those of the outer one are then out of date.
 begin;
 select pg_advisory_xact_lock(hashtextextended('roomcast.migrate', 0));
 set local lock_timeout = '3s';
@@ -15,8 +15,8 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
        and t.tgtype & 66 = 0 and t.tgtype & 20 <> 0)   -- AFTER; INSERT or UPDATE
 $$;
 
--- is_current_sql: does the table still have row r as it is here? If not, it was changed by
--- a statement that has been captured already.
+-- is_current_sql: does the table still have row r in this version? If not, a statement that
+-- was captured already has changed it.
 create or replace function roomcast.is_current_sql(a roomcast.attached_tables, alias text) returns text
 language sql stable set search_path = pg_catalog, pg_temp as $$
   select format('exists (select from %s "roomcast.c" where %s and (select "roomcast.now" from (select %s) "roomcast.now") *= (select "roomcast.then" from (select %s) "roomcast.then"))',
@@ -24,9 +24,10 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
     roomcast.bare_columns_sql('"roomcast.c"', a.watched), roomcast.bare_columns_sql(alias, a.watched))
 $$;
 
--- around_nested puts a body into a block that knows whether this transaction has written
--- events of this attachment before: only then is anything else asked. A serializable one
--- reads nothing of the outbox's, or it would collide with others for our sake.
+-- around_nested puts a body into a block that first checks whether this transaction has
+-- written events of this attachment before; only then are other checks needed. A
+-- serializable transaction does not read the outbox, or it could conflict with others
+-- because of us.
 create or replace function roomcast.around_nested(a roomcast.attached_tables, op text, short text, body text) returns text
 language sql stable set search_path = pg_catalog, pg_temp as $$
   select case when a.kind <> 'rows' or op = 'DELETE' or not roomcast.nests(a.relation) then short || body
@@ -58,7 +59,7 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
     body) end
 $$;
 
--- unless_stale_sql is the condition under which a statement's event is told.
+-- unless_stale_sql is the condition under which a statement's event is captured.
 create or replace function roomcast.unless_stale_sql(a roomcast.attached_tables, op text) returns text
 language sql stable set search_path = pg_catalog, pg_temp as $$
   select case when a.kind <> 'rows' or op = 'DELETE' or a.row_wise or not roomcast.nests(a.relation) then ''
@@ -66,8 +67,7 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
               else format(' and (not around.nested or e.op = ''DELETE'' or %s)', roomcast.is_current_sql(a, 'w')) end
 $$;
 
--- promote_updates makes the first event of new rows what it is to those who listen: a new
--- row.
+-- promote_updates makes the first event of a new row an INSERT, as it is for listeners.
 create or replace function roomcast.promote_updates(attached int, keys bigint[]) returns void
 language sql security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off set jit = off as $$
   update roomcast.outbox o set op = 'INSERT', old = null

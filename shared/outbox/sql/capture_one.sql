@@ -1,4 +1,4 @@
--- The chat's usual statement, an INSERT of one row, goes the shortest way.
+-- The shortest way, for the chat's usual statement: an INSERT of one row.
 begin;
 select pg_advisory_xact_lock(hashtextextended('roomcast.migrate', 0));
 set local lock_timeout = '3s';
@@ -58,8 +58,8 @@ $body$, a.id, roomcast.key_sql(a, 'r', 'e'), roomcast.targets_sql(a, false), roo
     roomcast.asks_sql())
 $$;
 
--- one_insert_sql ends the trigger's function where one row was written and all is as usual,
--- and does nothing where not.
+-- one_insert_sql handles the usual case, one row, and then returns from the trigger's
+-- function; otherwise it does nothing.
 create or replace function roomcast.one_insert_sql(a roomcast.attached_tables) returns text
 language sql stable set search_path = pg_catalog, pg_temp as $$
   select case when a.kind = 'rows' and a.shape = 'one' then roomcast.usual_insert_sql(a) else format($body$
@@ -90,8 +90,8 @@ $body$, a.id, roomcast.key_sql(a, 'r', 'e'), roomcast.rooms_of_one_sql(a), roomc
    where a.kind = 'rows' or a.shape = 'one'
 $$;
 
--- one_update_sql is the same for an UPDATE of one row that stays where it is: an edit, a
--- read receipt, a room's last message. One that changes nothing relayed ends there, too.
+-- one_update_sql does so for an UPDATE of one row that stays in its room: an edit, a read
+-- receipt, a room's last message. An UPDATE that changes no relayed column returns, too.
 create or replace function roomcast.one_update_sql(a roomcast.attached_tables) returns text
 language sql stable set search_path = pg_catalog, pg_temp as $$
   select case when a.kind = 'members' then format($body$

@@ -1,5 +1,5 @@
--- Capture where the fast way failed: row by row, from what the catalog says now; and the
--- statements that are not about rows.
+-- Capture when the fast way failed: row by row, by what the catalog says now; and statements
+-- that are not about rows.
 begin;
 select pg_advisory_xact_lock(hashtextextended('roomcast.migrate', 0));
 set local lock_timeout = '3s';
@@ -38,9 +38,9 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
    where t.attrelid = numbers_of.relation and t.attnum > 0 and not t.attisdropped
 $$;
 
--- present is an attachment as its table is now: all columns if all may leave, without those
--- that are no longer there; watched are those whose change is news. What identifies a row is
--- not left out: without it the row cannot be told from others.
+-- present is an attachment as its table is now: with all columns if all may leave the
+-- database, and without columns that no longer exist; watched are those whose change makes an
+-- event. Columns that identify a row stay in: without them the row cannot be told from others.
 create or replace function roomcast.present(a roomcast.attached_tables) returns roomcast.attached_tables
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 declare
@@ -125,16 +125,17 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
      where c.oid = a.relation and c.relkind = 'p' and i.indpred is null and t.attname = a.ids[1])
 $$;
 
--- mark is what one trigger leaves for another in a setting of the session. A chat user in a
--- SQL session can set that, too, but makes no mark that counts in this transaction.
+-- mark is the value that one trigger leaves for another in a setting of the session. A chat
+-- user in a SQL session can set that, too, but cannot make a mark that is valid in this
+-- transaction.
 create or replace function roomcast.mark(what text) returns text
 language sql volatile set search_path = pg_catalog, pg_temp as $$
   select ' ' || encode(sha256(convert_to(concat_ws(' ', s.nonce, pg_current_xact_id(), mark.what), 'UTF8')), 'hex') || ' '
     from roomcast.settings s
 $$;
 
--- note_moved and was_moved pass the word from the DELETE to the INSERT that moves a row
--- between partitions. It is taken once, and ends with the transaction.
+-- note_moved and was_moved pass a note from the DELETE to the INSERT by which Postgres moves a
+-- row between partitions. The note is read once, and ends with the transaction.
 create or replace function roomcast.note_moved(key_hash bigint) returns void
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin
@@ -159,9 +160,9 @@ begin
 end
 $$;
 
--- may_skip: roomcast.capture = 'off' counts for the schema's owner and for members of that
--- role, not for a chat user who has found a SQL prompt. Its use is noted, or
--- the audit would call the rows lost.
+-- may_skip: roomcast.capture = 'off' is valid for the schema's owner and for members of that
+-- role, not for a chat user in a SQL session. Its use is noted, or the audit would report the
+-- rows as missing.
 create or replace function roomcast.may_skip(attached int, op text) returns boolean
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare

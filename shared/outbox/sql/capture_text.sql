@@ -7,16 +7,16 @@ begin;
 select pg_advisory_xact_lock(hashtextextended('roomcast.migrate', 0));
 set local lock_timeout = '3s';
 
--- settled_types: whose text is the same under every setting.
+-- settled_types: types whose values have the same text under all settings.
 create or replace function roomcast.settled_types() returns oid[]
 language sql immutable set search_path = pg_catalog, pg_temp as $$
   select array['uuid', 'text', 'varchar', 'bpchar', 'name', 'bool', 'int2', 'int4', 'int8', 'numeric', 'json', 'jsonb',
                'uuid[]', 'text[]', 'int4[]', 'int8[]']::regtype[]::oid[]
 $$;
 
--- column_sql is a column where its value turns into text. One whose type needs no settings
--- is held to that type, at no cost, since the planner takes the CASE away: once it has
--- another, the query does not parse, and capture_row does what is right under all settings.
+-- column_sql is a column whose value is converted into text. A column whose type needs no
+-- settings is bound to that type by a CASE that the planner removes, at no cost. If the column
+-- gets another type, the query no longer parses, and capture_row captures under all settings.
 create or replace function roomcast.column_sql(a roomcast.attached_tables, alias text, column_name text) returns text
 language sql stable set search_path = pg_catalog, pg_temp as $$
   select coalesce((select format('case when true then %s.%I else null::%s end', alias, column_name, t.atttypid::regtype)
@@ -43,8 +43,8 @@ language sql immutable set search_path = pg_catalog, pg_temp as $$
     from unnest(bare_columns_sql.columns) with ordinality as c (column_name, position)
 $$;
 
--- key_sql: the text by which a row is known, null if a part of it is. All that computes a
--- row's key_hash does so with this. Members are known by room and user.
+-- key_sql: the text that identifies a row, null if a part of it is null. Every key_hash is
+-- computed from this. Members are identified by room and user.
 create or replace function roomcast.key_sql(a roomcast.attached_tables, alias text, target text) returns text
 language sql stable set search_path = pg_catalog, pg_temp as $$
   select case when a.kind = 'members'
@@ -55,7 +55,7 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
             from (select roomcast.column_sql(a, alias, i.id), i.position from unnest(a.ids) with ordinality as i (id, position)) as i (id, position)) end
 $$;
 
--- key_of is what key_sql yields for a row of which the ids are known: for operators.
+-- key_of is the result of key_sql for a row whose ids are given: for operators.
 create or replace function roomcast.key_of(ids text[], known jsonb) returns text
 language sql immutable set search_path = pg_catalog, pg_temp as $$
   select string_agg(case when position < cardinality(ids) then octet_length(known ->> id) || ':' else '' end || (known ->> id), '' order by position)
@@ -96,7 +96,7 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
 $$;
 
 -- targets_sql: a LATERAL that yields the places to which row r goes. With fallback, a row
--- that leads nowhere goes to where it was sent last: the look-up's parent went first.
+-- without any goes to where it was sent last: the row that the look-up needs was deleted first.
 create or replace function roomcast.targets_sql(a roomcast.attached_tables, fallback boolean) returns text
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 declare
@@ -128,8 +128,8 @@ begin
 end
 $$;
 
--- diff_sql: a LATERAL that yields what an UPDATE means in each place: gone from there, new
--- there, or changed there. Where a row has one place at most no join is needed.
+-- diff_sql: a LATERAL that yields what an UPDATE means in each place: removed, new or changed
+-- there. If a row has one place at most, no join is needed.
 create or replace function roomcast.diff_sql(a roomcast.attached_tables) returns text
 language sql stable set search_path = pg_catalog, pg_temp as $$
   select case when a.shape = 'one' then format($sql$(

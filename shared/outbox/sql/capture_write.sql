@@ -1,15 +1,15 @@
 -- Writing one attachment's trigger functions: roomcast.capture_N_insert() and so on, N
 -- being its id. Names in them are looked up in pg_catalog only.
 --
--- The rule for all: what may fail (conversion, look-ups, columns that are no longer there)
--- stands in a block that writes nothing, so that it takes no transaction id; what writes
--- stands outside of it. When the block fails, capture_row does the same row by row.
+-- The rule for all of them: code that may fail (conversion, look-ups, columns that no longer
+-- exist) is in a block that writes nothing, so that the block takes no transaction id; code
+-- that writes is outside of it. When the block fails, capture_row does the same row by row.
 begin;
 select pg_advisory_xact_lock(hashtextextended('roomcast.migrate', 0));
 set local lock_timeout = '3s';
 
--- settings_sql pins what the text of an attachment's values depends on. JSON has one form
--- for times, in the session's zone; in a key or a room they have many.
+-- settings_sql pins the settings on which the text of an attachment's values depends. In JSON
+-- times have one form, in the session's zone; in a key or a room they have many.
 create or replace function roomcast.settings_sql(a roomcast.attached_tables) returns text
 language sql stable set search_path = pg_catalog, pg_temp as $$
   select case when bool_or(t.atttypid <> all (roomcast.settled_types())
@@ -21,10 +21,10 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
    where t.attrelid = a.relation and t.attnum > 0 and not t.attisdropped and t.attname = any (a.columns || a.ids || a.old || a.uses)
 $$;
 
--- function_sql wraps a body. The settings are those by which values turn into text: the
--- same bytes whichever session writes. Each costs every call a microsecond, so there is none that
--- no column of the table needs. The compiler is off: it takes seconds for a
--- statement of many rows. An UPDATE's rows are paired by a merge join, which keeps their order.
+-- function_sql wraps a body. The settings make values turn into the same bytes whichever
+-- session writes. Each costs a microsecond per call, so only those are set that a column of
+-- the table needs. JIT is off, since it takes seconds for a statement of many rows. An
+-- UPDATE's rows are paired by a merge join, which keeps their order.
 create or replace function roomcast.function_sql(a roomcast.attached_tables, suffix text, declarations text, body text) returns text
 language sql stable set search_path = pg_catalog, pg_temp as $$
   select format(E'create or replace function roomcast.capture_%s_%s() returns trigger\n'
@@ -123,9 +123,9 @@ $$;
 -- capture_of_row_sql: one row, for tables whose rows are written under another table's
 -- name: partitions and inherited tables. There the triggers are row triggers.
 --
--- An UPDATE that moves a row to another partition is a DELETE and an INSERT to them. When
--- the first of these runs the row is in its new place already: it captures the UPDATE, and
--- notes that the INSERT is told.
+-- For row triggers, an UPDATE that moves a row to another partition is a DELETE and an INSERT.
+-- When the first of them runs, the row is already in its new partition: that trigger captures
+-- the UPDATE, and notes that the INSERT needs no event.
 create or replace function roomcast.capture_of_row_sql(a roomcast.attached_tables, op text) returns text
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 declare

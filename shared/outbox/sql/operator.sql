@@ -1,6 +1,6 @@
--- What people call: how the relay stands, what is stuck, and how it is configured. None is
--- granted to roomcast_relay but backlog(), which its metrics show. The rest run with the
--- rights of the caller: the owner of the schema.
+-- Functions for operators: the relay's state, stuck rooms, and the configuration. Only
+-- backlog() is granted to roomcast_relay, for its metrics. The others run with the rights of
+-- the caller, the owner of the schema.
 begin;
 select pg_advisory_xact_lock(hashtextextended('roomcast.migrate', 0));
 set local lock_timeout = '3s';
@@ -66,9 +66,9 @@ begin
 end
 $$;
 
--- sent_again returns the rows of a room that the relay has passed, accepted or parked,
--- as they are today, for an operator to send once more. What the relay has still to
--- send is not among them: that would be n+1 before n.
+-- sent_again returns rows of a room that the relay has passed, accepted or parked, as they
+-- are today, for an operator to send once more. Rows that the relay has yet to send are not
+-- among them: that would send n+1 before n.
 create or replace function roomcast.sent_again(room text, first_seq bigint, last_seq bigint)
 returns table (seq bigint, epoch text, at text, kind text, name text, op text, keys text[], record text, old text, stub boolean, parked text)
 language sql stable set search_path = pg_catalog, pg_temp as $$

@@ -3,10 +3,10 @@ begin;
 select pg_advisory_xact_lock(hashtextextended('roomcast.migrate', 0));
 set local lock_timeout = '3s';
 
--- note_presence takes what one webhook says, the last word on each user of each room
--- first made unique by the caller, and returns what it changed. A null user means all
--- who are online in the room: the channel is empty. What is older than what is known
--- changes nothing. With announce, what changed becomes user-online and user-offline.
+-- note_presence stores the states of one webhook, at most one for each user and room, and
+-- returns those that changed. A null user means all users who are online in the room: the
+-- channel is empty. States older than the stored ones change nothing. With announce, changes
+-- become user-online and user-offline.
 create or replace function roomcast.note_presence(
   rooms text[], users text[], onlines boolean[], at timestamptz, announce boolean)
 returns table (room text, user_id text, online boolean)
@@ -46,7 +46,7 @@ begin
 end
 $$;
 
--- clean_presence forgets who left long ago: longer than any webhook can be late.
+-- clean_presence deletes users who left longer ago than any webhook can be late.
 create or replace function roomcast.clean_presence() returns bigint
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare

@@ -1,4 +1,4 @@
--- What a relay finds out about where it is: another Pusher app, another database.
+-- How a relay notices that it has another Pusher app or another database.
 begin;
 select pg_advisory_xact_lock(hashtextextended('roomcast.migrate', 0));
 set local lock_timeout = '3s';
@@ -75,14 +75,14 @@ begin
 end
 $$;
 
--- notice_restore notices a database that is not the one in which rows were last numbered.
--- Numbers may have been given since that the restored rooms know nothing of, so every room
--- has another epoch. Where transactions are counted by another cluster, xids say nothing of
--- the rows that came along: those without a number are made new to the numbering, the
--- others are known by their ranges. There may be millions: each call takes a step, and until
--- the last one nobody claims or numbers.
--- A relay may still be publishing under a lease that the restore took back: for as long as
--- it can be, nobody claims. With anyway, the numbering has noticed that transactions are
+-- notice_restore notices a database other than the one in which rows were last numbered.
+-- Numbers may have been given in the other one that the restored rooms do not have, so every
+-- room gets another epoch. In another cluster, xids say nothing about the restored rows:
+-- those without a number are made new to the numbering, the others are known by their
+-- ranges. There may be millions, so each call does one step, and until the last step nobody
+-- claims or numbers.
+-- A relay may still be publishing under a lease that the restore undid: as long as that is
+-- possible, nobody claims. With anyway, the numbering has noticed that transactions are
 -- counted from a lower number.
 create or replace function roomcast.notice_restore(lease interval default '5 seconds', anyway boolean default false, step int default 50000) returns void
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set enable_seqscan = on set jit = off as $$

@@ -1,4 +1,4 @@
--- What has been kept long enough goes, a little at a time.
+-- Deletes rows that have been kept long enough, a little at a time.
 begin;
 select pg_advisory_xact_lock(hashtextextended('roomcast.migrate', 0));
 set local lock_timeout = '3s';
@@ -47,8 +47,8 @@ begin
 end
 $$;
 
--- prune_runs takes the records of our own jobs' runs that are older than a day out of
--- pg_cron's history, which keeps one for each run for ever: at most max_rows of them.
+-- prune_runs deletes the records of our jobs' runs that are older than a day, at most max_rows
+-- of them, from pg_cron's history, which would keep one for each run forever.
 create or replace function roomcast.prune_runs(max_rows int) returns bigint
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
@@ -66,8 +66,8 @@ begin
 end
 $$;
 
--- advance_ids moves a table's numbers behind its rows, where they have fallen back: logical
--- replication copies rows and no sequences, and the chat's statements would fail for ours.
+-- advance_ids moves our sequences past their tables' rows if they fell back: logical
+-- replication copies rows and no sequences, and the chat's statements would then fail.
 create or replace function roomcast.advance_ids() returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare

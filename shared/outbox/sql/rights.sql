@@ -25,8 +25,8 @@ $$;
 
 select roomcast.close_to_all();
 
--- Event triggers of a project's own close every new table to all that no policy names, and
--- some to its owner, too. The chat's statements write to ours with its owner's rights.
+-- Event triggers of a project may enable row level security on every new table, some of them
+-- for its owner, too. The chat's statements write to our tables with the owner's rights.
 do $$
 declare
   tbl regclass;

@@ -3,8 +3,8 @@ begin;
 select pg_advisory_xact_lock(hashtextextended('roomcast.migrate', 0));
 set local lock_timeout = '3s';
 
--- scrub_queued takes the text of deleted rows out of up to max_rows kept outbox rows, and
--- returns how many it changed. Each becomes a deletion that carries its row's ids.
+-- scrub_queued removes the text of deleted rows from up to max_rows kept outbox rows, and
+-- returns how many it changed. Each becomes a deletion with its row's ids.
 create or replace function roomcast.scrub_queued(max_rows int) returns bigint
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 set enable_seqscan = off set jit = off as $$
@@ -61,9 +61,9 @@ exception when others then
 end
 $$;
 
--- pick keeps the named keys of a record. Postgres cannot take JSON apart that has an escape
--- of no character anywhere (\u0000, half a surrogate pair), though type json holds it: there
--- the escapes are set aside meanwhile. What is no JSON keeps none.
+-- pick keeps the named keys of a record. Postgres cannot parse JSON with an escape that is no
+-- character (\u0000, half a surrogate pair), although type json stores it: such escapes are
+-- replaced while the record is parsed. A text that is not JSON keeps no keys.
 create or replace function roomcast.pick(record text, keys text[]) returns text
 language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
 declare
