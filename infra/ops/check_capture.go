@@ -22,6 +22,20 @@ func captureFaults() []captureFault {
 		     and not exists (select from roomcast.attached_tables o where o.relation = to_regclass(a.known_as) and o.name = a.name and o.detached_at is null)`,
 			"another table has taken the name of an attached one, and is not relayed",
 			"attach the new one as the old one was; then select roomcast.detach('<the old one>'); and load the pages again", failure},
+		{`select format('%s (%s)', a.known_as, a.name)
+		    from roomcast.attached_tables a join pg_class k on k.oid = to_regclass(nullif(a.known_as, '')) and k.relkind in ('r', 'p')
+		   where not exists (select from pg_class c where c.oid = a.relation)
+		     and not exists (select from roomcast.attached_tables o where o.relation = k.oid and o.name = a.name)`,
+			"an attached table was dropped and made again, and is not relayed",
+			"attach the new one as the old one was; where it is not to be: update roomcast.attached_tables set known_as = '' where detached_at is not null;", failure},
+		{`select format('%I on %s', t.tgname, t.tgrelid::regclass)
+		    from pg_trigger t join pg_proc p on p.oid = t.tgfoid join pg_namespace n on n.oid = p.pronamespace and n.nspname = 'roomcast'
+		   where t.tgparentid = 0 and t.tgname ~ '^roomcast_\d+_'
+		     and not exists (select from roomcast.attached_tables a where a.id::text = split_part(t.tgname, '_', 2) and (a.detached_at is null or a.known_as <> '')
+		                        and (t.tgrelid = a.relation or t.tgrelid = any (a.children || roomcast.children_of(a.relation)) or t.tgrelid = to_regclass(nullif(a.known_as, ''))))
+		   limit 5`,
+			"a dump has brought triggers of another attachment: they relay what they should not",
+			"drop trigger <it>; for each, or attach the table again", failure},
 		{`select 'the outbox''s own trigger' where not exists (select from pg_trigger t
 		   where t.tgrelid = 'roomcast.outbox'::regclass and t.tgname = 'wakeup' and t.tgenabled in ('O', 'A'))`,
 			"no commit requests a wake-up: rows wait for the sweep",

@@ -29,6 +29,8 @@ type attachedTable struct {
 	Staying   string   // what active would say of them, as a literal
 	IsLookUp  bool
 	Unwatched []string // partitions and inheriting tables without its triggers
+	Above     string   // a table that it has come below, where its rows are not captured one by one
+	Disabled  []string // partitions and inheriting tables with a trigger disabled
 	Moved     []string // those that came or went of late, and could not be told of in full
 	NoUUID    string   // the type of the members' column of users, if it holds no uuids
 }
@@ -45,6 +47,8 @@ const tablesSQL = `
 	       quote_literal(coalesce((select string_agg(l.active, ' and ') from roomcast.leaving_columns(s.relation) l), '')),
 	       s.kind = 'rows' and s.shape = 'query',
 	       array(select u::text from unnest(roomcast.children_of(s.relation)) u where not roomcast.has_triggers(s, u)),
+	       coalesce((select i.inhparent::regclass::text from pg_inherits i where i.inhrelid = s.relation and not s.row_wise limit 1), ''),
+	       array(select distinct t.tgrelid::regclass::text from pg_trigger t where t.tgrelid = any (roomcast.children_of(s.relation)) and t.tgname ~ format('^roomcast_%s_', s.id) and t.tgenabled in ('D', 'R')),
 	       array(select a.problem || ': ' || a.note from roomcast.audits a where a.relation = s.relation::text and a.problem like 'partition %' and a.at > now() - interval '1 day' order by a.id limit 3),
 	       coalesce(case when s.kind = 'members' then roomcast.type_without_uuids(s.relation, s.user_column::text) end, '')
 	  from roomcast.attached_tables s left join pg_class c on c.oid = s.relation
@@ -102,6 +106,11 @@ func (t attachedTable) check(f *findings) {
 	case len(t.Unwatched) > 0:
 		f.fail("select roomcast.follow_children(); the sweep does so every ten seconds, and its log says what hinders it",
 			"%s below %s: what is written under that name is not relayed", strings.Join(t.Unwatched, ", "), t.Table)
+	case t.Above != "":
+		f.fail("select roomcast.follow_children(); the sweep does so every ten seconds. Better: attach "+t.Above+" in its place",
+			"%s is now below %s: what is written under that name is not relayed", t.Table, t.Above)
+	case len(t.Disabled) > 0:
+		f.fail(fmt.Sprintf("alter table %s enable trigger user;", t.Disabled[0]), "%s below %s: a trigger is disabled, not all of it is relayed", strings.Join(t.Disabled, ", "), t.Table)
 	case len(t.Moved) > 0:
 		f.warn("where pages show its rows: select roomcast.send('a room', 'reload');", "%s: %s", t.Table, strings.Join(t.Moved, "; "))
 	case t.Name == "message" && t.Truncate != "O" && t.Truncate != "A":

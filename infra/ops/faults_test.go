@@ -95,6 +95,13 @@ func faults() []fault {
 		}, "pg_net", failure, "had no answer in 1.0 s", "timeout_ms"},
 
 		{"a table began to inherit", sql(`create table more (like messages including all); alter table more inherit messages`), "tables", failure, "more below messages", "follow_children"},
+		{"messages came below another table", sql(`create table above (like messages); alter table messages inherit above`), "tables", failure, "messages is now below above", "attach above in its place"},
+		{"a partition's trigger is disabled", sql(`create table more () inherits (messages); select roomcast.follow_children(); alter table more disable trigger user`),
+			"tables", failure, "more below messages: a trigger is disabled", "alter table more enable trigger user"},
+		{"members were made again", sql(`drop table room_participants; select roomcast.repair_captures(); create table room_participants (room_id uuid, user_id uuid)`),
+			"capture", failure, "public.room_participants (member)", "attach the new one as the old one was"},
+		{"a dump brought triggers", sql(`create table brought (like messages); create trigger roomcast_4_insert after insert on brought referencing new table as new_rows for each statement execute function roomcast.capture_4_insert()`),
+			"capture", failure, "roomcast_4_insert on brought", "drop trigger"},
 		{"a partition was dropped", sql(`insert into roomcast.audits (relation, problem, note) values ('messages', 'partition dropped', 'number 1')`), "tables", warning, "messages: partition dropped: number 1", "roomcast.send"},
 		{"tables were swapped", sql(`create table messages_new (like messages including all); alter table messages rename to messages_old; alter table messages_new rename to messages`),
 			"capture", failure, "public.messages is now messages_old", "attach the new one"},

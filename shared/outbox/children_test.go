@@ -152,3 +152,49 @@ func TestTablesThatBeginToInherit(t *testing.T) {
 		c.wantUnroutable()
 	}
 }
+
+// An attached table that comes below another is relayed under that one's name, too, from the
+// sweep on: where a team makes partitions of its table, or a table of all its kinds.
+func TestAttachedTableThatComesBelowAnother(t *testing.T) {
+	for below, sql := range map[string]string{
+		"a partition": `alter table notes rename to notes_old;
+			create table notes (id int primary key, room text, body text) partition by range (id);
+			alter table notes attach partition notes_old for values from (0) to (1000)`,
+		"inheriting": `alter table notes rename to notes_old; create table notes (id int, room text, body text); alter table notes_old inherit notes`,
+	} {
+		t.Run(below, func(t *testing.T) {
+			t.Parallel()
+			c := bare(t, `create table notes (id int primary key, room text, body text);
+				select roomcast.attach('notes', name => 'note', room => 'room')`)
+			c.Exec(`insert into notes values (1, 'r', 'a'), (2, 'r', 'a')`)
+			c.events()
+			c.Exec(sql)
+			c.Exec(`select roomcast.upkeep()`)
+			if got := one[string](c, `select string_agg(note, '') from roomcast.audits`); got != "below public.notes; what was written under that name before was not relayed" {
+				t.Errorf("noted: %s", got)
+			}
+			insert := func(id string) {
+				if below == "inheriting" {
+					c.Exec(`insert into notes_old values (` + id + `, 'r', 'b')`)
+					return
+				}
+				c.Exec(`insert into notes values (` + id + `, 'r', 'b')`)
+			}
+			insert("3")
+			c.wantEvents(`note INSERT r {"id":3,"room":"r","body":"b"}`)
+			c.Exec(`update notes set room = 's' where id = 2`)
+			c.wantEvents(`note DELETE r {"id":2,"room":"r"}`, `note INSERT s {"id":2,"room":"s","body":"a"}`)
+			c.Exec(`delete from notes where id < 3`)
+			c.wantEvents(`note DELETE r {"id":1,"room":"r"}`, `note DELETE s {"id":2,"room":"s"}`)
+			c.Exec(`update notes_old set body = 'c'`)
+			c.wantEvents(`note UPDATE r {"id":3,"room":"r","body":"c"}`)
+			c.Exec(`truncate notes`)
+			c.wantEvents(`note BULK r {"name":"note","op":"TRUNCATE","count":1}`)
+			c.Exec(`select roomcast.upkeep()`)
+			if n := one[int](c, `select count(*) from roomcast.audits`); n != 1 {
+				t.Errorf("%d notes", n)
+			}
+			c.wantUnroutable()
+		})
+	}
+}

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/jackc/pgx/v5"
+
 	"roomcast/shared/outbox/outboxtest"
 )
 
@@ -163,5 +165,34 @@ func TestMoneyInside(t *testing.T) {
 			and exists (select from pg_trigger t where t.tgfoid = p.oid and t.tgrelid = 'notes'::regclass)`); got != pinned {
 			t.Errorf("%s: pinned is %v", kind, got)
 		}
+	}
+}
+
+// Columns may be called what Postgres takes: quotes, percent signs, backslashes, braces, in
+// any script, and as long as names can be.
+func TestColumnsOfAnyName(t *testing.T) {
+	for _, name := range []string{`we"ird %s \ col`, `{room}`, `"`, `r`, `select`, `Größe`, strings.Repeat("é", 31), `a.b`, `$1`} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			quoted := pgx.Identifier{name}.Sanitize()
+			c := bare(t, `create table people (`+quoted+` text, "u""x" uuid, "{user}" int); create table notes ("i""d" int primary key, `+quoted+` text)`)
+			c.Exec(`select roomcast.attach_members('people', room_column => $1, user_column => 'u"x')`, name)
+			c.Exec(`select roomcast.attach_messages('notes', room_column => $1)`, name)
+			if got := one[string](c, `select string_agg(room_column, ' ' order by id) from roomcast.attached_tables where detached_at is null`); got != name+" "+name {
+				t.Errorf("the rooms' columns are %s", got)
+			}
+			c.Exec(`insert into people values ('q', $1)`, user1)
+			c.Exec(`insert into notes values (1, 'q')`)
+			c.wantMember("q", user1, true)
+			if got := one[string](c, `select roomcast.members_of('q')::text || (select string_agg(x, '') from roomcast.rooms_of($1) x)`, user1); got != user1+"q" {
+				t.Errorf("listed %s", got)
+			}
+			c.Exec(`delete from people`)
+			c.Exec(`delete from notes`)
+			if n := one[int](c, `select count(*) from roomcast.outbox where room = 'q'`); n != 4 {
+				t.Errorf("%d events", n)
+			}
+			c.wantUnroutable()
+		})
 	}
 }

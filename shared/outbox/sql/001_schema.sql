@@ -110,7 +110,7 @@ comment on column roomcast.attached_tables.row_wise    is 'Its rows are written 
 comment on column roomcast.attached_tables.numbers     is 'The table''s columns by name, as pg_attribute numbers them: a renamed one is found again.';
 comment on column roomcast.attached_tables.fingerprint is 'Of the columns for which its trigger functions were written.';
 comment on column roomcast.attached_tables.children    is 'The partitions and inheriting tables that it was last seen to have: see follow_children().';
-comment on column roomcast.attached_tables.known_as    is 'Its schema and name when it was attached: where another table has them now, that one is not relayed, and doctor says so.';
+comment on column roomcast.attached_tables.known_as    is 'Its schema and name when it was attached: where another table has them now, that one is not relayed, and doctor says so, unless a dump made it. Empty: it is not missed.';
 comment on column roomcast.attached_tables.time_column is 'The column that says when a row was written. Null: the audit finds one itself.';
 comment on column roomcast.attached_tables.repairs     is 'Whether the hourly audit enqueues again what it finds missing.';
 

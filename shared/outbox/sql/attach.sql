@@ -125,12 +125,12 @@ begin
       from pg_rewrite w
       join pg_depend d on d.classid = 'pg_rewrite'::regclass and d.objid = w.oid and d.refclassid = 'pg_class'::regclass and d.refobjid = tbl
       join pg_attribute a on a.attrelid = tbl and a.attnum > 0 and not a.attisdropped
-       and (a.attnum = d.refobjsubid or sql ~ '\mr\M(?!\s*\.)')
+       and (a.attnum = d.refobjsubid or sql ~ '(?<![."])\mr\M(?!\s*\.)')
      where w.ev_class = to_regclass('roomcast.inspected'));
   drop view roomcast.inspected;
   perform roomcast.need_columns(tbl, field, uses);
   shape := case when is_query then 'query' when (select t.typcategory from pg_type t where t.oid = type) = 'A' then 'array' else 'one' end;
-  if shape = 'one' and sql ~ '^\s*(r\s*\.\s*)?("[^"]+"|\w+)\s*$' and cardinality(uses) = 1 then
+  if shape = 'one' and sql ~ '^\s*(r\s*\.\s*)?("([^"]|"")+"|\w+)\s*$' and cardinality(uses) = 1 then
     column_name := uses[1];
   end if;
 end
@@ -183,7 +183,7 @@ declare
 begin
   perform roomcast.need_owner();
   for a in
-    update roomcast.attached_tables t set detached_at = now()
+    update roomcast.attached_tables t set detached_at = now(), known_as = ''   -- it is not missed
      where t.relation = tbl and t.detached_at is null and (detach.name is null or t.name = detach.name)
     returning t.*
   loop

@@ -68,6 +68,7 @@ begin
   returning * into a;
   perform roomcast.try_capture(roomcast.present(a));
   perform roomcast.write_capture(a);
+  perform roomcast.drop_leftovers(tbl, a.id);
   perform roomcast.make_triggers(a);
   perform roomcast.write_is_member();
 end
@@ -118,7 +119,8 @@ end
 $$;
 
 -- repair_captures writes the functions of those tables again whose columns have changed
--- since, goes on with renamed columns, and forgets tables that are gone. It waits for no lock of the chat's.
+-- since, goes on with renamed columns, and with tables that were dropped and restored. One
+-- that cannot be repaired keeps no other from it.
 create or replace function roomcast.repair_captures() returns int
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
@@ -126,25 +128,95 @@ declare
   n int := 0;
 begin
   for a in select * from roomcast.attached_tables t
-            where t.detached_at is null and t.relation <> all (array['roomcast.revocations', 'roomcast.presence']::regclass[])
-              and t.fingerprint is distinct from roomcast.fingerprint(t.relation) loop
-    if exists (select from pg_class c where c.oid = a.relation) then
-      a := roomcast.renamed(a);
-      update roomcast.attached_tables t
-         set room = a.room, room_column = a.room_column, user_column = a.user_column, columns = a.columns, ids = a.ids,
-             old = a.old, keys = a.keys, uses = a.uses, numbers = a.numbers
-       where t.id = a.id;
-      perform roomcast.write_capture(a);
-    else
-      update roomcast.attached_tables t set detached_at = now() where t.id = a.id;
-      perform roomcast.drop_triggers(a);
-    end if;
-    n := n + 1;
+            where t.relation <> all (array['roomcast.revocations', 'roomcast.presence', 'roomcast.outbox']::regclass[])
+              and (t.detached_at is null and t.fingerprint is distinct from roomcast.fingerprint(t.relation)
+                   or t.detached_at is not null and t.known_as <> '' and not exists (select from pg_class c where c.oid = t.relation)) loop
+    begin
+      n := n + roomcast.repair_capture(a)::int;
+    exception when others then
+      raise log 'roomcast: % (%): % (SQLSTATE %)', a.known_as, a.name, sqlerrm, sqlstate;
+    end;
   end loop;
   if n > 0 then
     perform roomcast.write_is_member();
   end if;
   return n;
+end
+$$;
+
+-- repair_capture does so for one. It waits for no lock of the chat's, unless a dump has left
+-- a trigger out.
+create or replace function roomcast.repair_capture(a roomcast.attached_tables) returns boolean
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+  restored regclass;
+begin
+  if exists (select from pg_class c where c.oid = a.relation) then
+    a := roomcast.renamed(a);
+    update roomcast.attached_tables t
+       set room = a.room, room_column = a.room_column, user_column = a.user_column, columns = a.columns, ids = a.ids,
+           old = a.old, keys = a.keys, uses = a.uses, numbers = a.numbers
+     where t.id = a.id;
+    perform roomcast.write_capture(a);
+    return true;
+  end if;
+  restored := roomcast.restored_as(a);
+  if restored is not null then
+    update roomcast.attached_tables t
+       set relation = restored, row_wise = roomcast.need_table(restored), children = '{}', numbers = roomcast.numbers_of(restored), detached_at = null
+     where t.id = a.id returning t.* into a;
+    perform roomcast.write_capture(a);
+    if not roomcast.has_triggers(a, restored) then
+      perform roomcast.make_triggers(a);
+    end if;
+    return true;
+  elsif a.detached_at is null then   -- its functions stay, for a dump to find them
+    update roomcast.attached_tables t set detached_at = now() where t.id = a.id;
+    return true;
+  elsif a.detached_at < now() - interval '30 days' then
+    perform roomcast.drop_triggers(a);
+    update roomcast.attached_tables t set known_as = '' where t.id = a.id;
+  end if;
+  return false;
+end
+$$;
+
+-- restored_as is the table that a dump has made in the place of an attached one that was
+-- dropped: of its name, with a trigger of this attachment. Nobody else could make that.
+create or replace function roomcast.restored_as(a roomcast.attached_tables) returns regclass
+language sql stable set search_path = pg_catalog, pg_temp as $$
+  select c.oid::regclass
+    from pg_class c
+   where c.oid = to_regclass(nullif(a.known_as, '')) and c.relkind in ('r', 'p')
+     and exists (select from pg_trigger t join pg_proc p on p.oid = t.tgfoid
+                  where t.tgrelid = c.oid and p.pronamespace = 'roomcast'::regnamespace and p.proname ~ format('^capture_%s_(insert|update|delete)$', a.id))
+     and not exists (select from roomcast.attached_tables o where o.relation = c.oid and o.name = a.name)
+$$;
+
+-- drop_leftovers takes triggers of ours from a table that are of no attachment of it: a dump
+-- of another database, or of another time, brought them. An attachment of a table that was
+-- dropped gives way to the one of its successor.
+create or replace function roomcast.drop_leftovers(tbl regclass, attached int) returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+  leftover name;
+  former   roomcast.attached_tables;
+begin
+  for leftover in
+    select t.tgname from pg_trigger t
+     where t.tgrelid = tbl and t.tgparentid = 0 and t.tgname ~ '^roomcast_\d+_(insert|update|delete|end|truncated?)$'
+       and not exists (select from roomcast.attached_tables a where a.id::text = split_part(t.tgname, '_', 2) and a.detached_at is null
+                          and (a.relation = tbl or tbl = any (roomcast.children_of(a.relation))))
+  loop
+    execute format('drop trigger %I on %s', leftover, tbl);
+  end loop;
+  for former in
+    update roomcast.attached_tables t set known_as = '', detached_at = coalesce(t.detached_at, now())
+     where (t.known_as, t.name) = (select x.known_as, x.name from roomcast.attached_tables x where x.id = drop_leftovers.attached) and t.id <> drop_leftovers.attached and not exists (select from pg_class c where c.oid = t.relation)
+    returning t.*
+  loop
+    perform roomcast.drop_triggers(former);
+  end loop;
 end
 $$;
 

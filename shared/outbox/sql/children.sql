@@ -83,6 +83,26 @@ begin
 end
 $$;
 
+-- follow_parent has an attached table captured by the row once it has come below another
+-- table: what is written under that one's name fires no trigger of its statements. What was
+-- written so until now is not known, and noted.
+create or replace function roomcast.follow_parent(a roomcast.attached_tables) returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+  if a.row_wise or not exists (select from pg_inherits i where i.inhrelid = a.relation) then
+    return;
+  end if;
+  update roomcast.attached_tables t set row_wise = true where t.id = a.id returning t.* into a;
+  perform roomcast.make_triggers(a);   -- which waits for those who write at the moment
+  perform roomcast.write_capture(a);
+  insert into roomcast.audits (relation, problem, note)
+  select a.relation::text, 'partition attached', format('below %s; what was written under that name before was not relayed', i.inhparent::regclass)
+    from pg_inherits i where i.inhrelid = a.relation limit 1;
+exception when others then
+  raise log 'roomcast: %: % (SQLSTATE %)', a.relation, sqlerrm, sqlstate;
+end
+$$;
+
 -- follow_children gives tables that have come below an attached one their triggers, takes
 -- them from those that have gone, and tells the rooms of both that many rows changed: no
 -- statement of rows did that. It returns how many came and went. It waits for a lock of the
@@ -97,6 +117,8 @@ declare
 begin
   for a in select t.* from roomcast.attached_tables t join pg_class c on c.oid = t.relation
             where t.detached_at is null and t.relation <> all (array['roomcast.revocations', 'roomcast.presence', 'roomcast.outbox']::regclass[]) loop
+    perform roomcast.follow_parent(a);
+    select t.* into a from roomcast.attached_tables t where t.id = a.id;
     below := roomcast.children_of(a.relation);
     foreach child in array below || a.children loop
       begin
