@@ -12,6 +12,7 @@ import (
 	"roomcast/functions/authorize"
 	"roomcast/shared/browser"
 	"roomcast/shared/event"
+	"roomcast/shared/token"
 )
 
 // maxClientRate is more than any machine answers: a higher limit is a mistake.
@@ -46,10 +47,8 @@ func (c *Config) check() (faults []error) {
 	if c.SupabaseURL == "" && c.SupabaseJWTSecret == "" {
 		fault("SUPABASE_URL: is missing: https://<ref>.supabase.co (or SUPABASE_JWT_SECRET for a legacy project)")
 	}
-	if c.SupabaseURL != "" {
-		if u, err := url.Parse(c.SupabaseURL); err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
-			fault("SUPABASE_URL: must be an address such as https://<ref>.supabase.co")
-		}
+	if c.SupabaseURL != "" && !token.IsProjectURL(c.SupabaseURL) {
+		fault("SUPABASE_URL: must be an address such as https://<ref>.supabase.co")
 	}
 	if !(c.ClientRate >= 0 && c.ClientRate <= maxClientRate) { // written so that NaN fails, too
 		fault("CLIENT_RATE: must be from 0 to %d", maxClientRate)

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"strings"
 	"sync"
 	"time"
 
@@ -17,6 +16,7 @@ import (
 	"roomcast/shared/outbox"
 	"roomcast/shared/pusher"
 	"roomcast/shared/selfcheck"
+	"roomcast/shared/terminal"
 	"roomcast/shared/token"
 	"roomcast/shared/web"
 )
@@ -173,7 +173,7 @@ func oneLine(err error) string {
 	if err == nil {
 		return ""
 	}
-	return strings.Join(strings.Fields(err.Error()), " ")
+	return terminal.OneLine(err.Error())
 }
 
 func kindNames(kinds []event.ChannelKind) []string {

@@ -7,12 +7,12 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"roomcast/functions/authorize"
 	"roomcast/shared/pusher"
 	"roomcast/shared/token"
 	"roomcast/shared/token/tokentest"
-
-	"github.com/google/go-cmp/cmp"
 )
 
 func TestInfoFromToken(t *testing.T) {

@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+
+	"roomcast/shared/token"
 )
 
 // maxRestAnswer bounds PostgREST's answer in bytes: one row of one column, or an
@@ -86,7 +88,7 @@ func NewREST(cfg RESTConfig) (*REST, error) {
 			url: strings.TrimRight(cfg.SupabaseURL, "/") + "/rest/v1/" + bare, profile: name("schema", schema, ""),
 		})
 	}
-	if u, err := url.Parse(cfg.SupabaseURL); err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
+	if !token.IsProjectURL(cfg.SupabaseURL) {
 		faults = append(faults, errors.New("the Supabase URL is not of the form https://host"))
 	}
 	switch {

@@ -14,6 +14,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"roomcast/shared/backoff"
 	"roomcast/shared/listen"
 )
 
@@ -72,7 +73,7 @@ type ear struct {
 // Run writes and hears canaries until ctx ends, which is when the relay sleeps. A
 // connection is made when the first is due, and kept meanwhile.
 func (c *Canary) Run(ctx context.Context) {
-	if !sleep(ctx, time.Until(c.next)) {
+	if !backoff.Sleep(ctx, time.Until(c.next)) {
 		return
 	}
 	ctx, cancel := context.WithCancel(ctx)
@@ -82,7 +83,7 @@ func (c *Canary) Run(ctx context.Context) {
 		defer close(done)
 		c.listen(ctx, e)
 	}()
-	for sleep(ctx, time.Until(c.next)) {
+	for backoff.Sleep(ctx, time.Until(c.next)) {
 		if e.waitLive(ctx, c.Connect) {
 			c.once(ctx, e)
 		} else if ctx.Err() == nil {
@@ -177,17 +178,5 @@ func (c *Canary) once(ctx context.Context, e *ear) {
 		case <-ctx.Done():
 			return
 		}
-	}
-}
-
-// sleep reports whether ctx still holds after d.
-func sleep(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return ctx.Err() == nil
-	case <-ctx.Done():
-		return false
 	}
 }

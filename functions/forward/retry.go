@@ -33,11 +33,6 @@ func (h *Handler) retry(ctx context.Context, call func() error) error {
 		if deadline, ok := ctx.Deadline(); ok && wait.Until.After(deadline) || ctx.Err() != nil {
 			return web.Unavailable("pusher did not take it; it is lost unless the webhook is sent again", time.Second, err)
 		}
-		timer := time.NewTimer(time.Until(wait.Until))
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
-		}
+		backoff.Sleep(ctx, time.Until(wait.Until))
 	}
 }

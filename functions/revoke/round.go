@@ -85,12 +85,7 @@ func (r *Revoker) Finish(ctx context.Context, deadline time.Time) {
 		if !at.Before(deadline) {
 			break
 		}
-		timer := time.NewTimer(time.Until(at))
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-		}
-		timer.Stop()
+		backoff.Sleep(ctx, time.Until(at))
 		r.Poll(ctx)
 	}
 	r.Stop()

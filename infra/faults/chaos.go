@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"roomcast/shared/backoff"
 	"roomcast/shared/pusher/pushertest"
 )
 
@@ -18,7 +19,7 @@ func everything(ctx context.Context, s *scene) error {
 		if err := pieces[s.rnd.IntN(len(pieces))](ctx); err != nil {
 			return err
 		}
-		wait(ctx, time.Duration(s.rnd.Int64N(int64(time.Second))))
+		backoff.Sleep(ctx, time.Duration(s.rnd.Int64N(int64(time.Second))))
 	}
 	s.chat.stop()
 	return s.repair(ctx)
@@ -47,7 +48,7 @@ func chaos(s *scene) []func(context.Context) error {
 			if err := r.freeze(); err != nil {
 				return err
 			}
-			wait(ctx, time.Duration(s.rnd.Int64N(int64(5*time.Second))))
+			backoff.Sleep(ctx, time.Duration(s.rnd.Int64N(int64(5*time.Second))))
 			return r.thaw()
 		}),
 		func(ctx context.Context) error {
@@ -63,7 +64,7 @@ func chaos(s *scene) []func(context.Context) error {
 		},
 		func(ctx context.Context) error {
 			s.pusher.Stop()
-			wait(ctx, time.Duration(s.rnd.Int64N(int64(2*time.Second))))
+			backoff.Sleep(ctx, time.Duration(s.rnd.Int64N(int64(2*time.Second))))
 			return s.pusher.Start()
 		},
 	}

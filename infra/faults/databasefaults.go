@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"time"
+
+	"roomcast/shared/backoff"
 )
 
 // restartPostgres ends Postgres without flushing anything, as a crash does, while
@@ -32,7 +34,7 @@ func cutConnections(ctx context.Context, s *scene) error {
 		return err
 	}
 	for range s.times(15) {
-		wait(ctx, time.Duration(s.rnd.Int64N(int64(400*time.Millisecond))))
+		backoff.Sleep(ctx, time.Duration(s.rnd.Int64N(int64(400*time.Millisecond))))
 		_, err := ask[int](ctx, s.stack, `
 			select count(pg_terminate_backend(pid)) from pg_stat_activity where usename in ($1, $2)`, chatOwner, relayLogin)
 		if err != nil {
@@ -80,7 +82,7 @@ func (s *scene) asleep(ctx context.Context) bool {
 // rest watches over a sweep and a half that nothing happens where nothing waits.
 func (s *scene) rest(ctx context.Context) error {
 	before := s.front.received.Load()
-	for end := time.Now().Add(s.timing.sweep * 3 / 2); time.Now().Before(end); wait(ctx, asleepAfter/2) {
+	for end := time.Now().Add(s.timing.sweep * 3 / 2); time.Now().Before(end); backoff.Sleep(ctx, asleepAfter/2) {
 		if !s.asleep(ctx) {
 			return errors.New("a relay asked the database though nothing waited")
 		}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"roomcast/shared/backoff"
 	"roomcast/shared/browser/chromiumtest"
 	"roomcast/shared/pusher/pushertest"
 	"roomcast/shared/token/tokentest"
@@ -127,7 +128,7 @@ func (p *pages) write(ctx context.Context, s *scene, lasts time.Duration) error 
 		if err := p.browser.expect(ctx, n%writerPages, e.id); err != nil {
 			return err
 		}
-		wait(ctx, pagesPace/2+time.Duration(s.rnd.Int64N(int64(pagesPace))))
+		backoff.Sleep(ctx, pagesPace/2+time.Duration(s.rnd.Int64N(int64(pagesPace))))
 	}
 	return ctx.Err()
 }

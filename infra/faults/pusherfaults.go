@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"roomcast/shared/backoff"
 	"roomcast/shared/pusher/pushertest"
 )
 
@@ -47,7 +48,7 @@ func (s *scene) trouble(ctx context.Context, lasts time.Duration, faults ...push
 		f.Path = publishing
 		all = append(all, s.pusher.Inject(f))
 	}
-	wait(ctx, lasts)
+	backoff.Sleep(ctx, lasts)
 	err := s.until(ctx, "each fault to hit", func() bool {
 		return !slices.ContainsFunc(all, func(i *pushertest.Injection) bool { return i.Hits() == 0 })
 	})
@@ -70,7 +71,7 @@ func clockOff(ctx context.Context, s *scene) error {
 		return err
 	}
 	s.skew.Store(int64(15 * time.Minute))
-	wait(ctx, s.some(3*time.Second))
+	backoff.Sleep(ctx, s.some(3*time.Second))
 	s.skew.Store(0)
 	return nil
 }
@@ -127,7 +128,7 @@ func pusherDown(ctx context.Context, s *scene) error {
 		return err
 	}
 	s.pusher.Stop()
-	wait(ctx, s.some(10*time.Second))
+	backoff.Sleep(ctx, s.some(10*time.Second))
 	return s.pusher.Start()
 }
 

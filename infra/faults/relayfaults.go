@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"time"
+
+	"roomcast/shared/backoff"
 )
 
 // killBeforePublish kills a relay that waits for Pusher, which has not read the request
@@ -57,7 +59,7 @@ func killAgainAndAgain(ctx context.Context, s *scene) error {
 		return err
 	}
 	for range 10 {
-		wait(ctx, time.Duration(s.rnd.Int64N(int64(time.Second))))
+		backoff.Sleep(ctx, time.Duration(s.rnd.Int64N(int64(time.Second))))
 		r := s.relays[s.rnd.IntN(len(s.relays))]
 		if err := r.kill(); err != nil {
 			return err

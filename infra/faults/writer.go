@@ -11,6 +11,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"roomcast/shared/backoff"
 )
 
 // What writers write besides short messages.
@@ -67,23 +69,13 @@ func (w *writer) write(ctx context.Context) {
 		if w.conn == nil || w.conn.IsClosed() {
 			conn, err := pgx.Connect(ctx, w.url)
 			if err != nil {
-				wait(ctx, 50*time.Millisecond) // Postgres is being broken
+				backoff.Sleep(ctx, 50*time.Millisecond) // Postgres is being broken
 				continue
 			}
 			w.conn = conn
 		}
 		w.transaction(context.WithoutCancel(ctx))
-		wait(ctx, time.Duration(w.rnd.Int64N(int64(2*w.pause))))
-	}
-}
-
-// wait sleeps, or less if ctx ends.
-func wait(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
+		backoff.Sleep(ctx, time.Duration(w.rnd.Int64N(int64(2*w.pause))))
 	}
 }
 
@@ -116,7 +108,7 @@ func (w *writer) transaction(ctx context.Context) {
 		}
 	}
 	if die >= 95 { // its low ids become visible after many higher ones
-		wait(ctx, time.Duration(w.rnd.Int64N(int64(300*time.Millisecond))))
+		backoff.Sleep(ctx, time.Duration(w.rnd.Int64N(int64(300*time.Millisecond))))
 	}
 	if err != nil || die < 80 {
 		_ = began.Rollback(ctx)

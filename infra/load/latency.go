@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	"roomcast/shared/backoff"
 )
 
 const insertSQL = `insert into public.messages (room_id, user_id, content) values (public.room($1), gen_random_uuid(), $2)`
@@ -66,12 +68,8 @@ func (db *database) writeAfter(ctx context.Context, gaps []time.Duration, watch 
 
 // pause waits, or returns ctx's error.
 func pause(ctx context.Context, d time.Duration) error {
-	select {
-	case <-time.After(d):
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	backoff.Sleep(ctx, d)
+	return ctx.Err()
 }
 
 // awakeFunction is a function that polls, with its connections and plans ready.

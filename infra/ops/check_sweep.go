@@ -3,7 +3,8 @@ package main
 import (
 	"context"
 	"fmt"
-	"strings"
+
+	"roomcast/shared/terminal"
 )
 
 // checkSweep checks the pg_cron job that sends a wake-up when one was lost.
@@ -55,7 +56,7 @@ func (d *doctor) checkSweepRuns(ctx context.Context, f *findings, schedule strin
 	case err != nil && !notYet(err):
 		return err
 	case status == "failed":
-		f.fail(fmt.Sprintf("fix what it says; then %s", runMigrate), "the last sweep failed: %s", strings.Join(strings.Fields(message), " "))
+		f.fail(fmt.Sprintf("fix what it says; then %s", runMigrate), "the last sweep failed: %s", terminal.OneLine(message))
 	default:
 		f.ok("runs at %q", schedule)
 	}

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"roomcast/shared/terminal"
 )
 
 // attachedTable is an attached table, as it is now.
@@ -129,7 +131,7 @@ func (t attachedTable) check(f *findings) {
 
 // short1 is SQL on one line, cut where it is long.
 func short1(sql string) string {
-	text := []rune(strings.Join(strings.Fields(sql), " "))
+	text := []rune(terminal.OneLine(sql))
 	if len(text) > 60 {
 		return string(text[:59]) + "…"
 	}

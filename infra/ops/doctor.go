@@ -14,6 +14,7 @@ import (
 
 	"roomcast/shared/admin"
 	"roomcast/shared/selfcheck"
+	"roomcast/shared/terminal"
 )
 
 // verdict is how a check came out.
@@ -239,9 +240,7 @@ func (d *doctor) missing(n need) string {
 }
 
 // short is an error on one line.
-func short(err error) string {
-	return strings.Join(strings.Fields(err.Error()), " ")
-}
+func short(err error) string { return terminal.OneLine(err.Error()) }
 
 // exitOf is the exit status for scripts.
 func exitOf(all []finding) int {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"roomcast/shared/admin"
+	"roomcast/shared/backoff"
 	"roomcast/shared/selfcheck"
 )
 
@@ -88,10 +89,8 @@ func showStatus(ctx context.Context, out *printer, op admin.Operator, relay func
 			return nil
 		}
 		last = next
-		select {
-		case <-ctx.Done():
+		if !backoff.Sleep(ctx, *every) {
 			return nil
-		case <-time.After(*every):
 		}
 	}
 }

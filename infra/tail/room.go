@@ -10,6 +10,8 @@ import (
 	"net/http"
 	"slices"
 	"time"
+
+	"roomcast/shared/backoff"
 )
 
 const (
@@ -238,10 +240,8 @@ func (r *Room) ask(ctx context.Context, q Query) (Page, bool) {
 		case err == nil && status == http.StatusOK && page.makesSense(r.ID, q):
 			return page, true
 		}
-		select {
-		case <-ctx.Done():
+		if !backoff.Sleep(ctx, wait/2+rand.N(wait)) {
 			return Page{}, false
-		case <-time.After(wait/2 + rand.N(wait)):
 		}
 	}
 }

@@ -17,6 +17,9 @@ func Clean(text string) string {
 	return clean(text, func(r rune) string { return strings.Trim(strconv.QuoteRuneToASCII(r), "'") })
 }
 
+// OneLine returns text with each run of white space, line breaks included, as one space.
+func OneLine(text string) string { return strings.Join(strings.Fields(text), " ") }
+
 // CleanJSON is Clean for encoded JSON, whose escapes it uses. Encoders leave alone what
 // is legal inside a string: C1 controls (U+009B begins an escape sequence, ECMA-48) and
 // the format marks.

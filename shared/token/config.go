@@ -85,7 +85,13 @@ func New(cfg Config) (*Verifier, error) {
 	return v, nil
 }
 
-// authURL is where a project's Auth lives, and the issuer its tokens name.
+// IsProjectURL reports whether a text can be a Supabase project's address: https://host.
+func IsProjectURL(project string) bool {
+	_, err := authURL(project)
+	return err == nil
+}
+
+// authURL is the address of a project's Auth, and the issuer that its tokens name.
 func authURL(project string) (string, error) {
 	u, err := url.Parse(project)
 	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" ||

@@ -11,10 +11,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"roomcast/shared/token"
 	"roomcast/shared/token/tokentest"
-
-	"github.com/google/go-cmp/cmp"
 )
 
 func TestVerifyAcceptsEverySystem(t *testing.T) {

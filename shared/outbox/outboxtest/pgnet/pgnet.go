@@ -19,6 +19,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"roomcast/shared/backoff"
 	"roomcast/shared/outbox/outboxtest/standin"
 )
 
@@ -137,22 +138,12 @@ func (s *Sender) hear(ctx context.Context, conn *pgx.Conn) {
 			}
 			s.wake()
 		}
-		if !sleep(ctx, pause) {
+		if !backoff.Sleep(ctx, pause) {
 			return
 		}
 		if again, err := listen(ctx, s.url); err == nil {
 			conn = again
 			s.wake() // a notification may have been missed
 		}
-	}
-}
-
-// sleep reports whether the time passed without ctx ending.
-func sleep(ctx context.Context, d time.Duration) bool {
-	select {
-	case <-time.After(d):
-		return true
-	case <-ctx.Done():
-		return false
 	}
 }

@@ -11,6 +11,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"roomcast/shared/backoff"
 )
 
 // maxContent bounds what is kept of a response's body.
@@ -40,7 +42,7 @@ type response struct {
 func (s *Sender) work(ctx context.Context) {
 	for {
 		_ = s.session(ctx) // The worker's own errors go to the server's log; requests keep theirs.
-		if !sleep(ctx, pause) {
+		if !backoff.Sleep(ctx, pause) {
 			return
 		}
 		s.wake()
