@@ -52,6 +52,10 @@ type conn struct {
 	all     *conns
 	address netip.Addr
 
+	// Of the request being read: net/http reads in one goroutine at a time.
+	head   head
+	behind []byte // was read with it, and follows it
+
 	// Guarded by all.mu.
 	in      *list.List // nil once closed
 	at      *list.Element
@@ -159,6 +163,13 @@ func (c *conn) remove() {
 	select {
 	case c.all.freed <- struct{}{}:
 	default:
+	}
+}
+
+// state is a http.Server's ConnState: behind an answer comes the next head.
+func (cs *conns) state(nc net.Conn, state http.ConnState) {
+	if c, ok := nc.(*conn); ok && state == http.StateIdle {
+		c.head = head{}
 	}
 }
 

@@ -94,6 +94,7 @@ func (s *server) start(base context.Context, listener *conns, handler http.Handl
 	srv := &http.Server{
 		Handler:           listener.track(handler),
 		ConnContext:       listener.context,
+		ConnState:         listener.state,
 		ReadHeaderTimeout: readHeaderTimeout,
 		ReadTimeout:       readTimeout,
 		WriteTimeout:      writeTimeout,
@@ -101,6 +102,8 @@ func (s *server) start(base context.Context, listener *conns, handler http.Handl
 		MaxHeaderBytes:    maxHeaderBytes,
 		ErrorLog:          slog.NewLogLogger(s.cfg.Log.Handler(), slog.LevelWarn),
 		BaseContext:       func(net.Listener) context.Context { return base },
+		// Its own answer to "OPTIONS *" reads a body that nobody has asked for.
+		DisableGeneralOptionsHandler: true,
 	}
 	s.serving.Go(func() {
 		if err := srv.Serve(listener); !errors.Is(err, http.ErrServerClosed) {

@@ -1,10 +1,13 @@
 package web_test
 
 import (
+	"bufio"
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -178,6 +181,33 @@ func TestUnreadBodyClosesTheConnection(t *testing.T) {
 			_ = answer.Body.Close()
 		}
 		srv.Close()
+	}
+}
+
+// A GET has no body that anybody reads: its answer does not wait for one, whoever asks. A
+// webhook's connection is kept for the next, though its body is not read.
+func TestBodyOfAGetIsNotAwaited(t *testing.T) {
+	handler := web.Handle(slog.New(slog.DiscardHandler), "/", func(w http.ResponseWriter, _ *http.Request) error {
+		return web.WriteJSON(w, http.StatusOK, strings.Repeat("x", 64<<10))
+	}, web.Credential(func(r *http.Request) (*http.Request, error) { return r, nil }, nil))
+	srv := httptest.NewServer(web.DropUnread(handler))
+	defer srv.Close()
+	for _, tc := range []struct {
+		method, body string
+		length       int
+		close        bool
+	}{{"GET", "x", 1000, true}, {"POST", "xxx", 3, false}} {
+		conn, err := net.Dial("tcp", srv.Listener.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = conn.SetDeadline(time.Now().Add(5 * time.Second))
+		fmt.Fprintf(conn, "%s / HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s", tc.method, tc.length, tc.body)
+		answer, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		if err != nil || answer.StatusCode != http.StatusOK || answer.Close != tc.close {
+			t.Errorf("%s: %v, %v", tc.method, answer, err)
+		}
+		_ = conn.Close()
 	}
 }
 

@@ -7,8 +7,8 @@ import (
 
 // DropUnread closes the connection after an answer that was given without reading the
 // whole request body. Otherwise net/http reads up to 256 kB of it before it sends the
-// answer, to be able to reuse the connection, at whatever speed the client sends. A
-// request that has passed its [Credential] keeps the connection.
+// answer, to be able to reuse the connection, at whatever speed the client sends. A POST
+// that has passed its [Credential] keeps the connection.
 func DropUnread(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.ContentLength == 0 || r.Body == nil {
@@ -26,7 +26,7 @@ type watched struct {
 	io.ReadCloser
 	left  int64 // bytes still to come; negative if that is not known
 	ended bool
-	known bool // the request has passed its Credential
+	known bool // it is of a POST that has passed its Credential
 }
 
 func (b *watched) Read(p []byte) (int, error) {

@@ -112,7 +112,7 @@ func (rt *route) serve(w *recorder, r *http.Request) error {
 			return err
 		}
 		if body, ok := checked.Body.(*watched); ok {
-			body.known = true
+			body.known = r.Method == http.MethodPost
 		}
 		r = checked
 		if rt.shown != nil {
