@@ -11,8 +11,6 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/chromedp/cdproto/emulation"
-	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 
 	"roomcast/shared/browser/chromiumtest"
@@ -65,37 +63,19 @@ func openTabs(ctx context.Context, address string, configs []pageConfig, s *scre
 	return t, nil
 }
 
-// openTab opens a page of another person's: a browser context of its own, which is not
-// throttled as what lies behind another window would be.
+// openTab opens a page and has it listen.
 func openTab(root context.Context, address string, config pageConfig, s *screens) (context.Context, error) {
 	text, err := json.Marshal(config)
 	if err != nil {
 		return nil, err
 	}
-	heard := func(event any) {
-		if said, ok := event.(*runtime.EventBindingCalled); ok && said.Name == "say" {
-			s.heard([]byte(said.Payload), time.Now())
-		}
-		if thrown, ok := event.(*runtime.EventExceptionThrown); ok {
-			s.broke(fmt.Errorf("page %d: %s", config.Page, thrown.ExceptionDetails.Text))
-		}
-	}
-	page, _ := chromedp.NewContext(root, chromedp.WithNewBrowserContext(), chromedp.WithListener(heard)) // ends with root
-	if _, err := chromedp.Call(page, runtime.AddBinding, runtime.AddBindingParams{Name: "say"}); err != nil {
-		return nil, err
-	}
-	if _, err := chromedp.Call(page, emulation.SetFocusEmulationEnabled, emulation.SetFocusEmulationEnabledParams{Enabled: true}); err != nil {
-		return nil, err
-	}
-	err = chromedp.Do(page, chromedp.Navigate(address+"/tab/"), chromedp.Evaluate[chromedp.Void](fmt.Sprintf(`begin(%s)`, text)))
+	page, err := chromiumtest.Open(root, address+"/tab/",
+		func(said string, at time.Time) { s.heard([]byte(said), at) },
+		func(thrown error) { s.broke(fmt.Errorf("page %d: %w", config.Page, thrown)) })
 	if err != nil {
 		return nil, err
 	}
-	isVisible, err := chromedp.Run(page, chromedp.Evaluate[bool](`document.visibilityState === 'visible' && document.hasFocus()`))
-	if err == nil && !isVisible {
-		err = errors.New("it is not in front")
-	}
-	return page, err
+	return page, chromedp.Do(page, chromedp.Evaluate[chromedp.Void](fmt.Sprintf(`begin(%s)`, text)))
 }
 
 func (t *tabs) expect(ctx context.Context, page int, id string) error {
