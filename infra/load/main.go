@@ -55,6 +55,7 @@ func scenarios() []scenario {
 	return []scenario{
 		{name: "latency", run: latency},
 		{name: "network", run: network},
+		{name: "screen", run: onScreen},
 		{name: "asleep", run: asleep},
 		{name: "wakeups", run: wakeups},
 		{name: "drain", run: drain},
