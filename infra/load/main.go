@@ -5,7 +5,7 @@
 //	go run ./infra/load [-only name,…] [-quick] [-within time] [-markdown] [-cpuprofile dir] [-memprofile dir]
 //	go run ./infra/load -only growth [-reduced] -plot file
 //
-// It needs Postgres' server programs. It says on standard error what it does, and
+// It needs Postgres' server programs, and Chromium for one scenario. It says on standard error what it does, and
 // ends with a table on standard output. A target that is missed is a line in that
 // table, no failure: figures depend on the machine.
 //
