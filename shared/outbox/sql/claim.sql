@@ -224,7 +224,8 @@ $$;
 
 -- ack moves rooms on to the last seq that Pusher accepted, frees them, and lets each rest
 -- for wait seconds before it may be claimed again (0: at once). It returns the rooms that
--- were refused, because another relay has claimed them since.
+-- were refused, because another relay has claimed them since. The relay waits for the answer
+-- and not for the disk: what a crash of the server takes back is sent once more.
 create or replace function roomcast.ack(rooms text[], fences bigint[], seqs bigint[], waits double precision[])
 returns setof text
 language plpgsql security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off set enable_bitmapscan = off set jit = off set plan_cache_mode = force_generic_plan as $$
@@ -233,6 +234,7 @@ declare
   tids tid[];
   done bigint[];
 begin
+  perform set_config('synchronous_commit', 'off', true);
   if cardinality(ack.rooms) = 1 then   -- a live chat's; half the cost
     tids[1] := (select r.ctid from roomcast.rooms r   -- newest version first, see above
                  where r.room >= ack.rooms[1] and r.room <= ack.rooms[1] and r.fence = ack.fences[1]
