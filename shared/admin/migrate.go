@@ -33,7 +33,7 @@ func migrations() []string {
 func reapplied() []string {
 	return []string{
 		"wakeup.sql", "types.sql", "attach.sql", "children.sql", "capture_text.sql", "capture_nested.sql", "capture_one.sql", "capture_write.sql", "capture.sql",
-		"capture_members.sql", "capture_slow.sql", "upkeep.sql", "rooms.sql", "numbering.sql", "restore.sql", "claim.sql", "history.sql", "retention.sql", "access.sql", "members.sql",
+		"capture_members.sql", "capture_slow.sql", "upkeep.sql", "rooms.sql", "numbering.sql", "restore.sql", "claim_one.sql", "claim.sql", "history.sql", "retention.sql", "access.sql", "members.sql",
 		"attach_as.sql", "send.sql", "recheck.sql", "revocation.sql", "presence.sql", "inbox.sql",
 		"operator.sql", "snapshots.sql", "selfcheck.sql", "parity.sql", "delivery.sql", "audit.sql", "uninstall.sql", "rights.sql",
 	}

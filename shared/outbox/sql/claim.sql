@@ -173,6 +173,10 @@ begin
   end if;
   perform roomcast.find_expired();
   if roomcast.has_unnumbered() then
+    return query select * from roomcast.claim_one(claim.relay, claim.lease);
+    if found then
+      return;
+    end if;
     numbered := roomcast.assign_seqs(claiming => true);
   end if;
   if coalesce(cardinality(numbered), 0) = 0

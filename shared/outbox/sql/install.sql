@@ -17,6 +17,7 @@
 \ir rooms.sql
 \ir numbering.sql
 \ir restore.sql
+\ir claim_one.sql
 \ir claim.sql
 \ir history.sql
 \ir retention.sql
