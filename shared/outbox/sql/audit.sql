@@ -163,7 +163,8 @@ declare
 begin
   perform pg_advisory_xact_lock(hashtextextended('roomcast.repair', 0));
   problem := 'missing';
-  for s in select * from roomcast.attached_tables where kind = 'rows' and room_column is not null and detached_at is null and (repairs or not repair.opted_only) order by id loop
+  for s in select * from roomcast.attached_tables
+            where kind = 'rows' and room_column is not null and detached_at is null and (repairs or not repair.opted_only) order by id loop
     query := (roomcast.missing_rows(s, repair.since)).query;
     relation := s.relation::text;
     continue when query is null;

@@ -181,7 +181,8 @@ $$;
 -- captured_sql: the query that yields one statement's roomcast.captured, as far as they
 -- are only_if. A row of over 256 kB is a stub: what identifies it, and no more; with stubs,
 -- all are.
-create or replace function roomcast.captured_sql(a roomcast.attached_tables, op text, old_rows text, new_rows text, pairing text, only_if text default 'true', stubs boolean default false)
+create or replace function roomcast.captured_sql(
+  a roomcast.attached_tables, op text, old_rows text, new_rows text, pairing text, only_if text default 'true', stubs boolean default false)
 returns text
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 declare

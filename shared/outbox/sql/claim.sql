@@ -19,7 +19,8 @@ $$;
 -- died. It reads all rooms, hence seldom where there are many or a held snapshot keeps many
 -- versions of them, and no more once the last claim is ten minutes ago.
 create or replace function roomcast.find_expired() returns void
-language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set enable_seqscan = on set jit = off set plan_cache_mode = force_generic_plan as $$
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp set enable_seqscan = on set jit = off set plan_cache_mode = force_generic_plan as $$
 declare
   checked constant timestamptz := roomcast.read_clock('roomcast.expired_checked');
 begin
@@ -41,7 +42,8 @@ $$;
 -- end. place is what one process at a time can have, and what a holder's name has behind
 -- its @: who has the place now proves that who had it before is dead.
 create or replace function roomcast.release_leases(place text) returns void
-language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set jit = off set plan_cache_mode = force_generic_plan as $$
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp set jit = off set plan_cache_mode = force_generic_plan as $$
 begin
   if roomcast.read_clock('roomcast.last_claim') > clock_timestamp() - interval '1 minute' then   -- it reads all rooms
     update roomcast.rooms r set due = clock_timestamp(), attention = clock_timestamp(), holder = null
@@ -59,7 +61,8 @@ $$;
 -- that finds nothing, since no query is sent, read and planned, and nothing is read while
 -- no transaction has begun or ended. What another relay numbers meanwhile is reported, too.
 create or replace function roomcast.await_rows(patience interval, every interval) returns boolean
-language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off set jit = off set plan_cache_mode = force_generic_plan as $$
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp set enable_seqscan = off set jit = off set plan_cache_mode = force_generic_plan as $$
 declare
   deadline constant timestamptz := clock_timestamp() + await_rows.patience;
   pause    constant double precision := greatest(extract(epoch from await_rows.every), 0.001);
@@ -232,7 +235,9 @@ $$;
 -- and not for the disk: what a crash of the server takes back is sent once more.
 create or replace function roomcast.ack(rooms text[], fences bigint[], seqs bigint[], waits double precision[])
 returns setof text
-language plpgsql security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off set enable_bitmapscan = off set jit = off set plan_cache_mode = force_generic_plan as $$
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+set enable_seqscan = off set enable_bitmapscan = off set jit = off set plan_cache_mode = force_generic_plan as $$
 #variable_conflict use_column
 declare
   tids tid[];

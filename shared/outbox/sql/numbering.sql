@@ -54,7 +54,8 @@ $$;
 
 -- has_unnumbered: is there a row that the last numbering could not see?
 create or replace function roomcast.has_unnumbered() returns boolean
-language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off set jit = off set plan_cache_mode = force_generic_plan as $$
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp set enable_seqscan = off set jit = off set plan_cache_mode = force_generic_plan as $$
 declare
   c    constant roomcast.cursor := roomcast.last_cursor();
   sees constant pg_snapshot := pg_current_snapshot();
@@ -116,7 +117,8 @@ $$;
 -- as if it had committed in pieces, while others are numbered beside it.
 create or replace function roomcast.pick_rows(c roomcast.cursor, most int,
   out upto xid8, out open xid8[], out ended xid8[], out behind roomcast.cursor)
-language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off set jit = off set plan_cache_mode = force_generic_plan as $$
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp set enable_seqscan = off set jit = off set plan_cache_mode = force_generic_plan as $$
 declare
   now_sees constant pg_snapshot := pg_current_snapshot();
   cut   xid8;

@@ -81,7 +81,8 @@ $$;
 
 create or replace function roomcast.pick_json(record text, keys text[]) returns text
 language sql immutable set search_path = pg_catalog, pg_temp as $$
-  select '{' || coalesce(string_agg(to_json(f.key)::text || ': ' || f.value::text, ', '), '') || '}' from json_each(pick_json.record::json) f where f.key = any (pick_json.keys)
+  select '{' || coalesce(string_agg(to_json(f.key)::text || ': ' || f.value::text, ', '), '') || '}'
+    from json_each(pick_json.record::json) f where f.key = any (pick_json.keys)
 $$;
 
 -- fold_unroutable adds up what was counted, by day, once there is much of it, and forgets

@@ -187,7 +187,8 @@ $$;
 -- to be disconnected soon? One that has failed for long does not keep a relay awake: the
 -- sweep requests a wake-up when it is due.
 create or replace function roomcast.has_waiting() returns boolean
-language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set jit = off set plan_cache_mode = force_generic_plan as $$
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp set jit = off set plan_cache_mode = force_generic_plan as $$
 begin
   return roomcast.has_unnumbered()
       or exists (select from roomcast.rooms r where r.head_seq > r.sent_seq)
