@@ -87,7 +87,7 @@ func explain(err error) error {
 }
 
 // apply does what the plan says. Before the first machine is touched, nothing of it
-// can disturb what runs; from there on, roll sees to it.
+// can disturb what runs; from there on, rollOut does.
 func (d *deployer) apply(ctx context.Context, p plan, w work) error {
 	if p.createApp {
 		if err := d.createApp(ctx, p.org); err != nil {
@@ -105,7 +105,7 @@ func (d *deployer) apply(ctx context.Context, p plan, w work) error {
 			return err
 		}
 	}
-	return d.roll(ctx, p, w)
+	return d.rollOut(ctx, p, w)
 }
 
 // work is what a plan is carried out with.

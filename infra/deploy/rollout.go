@@ -28,9 +28,9 @@ type touched struct {
 	before *fly.Machine // nil if it was created
 }
 
-// roll sets the secrets and changes the machines. On any failure, ctx's end
+// rollOut sets the secrets and changes the machines. On any failure, ctx's end
 // included, everything is put back, and the error says what was wrong.
-func (d *deployer) roll(ctx context.Context, p plan, w work) error {
+func (d *deployer) rollOut(ctx context.Context, p plan, w work) error {
 	r := &rollout{deployer: d, work: w, plan: p}
 	var there []*fly.Machine
 	for _, s := range p.steps {

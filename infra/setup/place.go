@@ -31,8 +31,8 @@ func (t table) roomKey(all []table, rooms []string) []string {
 	return nil
 }
 
-// settledText is a type whose text has no slash.
-var settledText = regexp.MustCompile(`^(uuid|smallint|integer|bigint|boolean|date)$`)
+// plainType is a type whose text has no slash.
+var plainType = regexp.MustCompile(`^(uuid|smallint|integer|bigint|boolean|date)$`)
 
 func (t table) typeOf(name string) string {
 	if at := slices.IndexFunc(t.Columns, func(c column) bool { return c.Name == name }); at >= 0 {
@@ -52,7 +52,7 @@ func (t table) keyText(alias string, columns []string) string {
 			parts[i] += "::text"
 		}
 		switch {
-		case settledText.MatchString(kind):
+		case plainType.MatchString(kind):
 		case last < 0:
 			last = i
 		default:

@@ -105,7 +105,7 @@ func (s *Server) updateMachine(m *machine, r *http.Request) reply {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if rep, ok := m.guard(r); !ok {
+	if rep, ok := m.checkLease(r); !ok {
 		return rep
 	}
 	m.configure(in.Config)
@@ -125,7 +125,7 @@ func (s *Server) updateMachine(m *machine, r *http.Request) reply {
 func (s *Server) startMachine(m *machine, r *http.Request) reply {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if rep, ok := m.guard(r); !ok {
+	if rep, ok := m.checkLease(r); !ok {
 		return rep
 	}
 	previous := m.state
@@ -144,7 +144,7 @@ func (s *Server) startMachine(m *machine, r *http.Request) reply {
 func (s *Server) stopMachine(m *machine, r *http.Request) reply {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if rep, ok := m.guard(r); !ok {
+	if rep, ok := m.checkLease(r); !ok {
 		return rep
 	}
 	m.begin(func() { m.stop(false); m.enter(stopped) })
@@ -154,7 +154,7 @@ func (s *Server) stopMachine(m *machine, r *http.Request) reply {
 func (s *Server) destroyMachine(m *machine, r *http.Request) reply {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if rep, ok := m.guard(r); !ok {
+	if rep, ok := m.checkLease(r); !ok {
 		return rep
 	}
 	if m.state == started && r.URL.Query().Get("kill") != "true" {
@@ -204,8 +204,8 @@ func (s *Server) setMetadata(m *machine, r *http.Request) reply {
 	return reply{status: http.StatusNoContent}
 }
 
-// guard refuses a change to a machine that somebody else has leased. s.mu is held.
-func (m *machine) guard(r *http.Request) (reply, bool) {
+// checkLease refuses a change to a machine that somebody else has leased. s.mu is held.
+func (m *machine) checkLease(r *http.Request) (reply, bool) {
 	if m.leased() && r.Header.Get(nonceHeader) != m.lease.nonce {
 		return refuse(http.StatusConflict, "failed_precondition: machine lease currently held by %s", m.lease.owner), false
 	}
@@ -240,7 +240,7 @@ func (s *Server) takeLease(m *machine, r *http.Request) reply {
 	if m.state == destroyed {
 		return refuse(http.StatusNotFound, "machine not found")
 	}
-	if rep, ok := m.guard(r); !ok {
+	if rep, ok := m.checkLease(r); !ok {
 		return rep
 	}
 	if !m.leased() {

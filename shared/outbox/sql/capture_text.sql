@@ -7,8 +7,8 @@ begin;
 select pg_advisory_xact_lock(hashtextextended('roomcast.migrate', 0));
 set local lock_timeout = '3s';
 
--- settled_types: types whose values have the same text under all settings.
-create or replace function roomcast.settled_types() returns oid[]
+-- plain_types: types whose values have the same text under all settings.
+create or replace function roomcast.plain_types() returns oid[]
 language sql immutable set search_path = pg_catalog, pg_temp as $$
   select array['uuid', 'text', 'varchar', 'bpchar', 'name', 'bool', 'int2', 'int4', 'int8', 'numeric', 'json', 'jsonb',
                'uuid[]', 'text[]', 'int4[]', 'int8[]']::regtype[]::oid[]
@@ -22,7 +22,7 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
   select coalesce((select format('case when true then %s.%I else null::%s end', alias, column_name, t.atttypid::regtype)
                      from pg_attribute t
                     where t.attrelid = a.relation and t.attname = column_name and not t.attisdropped
-                      and t.atttypid = any (roomcast.settled_types())),
+                      and t.atttypid = any (roomcast.plain_types())),
                   format('%s.%I', alias, column_name))
 $$;
 

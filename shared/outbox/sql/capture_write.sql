@@ -12,7 +12,7 @@ set local lock_timeout = '3s';
 -- times have one form, in the session's zone; in a key or a room they have many.
 create or replace function roomcast.settings_sql(a roomcast.attached_tables) returns text
 language sql stable set search_path = pg_catalog, pg_temp as $$
-  select case when bool_or(t.atttypid <> all (roomcast.settled_types())
+  select case when bool_or(t.atttypid <> all (roomcast.plain_types())
                            and not (t.atttypid = any (array['timestamptz', 'timestamp', 'date']::regtype[]::oid[]) and t.attname <> all (a.ids || a.uses)))
               then ' set timezone = ''UTC'' set datestyle = ''ISO'' set intervalstyle = ''postgres'' set bytea_output = ''hex'' set extra_float_digits = 1' || case when bool_or(i.typtype = 'c' or i.oid = 'money'::regtype) then ' set lc_monetary = ''C''' else '' end
               when bool_or(t.atttypid = 'timestamptz'::regtype) then ' set timezone = ''UTC'''
