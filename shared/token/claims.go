@@ -35,20 +35,25 @@ type payload struct {
 	fields map[string]json.RawMessage
 }
 
-// UnmarshalJSON keeps a copy of the object. What is not an object is an error.
+// UnmarshalJSON keeps a copy of the object. What is not an object is an error. Its members
+// wait for the signature: a thousand small ones take a hundred kilobytes, and a token may wait
+// for its key.
 func (p *payload) UnmarshalJSON(b []byte) error {
 	if !utf8.Valid(b) {
 		return errors.New("not UTF-8") // jsonb would refuse it later
 	}
+	if !bytes.HasPrefix(b, []byte{'{'}) {
+		return errors.New("not an object")
+	}
 	p.raw = bytes.Clone(b)
-	return json.Unmarshal(p.raw, &p.fields)
+	return nil
 }
 
 // claims checks one claim after the other and returns what they say. The order
 // is that of the mistakes people make: an old session first, then the anon key
 // where a user's token belongs, then another project's token.
 func (v *Verifier) claims(p *payload) (Claims, error) {
-	if p.fields == nil { // the payload is null
+	if json.Unmarshal(p.raw, &p.fields) != nil { // the payload is null
 		return Claims{}, ErrMalformed
 	}
 	c := Claims{Raw: p.raw}
