@@ -125,3 +125,30 @@ func TestWakeupOfARepeatableRead(t *testing.T) {
 		t.Errorf("%d wake-ups, want 1", n)
 	}
 }
+
+// A statement that moves keys from row to row, as in a list whose positions are part of the
+// key: each key that still has a row was changed, and only the one left behind is gone.
+func TestKeysThatMoveUp(t *testing.T) {
+	c := bare(t, `
+		create table items (list text, position int, body text, primary key (list, position) deferrable initially deferred);
+		select roomcast.attach('items', name => 'item', room => 'list')`)
+	c.Exec(`insert into items select 'l', i, 'text ' || i from generate_series(1, 3) i`)
+	c.events()
+	event := func(op string, position int, body string) string {
+		if op == "DELETE" {
+			return fmt.Sprintf(`item DELETE l {"list":"l","position":%d}`, position)
+		}
+		return fmt.Sprintf(`item %s l {"list":"l","position":%d,"body":"%s"}`, op, position, body)
+	}
+	c.Exec(`update items set position = position + 1`)
+	c.wantEvents(event("DELETE", 1, ""), event("UPDATE", 2, "text 1"), event("UPDATE", 3, "text 2"), event("INSERT", 4, "text 3"))
+	c.Exec(`update items set position = position - 1`)
+	c.wantEvents(event("INSERT", 1, "text 1"), event("UPDATE", 2, "text 2"), event("DELETE", 4, ""), event("UPDATE", 3, "text 3"))
+	c.Exec(`update items set position = 5 - position where position in (2, 3)`) // two change places
+	c.wantEvents(event("UPDATE", 3, "text 2"), event("UPDATE", 2, "text 3"))
+	c.Exec(`update items set list = 'm'`) // to another room
+	if got := c.events(); len(got) != 6 {
+		t.Errorf("moved:\n%s", lines(got))
+	}
+	c.wantUnroutable()
+}

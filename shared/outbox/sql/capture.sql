@@ -71,6 +71,21 @@ language sql security definer set search_path = pg_catalog, pg_temp as $$
     values (note_unroutable.attached, note_unroutable.op, left(note_unroutable.reason, 200), note_unroutable.count)
 $$;
 
+-- keep_taken_keys: a statement may give a row the key that another one had before it, as in a
+-- list that moves up. To those who listen that key's row was changed, not deleted: whichever
+-- of the two the statement came to first.
+create or replace function roomcast.keep_taken_keys(taken roomcast.captured[]) returns roomcast.captured[]
+language sql immutable set search_path = pg_catalog, pg_temp as $$
+  select array(
+    select case when t.op = 'INSERT' and t.had then row(t.n, 'UPDATE', t.room, t.key_hash, t.record, null, t.stub, t.member)::roomcast.captured
+                else row(t.n, t.op, t.room, t.key_hash, t.record, t.old, t.stub, t.member)::roomcast.captured end
+      from (select u.*, bool_or(u.op = 'DELETE') over same and u.room || u.key_hash is not null as had, bool_or(u.op = 'INSERT') over same and u.room || u.key_hash is not null as has
+              from unnest(keep_taken_keys.taken) with ordinality as u (n, op, room, key_hash, record, old, stub, member, i)
+            window same as (partition by u.room, u.key_hash)) t
+     where not (t.op = 'DELETE' and t.has)
+     order by t.i)
+$$;
+
 -- enqueue writes captured events into the outbox, and counts those without a room or a key as
 -- unroutable. A user who became or was a member also gets the event in the personal stream.
 -- everywhere means that the rows were deleted, not just moved out of a room: see scrub.
@@ -82,12 +97,16 @@ language plpgsql security definer set search_path = pg_catalog, pg_temp set plan
 declare
   written bigint;
   wakes   boolean;
+  deletes boolean;
 begin
   if cardinality(taken) = 0 then
     return;
   end if;
-  if kind = 'members' and exists (select from unnest(taken) t where t.op = 'DELETE') then
+  deletes := exists (select from unnest(taken) t where t.op = 'DELETE');
+  if deletes and kind = 'members' then
     taken := roomcast.keep_members(attached, taken);
+  elsif deletes and kind = 'rows' and exists (select from unnest(taken) t where t.op = 'INSERT') then
+    taken := roomcast.keep_taken_keys(taken);
   end if;
   with counted as (
     insert into roomcast.outbox as b (attached, op, room, key_hash, record, old, stub, wants_wakeup)
@@ -116,7 +135,7 @@ begin
   end if;
   if kind = 'members' then
     perform roomcast.note_members(attached, taken, crowded);
-  elsif kind = 'rows' and exists (select from unnest(taken) t where t.op = 'DELETE') then
+  elsif deletes and kind = 'rows' then
     perform roomcast.scrub(attached, taken, crowded, everywhere);
   end if;
 end
