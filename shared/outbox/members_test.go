@@ -1,6 +1,7 @@
 package outbox_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -157,4 +158,35 @@ func TestSend(t *testing.T) {
 	c.Exec(`do $$ begin create role some_chatter; exception when duplicate_object then null; end $$`)
 	c.Exec(`set role some_chatter`)
 	_ = c.refused(`select roomcast.send('r', 'x')`)
+}
+
+// One row that names many users is as many changes: its room hears of them once, each user
+// in person.
+func TestManyMembersInAnArray(t *testing.T) {
+	c := bare(t, `
+		create table talks (id int primary key, people uuid[], title text);
+		select roomcast.attach_members('talks', room_column => 'id', user_column => 'people')`)
+	told := func(op string, users int) {
+		t.Helper()
+		if got := one[string](c, `select string_agg(o.op || ' ' || o.n, ', ' order by o.op) from (
+			select case when room ~ '^@' then 'in person' else record end as op, count(*) as n from roomcast.outbox group by 1) o`); got !=
+			fmt.Sprintf(`in person %[2]d, {"name":"member","op":"%[1]s","count":%[2]d} 1`, op, users) {
+			t.Errorf("told %s", got)
+		}
+		c.Exec(`delete from roomcast.outbox`)
+	}
+	c.Exec(`insert into talks select 1, array_agg(gen_random_uuid()) from generate_series(1, 300)`)
+	told("INSERT", 300)
+	c.Exec(`update talks set title = 'x'`)
+	c.wantEvents()
+	c.Exec(`update talks set people = people[1:20]`)
+	told("UPDATE", 280)
+	if n := one[int](c, `select count(*) from roomcast.departures`); n != 280 {
+		t.Errorf("%d departures", n)
+	}
+	c.Exec(`update talks set people = people[1:18]`)
+	if got := c.events(); len(got) != 4 {
+		t.Errorf("captured\n%s", lines(got))
+	}
+	c.wantUnroutable()
 }

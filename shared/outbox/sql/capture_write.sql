@@ -60,7 +60,7 @@ begin
     return null;
   end if;
   begin
-    if exists (select from %2$s offset (select bulk from roomcast.settings)) then
+    if exists (select from %2$s offset (select bulk from roomcast.settings))%6$s then
       select array_agg(c.room) filter (where c.count > s.bulk), array_agg(c.count) filter (where c.count > s.bulk), coalesce(sum(c.count), 0) > 0
         into crowded, counts, more
         from (select e.room, count(*) as count from %3$s group by e.room) c, roomcast.settings s;
@@ -116,7 +116,10 @@ begin
       || case when a.kind = 'members' or op = 'DELETE' then ''   -- each is needed: to be told in person, to be scrubbed
               else ' and (many.crowded is null or e.room is null or e.room <> all (many.crowded)' || case op when 'UPDATE' then ' or e.op = ''DELETE'')' else ')' end end
       || roomcast.unless_stale_sql(a, op)),
-    a.kind);
+    a.kind,
+    case when a.kind = 'members' and a.shape = 'array' then (   -- one row is as many members
+      select string_agg(format(' or exists (select from %s r where cardinality(r.%I) > (select bulk from roomcast.settings))', side, a.user_column), '')
+        from unnest(case op when 'INSERT' then '{new_rows}' when 'DELETE' then '{old_rows}' else '{old_rows,new_rows}'::text[] end) as s (side)) else '' end);
 end
 $$;
 
