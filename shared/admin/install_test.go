@@ -1,15 +1,19 @@
 package admin_test
 
 import (
+	"errors"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
 
+	"roomcast/shared/admin"
 	"roomcast/shared/outbox/outboxtest"
 )
 
@@ -36,11 +40,39 @@ func TestInstallByPSQL(t *testing.T) {
 			t.Errorf("install.sql does not name %s", path)
 		}
 	}
-	url := outboxtest.Database(t)
+	address := outboxtest.Database(t)
 	for range 2 {
-		cmd := exec.CommandContext(t.Context(), psql, "-X", "-q", "-v", "ON_ERROR_STOP=1", "-f", "../outbox/sql/install.sql", url)
+		cmd := exec.CommandContext(t.Context(), psql, "-X", "-q", "-v", "ON_ERROR_STOP=1", "-f", "../outbox/sql/install.sql", address)
 		if out, err := cmd.CombinedOutput(); err != nil {
 			t.Fatalf("psql: %v\n%s", err, out)
+		}
+	}
+}
+
+// A database in which rows may hold bytes that no claim could convert is refused, by psql,
+// too.
+func TestOnlyUTF8(t *testing.T) {
+	psql, noPSQL := exec.LookPath("psql")
+	for _, encoding := range []string{"SQL_ASCII", "LATIN1"} {
+		name := "encoding_" + strings.ToLower(encoding)
+		if err := outboxtest.Exec(t.Context(), outboxtest.Database(t), `create database `+name+` encoding '`+encoding+`' template template0 lc_collate 'C' lc_ctype 'C'`); err != nil {
+			t.Fatal(err)
+		}
+		u, err := url.Parse(outboxtest.Database(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		u.Path = "/" + name
+		if err := admin.Migrate(t.Context(), u.String()); !errors.Is(err, admin.ErrEncoding) || !strings.Contains(err.Error(), encoding) {
+			t.Errorf("%s: %v", encoding, err)
+		}
+		if noPSQL != nil {
+			continue
+		}
+		cmd := exec.CommandContext(t.Context(), psql, "-X", "-q", "-v", "ON_ERROR_STOP=1", "-f", "../outbox/sql/install.sql", u.String())
+		cmd.Env = append(os.Environ(), "PGCLIENTENCODING=UTF8")
+		if out, err := cmd.CombinedOutput(); err == nil || !strings.Contains(string(out), "needs one in UTF8") {
+			t.Errorf("psql: %v\n%s", err, out)
 		}
 	}
 }

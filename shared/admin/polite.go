@@ -50,6 +50,9 @@ func (m Migration) Run(ctx context.Context) error {
 		return fmt.Errorf("migrate: connect: %w", err)
 	}
 	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
+	if err := needUTF8(ctx, conn); err != nil {
+		return fmt.Errorf("migrate: %w", err)
+	}
 	done, err := applied(ctx, conn)
 	if err != nil {
 		return fmt.Errorf("migrate: %w", err)
@@ -65,6 +68,21 @@ func (m Migration) Run(ctx context.Context) error {
 		if err := m.apply(ctx, conn, name, deadline); err != nil {
 			return fmt.Errorf("migrate: %w", err)
 		}
+	}
+	return nil
+}
+
+// ErrEncoding is a database in which rows may hold what no claim could convert: one such
+// row would hold up all rooms.
+var ErrEncoding = errors.New("the database is not in UTF8: dump it, and restore it into one made with encoding 'UTF8'")
+
+func needUTF8(ctx context.Context, conn *pgx.Conn) error {
+	var encoding string
+	if err := conn.QueryRow(ctx, `select current_setting('server_encoding')`).Scan(&encoding); err != nil {
+		return err
+	}
+	if encoding != "UTF8" {
+		return fmt.Errorf("%w (it is in %s)", ErrEncoding, encoding)
 	}
 	return nil
 }

@@ -10,6 +10,15 @@ begin;
 select pg_advisory_xact_lock(hashtextextended('roomcast.migrate', 0));
 set local lock_timeout = '3s';
 
+do $$
+begin
+  if current_setting('server_encoding') <> 'UTF8' then
+    raise exception 'this database is in %, and Roomcast needs one in UTF8: a row that no claim could convert would hold up all rooms', current_setting('server_encoding')
+      using errcode = 'feature_not_supported', hint = 'Dump it, and restore it into: create database new template template0 encoding ''UTF8''';
+  end if;
+end
+$$;
+
 create schema if not exists roomcast;
 comment on schema roomcast is 'Roomcast: carries committed rows to Pusher. `drop schema roomcast cascade` removes it and leaves your tables as they were.';
 revoke all on schema roomcast from public;
