@@ -117,6 +117,17 @@ func TestDisconnectedBehindUserLeft(t *testing.T) {
 	}
 }
 
+// opensAgain waits until a disconnect is confirmed, and the room gets content again.
+func (s *stack) opensAgain(d *disconnects) {
+	s.Helper()
+	next(s.T, d.confirmed)
+	s.untilSQL("the room is acked", `select not exists (select from roomcast.rooms where sent_seq < head_seq)`)
+	s.insert(roomA, "open again")
+	s.wait("content in the room", func(all []pushertest.Accepted) bool {
+		return slices.ContainsFunc(all, func(a pushertest.Accepted) bool { return strings.Contains(a.Data, "open again") })
+	})
+}
+
 // untilSQL waits for what has no event: a state of the database.
 func (s *stack) untilSQL(what, sql string) {
 	s.Helper()
@@ -188,12 +199,7 @@ func TestWithoutADisconnectNoContentIsSent(t *testing.T) {
 		t.Errorf("held: %s", held.Data)
 	}
 	fault.Remove()
-	next(t, d.confirmed)
-	s.untilSQL("the room is acked", `select not exists (select from roomcast.rooms where sent_seq < head_seq)`)
-	s.insert(roomA, "open again")
-	s.wait("content in the room", func(all []pushertest.Accepted) bool {
-		return slices.ContainsFunc(all, func(a pushertest.Accepted) bool { return strings.Contains(a.Data, "open again") })
-	})
+	s.opensAgain(d)
 	for _, a := range s.pusher.Events() {
 		if strings.Contains(a.Data, "secret") {
 			t.Errorf("heard: %s", a.Data)
@@ -259,12 +265,7 @@ func TestNothingIsHeardAfterTheRemoval(t *testing.T) {
 		return held >= 3
 	})
 	failing.Remove()
-	next(t, d.confirmed)
-	s.untilSQL("the room is acked", `select not exists (select from roomcast.rooms where sent_seq < head_seq)`)
-	s.insert(roomA, "open again")
-	s.wait("text in the room", func(all []pushertest.Accepted) bool {
-		return slices.ContainsFunc(all, func(a pushertest.Accepted) bool { return strings.Contains(a.Data, "open again") })
-	})
+	s.opensAgain(d)
 	for _, a := range s.pusher.Events() {
 		if strings.Contains(a.Data, "secret") && a.At.Before(*d.since.Load()) { // a repeat behind it is nobody's harm
 			t.Errorf("heard: %s", a.Data)

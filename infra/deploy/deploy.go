@@ -86,8 +86,8 @@ func explain(err error) error {
 	return err
 }
 
-// apply does what the plan says. Before the first machine is touched, nothing of it
-// can disturb what runs; from there on, rollOut does.
+// apply carries out the plan. Until rollOut changes the first machine, nothing that runs is
+// affected; rollOut takes back what fails.
 func (d *deployer) apply(ctx context.Context, p plan, w work) error {
 	if p.createApp {
 		if err := d.createApp(ctx, p.org); err != nil {

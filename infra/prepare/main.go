@@ -1,4 +1,4 @@
-// Prepare installs what the tests need beyond Go: Postgres' server programs, those of
+// Command prepare installs what the tests need beyond Go: Postgres' server programs, those of
 // other versions, PgBouncer, plpgsql_check, promtool, Chromium, Node and the npm
 // packages. Where it may (root on a Debian) it installs what is missing; elsewhere it
 // says what to install, and the tests that need it are skipped, loudly, or fail with
