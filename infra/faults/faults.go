@@ -24,7 +24,7 @@ func allFaults() []fault {
 		{name: "poison messages", form: both, breaks: poison},
 		{name: "one failing room", form: both, breaks: failingRoom},
 		{name: "everything at once", form: full, breaks: everything},
-		{name: "restored in place to an earlier moment", form: full, breaks: restoreInPlace, alone: true, settings: archive},
+		{name: "restored in place to an earlier moment", form: full, breaks: restoreInPlace, alone: true, settings: archive()},
 		{name: "standby promoted without the last moments", form: both, breaks: promote, alone: true},
 		{name: "upgraded by pg_upgrade", form: full, breaks: upgrade, alone: true},
 		{name: "dumped, and restored in another version", form: both, breaks: dumpAndRestore, alone: true},

@@ -20,7 +20,9 @@ import (
 // epoch, and everything after it must arrive as always.
 
 // archive keeps finished WAL segments beside the data, for the restore in place.
-var archive = map[string]string{"archive_mode": "on", "archive_command": "mkdir -p ../archive && cp %p ../archive/%f"}
+func archive() map[string]string {
+	return map[string]string{"archive_mode": "on", "archive_command": "mkdir -p ../archive && cp %p ../archive/%f"}
+}
 
 const restoreLimit = 2 * time.Minute
 

@@ -19,7 +19,9 @@ type result struct {
 // kept reports whether the promises were.
 func (r result) kept() bool { return r.lost == 0 && r.outOfOrder == 0 && len(r.wrong) == 0 }
 
-var columns = []string{"fault", "messages", "lost", "repeated", "out of order", "seconds until drained"}
+func columns() []string {
+	return []string{"fault", "messages", "lost", "repeated", "out of order", "seconds until drained"}
+}
 
 func (r result) cells() []string {
 	return []string{
@@ -96,14 +98,14 @@ func plain(w io.Writer, results []result) {
 	line := func(cells []string) {
 		fmt.Fprintf(w, "%-42s%10s%7s%10s%14s%23s\n", cells[0], cells[1], cells[2], cells[3], cells[4], cells[5])
 	}
-	line(columns)
+	line(columns())
 	for _, r := range results {
 		line(r.cells())
 	}
 }
 
 func markdown(w io.Writer, results []result) {
-	fmt.Fprintf(w, "| %s |\n|---|%s\n", strings.Join(columns, " | "), strings.Repeat("---:|", len(columns)-1))
+	fmt.Fprintf(w, "| %s |\n|---|%s\n", strings.Join(columns(), " | "), strings.Repeat("---:|", len(columns())-1))
 	for _, r := range results {
 		fmt.Fprintf(w, "| %s |\n", strings.Join(r.cells(), " | "))
 	}

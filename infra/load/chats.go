@@ -59,7 +59,9 @@ func readChat(dir string) (c chatFiles) {
 }
 
 // chatWays are the three databases of a chat, in the order of their turns.
-var chatWays = []string{"bare", "ours", "hook"}
+func chatWays() []string {
+	return []string{"bare", "ours", "hook"}
+}
 
 func (l *lab) chatCost(ctx context.Context, dir string) {
 	chat := readChat(dir)
@@ -70,7 +72,7 @@ func (l *lab) chatCost(ctx context.Context, dir string) {
 		}
 	}()
 	var attached []string
-	for _, way := range chatWays { // hook needs to know what ours attached
+	for _, way := range chatWays() { // hook needs to know what ours attached
 		dbs[way] = l.database(ctx, map[string]string{"ours": "chat_ours", "bare": "chat_plain", "hook": "chat_plain"}[way])
 		l.makeChat(ctx, dbs[way], chat, way, &attached)
 	}
@@ -137,7 +139,7 @@ func (l *lab) chatInsertCosts(ctx context.Context, dbs map[string]*database, ins
 	turns := map[string][]time.Duration{}
 	for round := range rounds + 1 {
 		dbs["ours"].lease(ctx, 50*time.Second)
-		for _, way := range chatWays {
+		for _, way := range chatWays() {
 			conn := conns[way]
 			took := backendTime(conn, func() {
 				for i := range inserts {

@@ -39,8 +39,6 @@ const (
 	lowestCost, highestExp = 1, 4 // from 1 µs to 10 ms
 )
 
-var plotColors = []string{"#4269d0", "#9498a0", "#efb118", "#ff725c", "#3ca951", "#a463f2", "#97bbf5"}
-
 // draw writes an SVG that needs nothing else, readable on white and on black.
 func draw(caption string, panels ...panel) string {
 	var b strings.Builder
@@ -68,8 +66,9 @@ func (p *panel) draw(b *strings.Builder, left int) {
 		fmt.Fprintf(b, `<text x="%.0f" y="%d" text-anchor="middle">%s</text>`+"\n", x(i), panelLow+18, count(n))
 	}
 	fmt.Fprintf(b, `<text x="%d" y="%d" text-anchor="middle">%s</text>`+"\n", left+panelWidth/2, panelLow+36, p.title)
+	colors := []string{"#4269d0", "#9498a0", "#efb118", "#ff725c", "#3ca951", "#a463f2", "#97bbf5"}
 	for i, c := range p.curves {
-		color := plotColors[i%len(plotColors)]
+		color := colors[i%len(colors)]
 		var points []string
 		for k, cost := range c.costs {
 			points = append(points, fmt.Sprintf("%.0f,%.0f", x(k), costY(cost)))

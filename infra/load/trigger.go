@@ -27,7 +27,9 @@ const (
 	hookTable     = "public.hook_messages"
 )
 
-var triggerTables = []string{bareTable, roomcastTable, hookTable}
+func triggerTables() []string {
+	return []string{bareTable, roomcastTable, hookTable}
+}
 
 // triggerCost: what the triggers add to one INSERT of a single row, commit included,
 // and to statements of many rows, against what a dashboard webhook adds.
@@ -88,7 +90,7 @@ func insertCosts(ctx context.Context, db *database, conn *pgx.Conn, awake time.D
 	cpu, elapsed := map[string][]time.Duration{}, map[string][]time.Duration{}
 	for round := range within(rounds+1, 6, insertTime) {
 		db.lease(ctx, awake)
-		for _, table := range triggerTables {
+		for _, table := range triggerTables() {
 			turn, each := insertTurn(ctx, conn, table, inserts, 20)
 			if round > 0 { // the first plans and fills caches
 				cpu[table], elapsed[table] = append(cpu[table], turn), append(elapsed[table], each...)
@@ -99,7 +101,7 @@ func insertCosts(ctx context.Context, db *database, conn *pgx.Conn, awake time.D
 		must(conn.Exec(ctx, `delete from net.http_request_queue where id not in (select min(id) from net.http_request_queue)`))
 	}
 	out := map[string]insertCost{}
-	for _, table := range triggerTables {
+	for _, table := range triggerTables() {
 		out[table] = insertCost{median(cpu[table]), median(elapsed[table])}
 	}
 	return out
@@ -132,11 +134,13 @@ const (
 )
 
 // bulkStatements, in this order: each meets the rows that the one before left.
-var bulkStatements = []struct{ name, sql string }{
-	{"COPY", ""}, // by the protocol
-	{"UPDATE", "update %s set content = content || '!'"},
-	{"UPDATE of nothing relayed", "update %s set views = views + 1"},
-	{"DELETE", "delete from %s"},
+func bulkStatements() []struct{ name, sql string } {
+	return []struct{ name, sql string }{
+		{"COPY", ""}, // by the protocol
+		{"UPDATE", "update %s set content = content || '!'"},
+		{"UPDATE of nothing relayed", "update %s set views = views + 1"},
+		{"DELETE", "delete from %s"},
+	}
 }
 
 // bulkResults compares statements of many rows, by CPU and row beyond the bare table's.
@@ -144,11 +148,11 @@ func (l *lab) bulkResults(ctx context.Context, db *database, conn *pgx.Conn) []r
 	rows := l.pick(bulkRows, bulkRows/10)
 	box := must(outbox.Open(db.relay, 4))
 	defer box.Close()
-	check(outboxtest.Exec(ctx, db.owner, "truncate "+strings.Join(triggerTables, ", ")))
+	check(outboxtest.Exec(ctx, db.owner, "truncate "+strings.Join(triggerTables(), ", ")))
 	cost := map[string][]time.Duration{} // by statement and table, a row
 	for range within(l.pick(3, 1), 1, bulkTime) {
-		for _, table := range triggerTables {
-			for _, s := range bulkStatements {
+		for _, table := range triggerTables() {
+			for _, s := range bulkStatements() {
 				db.lease(ctx, 50*time.Second)
 				took := backendTime(conn, func() { bulkStatement(ctx, conn, table, s.sql, rows) })
 				cost[s.name+table] = append(cost[s.name+table], took/time.Duration(rows))

@@ -130,16 +130,18 @@ func refOfDatabase(address string) string {
 }
 
 // refusals are what a connection that does not come about says, and what to do.
-var refusals = []struct{ part, remedy string }{
-	{"Tenant or user not found", "the pooler does not know this project: it is one of another region, the user name lacks .<ref>, or the project is paused; copy the string again from the dashboard, Connect"},
-	{"tenant/user", "the pooler does not know this project: it is one of another region, the user name lacks .<ref>, or the project is paused; copy the string again from the dashboard, Connect"},
-	{"no such host", "is the project paused or deleted? Supabase takes its names away then: restore it in the dashboard. Else correct the host"},
-	{"network is unreachable", "db.<ref>.supabase.co is IPv6 only: from here use the pooler's address"},
-	{"no route to host", "db.<ref>.supabase.co is IPv6 only: from here use the pooler's address"},
-	{"certificate signed by unknown authority", "set DATABASE_CA to the project's certificate (Supabase: Database settings, SSL configuration)"},
-	{"failed to verify certificate", "DATABASE_CA is another server's, or the host's name is not in its certificate: compare both with the dashboard"},
-	{"server refused TLS connection", "the server has no TLS: switch it on, or say sslmode=disable if the network between is yours alone"},
-	{"MaxClients", "the pooler's session mode is full: use port 6543"},
+func refusals() []struct{ part, remedy string } {
+	return []struct{ part, remedy string }{
+		{"Tenant or user not found", "the pooler does not know this project: it is one of another region, the user name lacks .<ref>, or the project is paused; copy the string again from the dashboard, Connect"},
+		{"tenant/user", "the pooler does not know this project: it is one of another region, the user name lacks .<ref>, or the project is paused; copy the string again from the dashboard, Connect"},
+		{"no such host", "is the project paused or deleted? Supabase takes its names away then: restore it in the dashboard. Else correct the host"},
+		{"network is unreachable", "db.<ref>.supabase.co is IPv6 only: from here use the pooler's address"},
+		{"no route to host", "db.<ref>.supabase.co is IPv6 only: from here use the pooler's address"},
+		{"certificate signed by unknown authority", "set DATABASE_CA to the project's certificate (Supabase: Database settings, SSL configuration)"},
+		{"failed to verify certificate", "DATABASE_CA is another server's, or the host's name is not in its certificate: compare both with the dashboard"},
+		{"server refused TLS connection", "the server has no TLS: switch it on, or say sslmode=disable if the network between is yours alone"},
+		{"MaxClients", "the pooler's session mode is full: use port 6543"},
+	}
 }
 
 // connectRemedy says what to do about a connection that does not come about; else is for
@@ -158,7 +160,7 @@ func connectRemedy(err error, otherwise string) string {
 			return "there is no such database on this server: Supabase's is called postgres"
 		}
 	}
-	for _, r := range refusals {
+	for _, r := range refusals() {
 		if strings.Contains(err.Error(), r.part) {
 			return r.remedy
 		}

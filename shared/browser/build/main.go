@@ -22,12 +22,12 @@ const notice = "// Built from shared/browser/src by `go generate ./shared/browse
 
 // entries are the modules of the package; those of frameworks are separate, so that
 // nobody loads one for another.
-var entries = []string{"roomcast", "receipts", "react", "vue", "svelte"}
+func entries() []string { return []string{"roomcast", "receipts", "react", "vue", "svelte"} }
 
 // parts are loaded by import() from the first module, where a page needs them. A part's
 // name has its content's hash: a page that was opened before a deployment never gets
 // another version's, and browsers keep what they have for good.
-var parts = []string{"move"}
+func parts() []string { return []string{"move"} }
 
 func main() {
 	if err := run(".."); err != nil {
@@ -70,7 +70,7 @@ func modules(dir string) (map[string][]byte, error) {
 		return nil, err
 	}
 	out, names := map[string][]byte{}, map[string]string{}
-	for _, part := range parts {
+	for _, part := range parts() {
 		content, err := bundle(dir, part, short, nil)
 		if err != nil {
 			return nil, err
@@ -78,7 +78,7 @@ func modules(dir string) (map[string][]byte, error) {
 		names["./"+part+".js"] = fmt.Sprintf("./parts/%s-%.4x.js", part, sha256.Sum256(content))
 		out[names["./"+part+".js"]] = content
 	}
-	for _, entry := range entries {
+	for _, entry := range entries() {
 		content, err := bundle(dir, entry, short, names)
 		if err != nil {
 			return nil, err
@@ -197,7 +197,7 @@ func declarations(dir string) (map[string][]byte, error) {
 		return nil, fmt.Errorf("tsc: %w\n%s", err, output)
 	}
 	out := map[string][]byte{}
-	for _, name := range append([]string{"list"}, entries...) {
+	for _, name := range append([]string{"list"}, entries()...) {
 		parts := []string{name}
 		if name == "roomcast" {
 			parts = []string{"types", "channel", "roomcast"}
