@@ -198,3 +198,31 @@ func TestAttachedTableThatComesBelowAnother(t *testing.T) {
 		})
 	}
 }
+
+// A row that is deleted from a partition is looked for in no other one; one that an UPDATE
+// moves is, whatever the chat's own triggers do meanwhile, and whatever was undone before.
+func TestDeletesLookIntoNoOtherPartition(t *testing.T) {
+	c := bare(t, `
+		create table notes (id int, room text, part int, body text, primary key (id, part)) partition by list (part);
+		create table notes_1 partition of notes for values in (1);
+		create table notes_2 partition of notes for values in (2) partition by list (id);
+		create table notes_2_1 partition of notes_2 default;
+		create table seen (id int primary key);
+		select roomcast.attach('notes', name => 'note', room => 'room', ids => '{id}');
+		insert into notes values (1, 'r', 1, 'a'), (2, 'r', 1, 'a'), (3, 'r', 2, 'a')`)
+	c.events()
+	c.Exec(`set statement_timeout = '20s'`) // it would wait for the lock, which waits for it
+	c.locked("notes_2_1", func() { c.Exec(`delete from notes_1 where id = 1`) })
+	c.wantEvents(`note DELETE r {"id":1,"room":"r"}`)
+	c.Exec(`begin; savepoint s; update notes set part = 2; rollback to s; delete from notes where id = 2; insert into notes values (2, 'r', 1, 'a'); commit`)
+	c.wantEvents(`note DELETE r {"id":2,"room":"r"}`, `note INSERT r {"id":2,"room":"r","part":1,"body":"a"}`)
+	c.Exec(`create function beside() returns trigger language plpgsql as $$ begin
+			if pg_trigger_depth() < 2 then update notes set body = 'c' where id = 3; end if; return new; end $$;
+		create trigger beside before update on notes_1 for each row execute function beside()`)
+	c.Exec(`update notes set part = 2, body = 'b' where id = 2`)
+	c.wantEvents(`note UPDATE r {"id":3,"room":"r","part":2,"body":"c"}`, `note UPDATE r {"id":2,"room":"r","part":2,"body":"b"}`)
+	if got := one[string](c, `select coalesce(current_setting('roomcast.updating', true), '')`); got != "" {
+		t.Errorf("%s updates are under way", got)
+	}
+	c.wantUnroutable()
+}

@@ -10,7 +10,7 @@ create or replace function roomcast.nests(relation regclass) returns boolean
 language sql stable set search_path = pg_catalog, pg_temp as $$
   select exists (
     select from pg_trigger t
-     where (t.tgrelid = nests.relation or t.tgrelid = any (roomcast.children_of(nests.relation)))
+     where t.tgrelid in (select unnest(nests.relation || roomcast.children_of(nests.relation)))
        and not t.tgisinternal and t.tgenabled <> 'D' and t.tgname !~ '^roomcast_'
        and t.tgtype & 66 = 0 and t.tgtype & 20 <> 0)   -- AFTER; INSERT or UPDATE
 $$;
@@ -20,7 +20,9 @@ $$;
 create or replace function roomcast.is_current_sql(a roomcast.attached_tables, alias text) returns text
 language sql stable set search_path = pg_catalog, pg_temp as $$
   select format('exists (select from %s "roomcast.c" where %s and (select "roomcast.now" from (select %s) "roomcast.now") *= (select "roomcast.then" from (select %s) "roomcast.then"))',
-    a.relation, (select string_agg(format('"roomcast.c".%1$I %3$s %2$s.%1$I', id, alias, roomcast.equals_sql(a.relation, id)), ' and ') from unnest(a.ids) as i (id)),
+    a.relation, (select string_agg(format('"roomcast.c".%1$I %3$s %2$s.%1$I', id, alias, roomcast.equals_sql(a.relation, id)), ' and ')
+                   from (select unnest(a.ids) union   -- and of a partitioned table its key, to look into one part
+                         select k.attname::text from pg_partitioned_table p join pg_attribute k on k.attrelid = p.partrelid and k.attnum = any (p.partattrs::int2[]) where p.partrelid = a.relation) as i (id)),
     roomcast.bare_columns_sql('"roomcast.c"', a.watched), roomcast.bare_columns_sql(alias, a.watched))
 $$;
 

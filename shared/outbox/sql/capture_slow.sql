@@ -116,15 +116,6 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
     attached, relation::regclass)
 $$;
 
--- rows_move: can a row of this attachment move between partitions, and be found there?
-create or replace function roomcast.rows_move(a roomcast.attached_tables) returns boolean
-language sql stable set search_path = pg_catalog, pg_temp as $$
-  select a.kind = 'rows' and exists (
-    select from pg_class c join pg_index i on i.indrelid = c.oid
-      join pg_attribute t on t.attrelid = c.oid and t.attnum = i.indkey[0]
-     where c.oid = a.relation and c.relkind = 'p' and i.indpred is null and t.attname = a.ids[1])
-$$;
-
 -- mark is the value that one trigger leaves for another in a setting of the session. A chat
 -- user in a SQL session can set that, too, but cannot make a mark that is valid in this
 -- transaction.
@@ -132,6 +123,29 @@ create or replace function roomcast.mark(what text) returns text
 language sql volatile set search_path = pg_catalog, pg_temp as $$
   select ' ' || encode(sha256(convert_to(concat_ws(' ', s.nonce, pg_current_xact_id(), mark.what), 'UTF8')), 'hex') || ' '
     from roomcast.settings s
+$$;
+
+-- is_updating: may a row be moving between partitions? Triggers before and after each UPDATE
+-- count how many are under way: a row that is deleted beside them need not be looked for in
+-- all other partitions.
+create or replace function roomcast.is_updating() returns boolean
+language sql stable set search_path = pg_catalog, pg_temp as $$
+  select coalesce(current_setting('roomcast.updating', true), '') not in ('', '0')
+$$;
+create or replace function roomcast.count_updates(more int) returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+  under_way constant text := current_setting('roomcast.updating', true);
+begin
+  perform set_config('roomcast.updating', greatest(0, case when under_way ~ '^\d{1,6}$' then under_way::int else 0 end + more)::text, true);
+end
+$$;
+create or replace function roomcast.capture_begin() returns trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+  perform roomcast.count_updates(1);
+  return null;
+end
 $$;
 
 -- note_moved and was_moved pass a note from the DELETE to the INSERT by which Postgres moves a

@@ -163,7 +163,10 @@ begin
     a.kind,
     case when not moves then ''
          when op = 'INSERT' then format('if roomcast.was_moved(hashtextextended(%2$s, %1$s)) then return null; end if;', a.id, roomcast.key_sql(a, 'new', null))
-         else format($sql$if exists (select from %1$s) then
+         else format($sql$if roomcast.is_updating() then   -- a query of its own: it opens all partitions
+      elsewhere := exists (select from %1$s);
+    end if;
+    if elsewhere then
       taken := array(select row(c.*)::roomcast.captured from (%2$s) c);
       moved := hashtextextended(%4$s, %3$s);
     else$sql$, elsewhere,
@@ -182,7 +185,7 @@ begin
   a := roomcast.present(a);
   foreach op in array array['INSERT', 'UPDATE', 'DELETE'] loop
     execute roomcast.function_sql(a, lower(op),
-      case when a.row_wise then E'  taken roomcast.captured[];\n  moved bigint;' else '' end,
+      case when a.row_wise then E'  taken roomcast.captured[];\n  moved bigint;\n  elsewhere boolean := false;' else '' end,
       roomcast.around_nested(a, op,
         case when a.row_wise then '' else coalesce(case op when 'INSERT' then roomcast.one_insert_sql(a) when 'UPDATE' then roomcast.one_update_sql(a) end, '') end,
         case when a.row_wise then roomcast.capture_of_row_sql(a, op) else roomcast.capture_of_statement_sql(a, op) end));

@@ -15,14 +15,37 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
   select array(select b.child::regclass from below b join pg_class c on c.oid = b.child and c.relkind in ('r', 'p') order by b.child)
 $$;
 
+-- rows_move: can a row of this attachment move between partitions, and be found there?
+create or replace function roomcast.rows_move(a roomcast.attached_tables) returns boolean
+language sql stable set search_path = pg_catalog, pg_temp as $$
+  select a.kind = 'rows' and exists (
+    select from pg_class c join pg_index i on i.indrelid = c.oid
+      join pg_attribute t on t.attrelid = c.oid and t.attnum = i.indkey[0]
+     where c.oid = a.relation and c.relkind = 'p' and i.indpred is null and t.attname = a.ids[1])
+$$;
+
 -- trigger_suffixes: the triggers that a table has for an attachment, the attached table or
 -- one below it. Postgres itself copies row triggers to partitions, and no others.
 create or replace function roomcast.trigger_suffixes(a roomcast.attached_tables, tbl regclass) returns text[]
 language sql stable set search_path = pg_catalog, pg_temp as $$
   select case when tbl = a.relation or c.relkind <> 'p' then array['insert', 'update', 'delete'] else '{}' end
       || case when a.row_wise then array['end'] else '{}' end
+      || case when roomcast.rows_move(a) and t.relkind = 'p' then array['begin'] else '{}' end
       || case when tbl = a.relation then array['truncate', 'truncated'] when t.relkind = 'r' then array['truncate'] else '{}' end
     from pg_class c, pg_class t where c.oid = a.relation and t.oid = tbl
+$$;
+
+-- lacking_triggers are those of some tables that lack one: with many partitions one by one
+-- would keep the sweep busy.
+create or replace function roomcast.lacking_triggers(a roomcast.attached_tables, tables regclass[]) returns regclass[]
+language sql stable set search_path = pg_catalog, pg_temp as $$
+  with kinds as materialized (
+    select k.kind, array(select format('roomcast_%s_%s', a.id, s) from unnest(roomcast.trigger_suffixes(a, k.one)) s) as names
+      from (select c.relkind as kind, min(c.oid)::regclass as one from pg_class c where c.oid = any (tables) group by c.relkind) k
+  )
+  select array(select c.oid::regclass
+                 from unnest(tables) u join pg_class c on c.oid = u join kinds k on k.kind = c.relkind
+                where (select count(*) from pg_trigger t where t.tgrelid = c.oid and t.tgname = any (k.names)) < cardinality(k.names))
 $$;
 
 create or replace function roomcast.has_triggers(a roomcast.attached_tables, tbl regclass) returns boolean
@@ -57,13 +80,13 @@ begin
   foreach suffix in array roomcast.trigger_suffixes(a, tbl) loop
     execute format('create or replace trigger roomcast_%1$s_%2$s %3$s on %4$s for each %5$s execute function roomcast.capture_%6$s',
       a.id, suffix,
-      case suffix when 'end' then 'after insert or update or delete' when 'truncate' then 'before truncate' when 'truncated' then 'after truncate'
+      case suffix when 'end' then 'after insert or update or delete' when 'begin' then 'before update' when 'truncate' then 'before truncate' when 'truncated' then 'after truncate'
                   else 'after ' || suffix end,
       tbl || case when a.row_wise or suffix not in ('insert', 'update', 'delete') then ''
                   else ' referencing' || case when suffix <> 'insert' then ' old table as old_rows' else '' end
                        || case when suffix <> 'delete' then ' new table as new_rows' else '' end end,
       case when a.row_wise and suffix in ('insert', 'update', 'delete') then 'row' else 'statement' end,
-      case when suffix = 'end' then format('end(%L)', a.id) when suffix in ('truncate', 'truncated') then format('truncate(%L)', a.id)
+      case when suffix in ('begin', 'end') then format('%s(%L)', suffix, a.id) when suffix in ('truncate', 'truncated') then format('truncate(%L)', a.id)
            else format('%s_%s()', a.id, suffix) end);
   end loop;
 end
@@ -76,7 +99,7 @@ declare
 begin
   for trigger_name in
     select t.tgname from pg_trigger t
-     where t.tgrelid = tbl and t.tgparentid = 0 and t.tgname ~ format('^roomcast_%s_(insert|update|delete|end|truncated?)$', attached)
+     where t.tgrelid = tbl and t.tgparentid = 0 and t.tgname ~ format('^roomcast_%s_(insert|update|delete|begin|end|truncated?)$', attached)
   loop
     execute format('drop trigger %I on %s', trigger_name, tbl);
   end loop;
@@ -112,6 +135,8 @@ language plpgsql security definer set search_path = pg_catalog, pg_temp set lock
 declare
   a     roomcast.attached_tables;
   below regclass[];
+  here  regclass[];   -- those that came
+  gone  regclass[];
   child regclass;
   n     int := 0;
 begin
@@ -120,19 +145,21 @@ begin
     perform roomcast.follow_parent(a);
     select t.* into a from roomcast.attached_tables t where t.id = a.id;
     below := roomcast.children_of(a.relation);
-    foreach child in array below || a.children loop
+    here := array(select u from unnest(below) u except select unnest(a.children));
+    gone := array(select u from unnest(a.children) u except select unnest(below));
+    foreach child in array array(select distinct u from unnest(here || gone || roomcast.lacking_triggers(a, below)) u) loop
       begin
-        if child = any (below) and child <> all (a.children) then
+        if child = any (here) and child <> all (a.children) then
           perform roomcast.make_triggers_on(a, child);
           perform roomcast.tell_moved(a, child, 'ATTACH');
-          update roomcast.attached_tables t set children = t.children || child where t.id = a.id;
+          update roomcast.attached_tables t set children = t.children || child where t.id = a.id returning t.* into a;
           n := n + 1;
-        elsif child <> all (below) then
+        elsif child = any (gone) then
           perform roomcast.drop_triggers_on(a.id, child);
           perform roomcast.tell_moved(a, child, 'DETACH');
           update roomcast.attached_tables t set children = array_remove(t.children, child) where t.id = a.id;
           n := n + 1;
-        elsif not roomcast.has_triggers(a, child) then
+        else
           perform roomcast.make_triggers_on(a, child);
         end if;
       exception when others then
