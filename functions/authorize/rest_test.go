@@ -1,6 +1,7 @@
 package authorize_test
 
 import (
+	"cmp"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -16,8 +17,9 @@ type postgrest struct {
 	*httptest.Server
 	last *http.Request
 	// status and body, if set, are answered instead.
-	status int
-	body   string
+	status   int
+	body     string
+	location string // of a redirect
 	// onlyPath, if set, is where; elsewhere there is no row.
 	onlyPath string
 }
@@ -36,7 +38,7 @@ func (p *postgrest) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case p.onlyPath != "" && r.URL.Path != p.onlyPath:
 		fmt.Fprint(w, `[]`)
 	case p.status != 0:
-		w.Header().Set("Location", "/rest/v1/elsewhere")
+		w.Header().Set("Location", cmp.Or(p.location, "/rest/v1/elsewhere"))
 		w.WriteHeader(p.status)
 		fmt.Fprint(w, p.body)
 	case r.URL.Path == "/rest/v1/room_participants" && q.Get("room_id") == "eq."+room && q.Get("user_id") == "eq."+user:
@@ -122,6 +124,15 @@ func TestRESTAnswers(t *testing.T) {
 			}
 		})
 	}
+	t.Run("redirect to another", func(t *testing.T) {
+		other, p := newPostgREST(t), newPostgREST(t)
+		p.status, p.location = http.StatusTemporaryRedirect, other.URL+"/rest/v1/room_participants?room_id=eq."+room+"&user_id=eq."+user
+		d := p.desk(t)
+		d.refused(t, d.channel, bearer(t), formOf(socket, "private-room-"+room), 503, authorize.ResultUnavailable)
+		if other.last != nil {
+			t.Errorf("another was asked, with %v", other.last.Header)
+		}
+	})
 	t.Run("nobody there", func(t *testing.T) {
 		p := newPostgREST(t)
 		p.Close()

@@ -25,7 +25,7 @@ const user = "8b9f3c0a-4a1e-4f6e-9d55-1c2f3a4b5c6d"
 
 // desk is a Handler's surroundings.
 type desk struct {
-	refusal error
+	refusal error // of a room
 	err     error
 	rooms   []access.InboxRoom
 	read    []string
@@ -33,7 +33,7 @@ type desk struct {
 
 func (d *desk) Reader(*http.Request, string) (string, error) { return user, d.refusal }
 func (d *desk) CallerClaims(*http.Request) (string, []byte, error) {
-	return user, []byte("{}"), d.refusal
+	return user, []byte("{}"), nil
 }
 func (d *desk) Inbox(context.Context, string, []byte) ([]access.InboxRoom, error) {
 	return d.rooms, d.err

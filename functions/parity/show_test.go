@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -39,6 +40,19 @@ func TestOnlyTheOperatorReads(t *testing.T) {
 		if status == 401 && strings.Contains(body, "messages") {
 			t.Errorf("%s: the refusal tells %s", name, body)
 		}
+	}
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, address, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header["Authorization"] = []string{basic("anybody", secret), basic("anybody", secret)}
+	answer, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = answer.Body.Close()
+	if answer.StatusCode != 401 {
+		t.Errorf("two headers: %d", answer.StatusCode)
 	}
 	if status, _, _ := do(t, "GET", address+"?secret="+secret, "", nil); status != 401 {
 		t.Errorf("a secret in the URL opens it: %d", status)

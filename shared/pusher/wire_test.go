@@ -184,7 +184,7 @@ func TestFormsOfAnswers(t *testing.T) {
 		"HTTP/1.0":       {"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\n{}", Accepted, false},
 		"more than said": {accepts + "HTTP/1.1 500 No\r\n\r\n", Accepted, false},
 		"cut short":      {"HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\n{}", Accepted, false},
-		"endless head":   {"HTTP/1.1 200 OK\r\nX: " + strings.Repeat("x", 3*maxAnswer), TryLater, false},
+		"endless head":   {"HTTP/1.1 200 OK\r\nX: " + strings.Repeat("x", 3*maxAnswer) + "\r\nContent-Length: 2\r\n\r\n{}", TryLater, false},
 		"refused":        {"HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno", Refused, true},
 	} {
 		answers := []string{tc.answer}

@@ -296,3 +296,36 @@ func TestCheck(t *testing.T) {
 	// The doctor's questions are not the cache's.
 	h.expect(t, sign(t, h.es256, h.claims()), token.ErrUnknownKey, 5)
 }
+
+// A key set without an end, however much of it comes, is read as far as a key set goes.
+func TestEndlessKeySet(t *testing.T) {
+	endless := &endless{}
+	verifier, err := token.New(token.Config{SupabaseURL: project, HTTPClient: &http.Client{Transport: endless}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := verifier.Check(t.Context()); !errors.Is(err, token.ErrKeysUnavailable) {
+		t.Errorf("%v", err)
+	}
+	if endless.read > 1<<20 {
+		t.Errorf("%d bytes were read", endless.read)
+	}
+}
+
+// endless answers with blanks, a hundred megabytes of them.
+type endless struct{ read int }
+
+func (e *endless) RoundTrip(*http.Request) (*http.Response, error) {
+	return &http.Response{StatusCode: http.StatusOK, Body: io.NopCloser(e)}, nil
+}
+
+func (e *endless) Read(p []byte) (int, error) {
+	if e.read > 100<<20 {
+		return 0, io.EOF
+	}
+	for i := range p {
+		p[i] = ' '
+	}
+	e.read += len(p)
+	return len(p), nil
+}

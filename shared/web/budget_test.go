@@ -3,6 +3,7 @@ package web_test
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -182,6 +183,47 @@ func TestUnreadBodyClosesTheConnection(t *testing.T) {
 		}
 		srv.Close()
 	}
+}
+
+// A caller who reads slowly holds no turn: it ends when the answer begins.
+func TestTurnsEndWhenTheAnswerBegins(t *testing.T) {
+	turns := web.NewTurns(1)
+	answers := []func(w http.ResponseWriter) error{
+		func(w http.ResponseWriter) error { return web.WriteJSON(w, http.StatusOK, "x") },
+		func(w http.ResponseWriter) error { _, err := w.Write([]byte("x")); return err },
+	}
+	for i, answer := range answers {
+		h := web.Handle(slog.New(slog.DiscardHandler), "GET /", func(w http.ResponseWriter, _ *http.Request) error { return answer(w) },
+			web.InTurn(turns, func(*http.Request) string { return "slow" }))
+		slow := &slowReader{ResponseRecorder: httptest.NewRecorder(), begun: make(chan struct{}), read: make(chan struct{})}
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			h.ServeHTTP(slow, httptest.NewRequest("GET", "/", nil))
+		}()
+		<-slow.begun
+		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		if leave, err := turns.Enter(ctx, "another"); err != nil {
+			t.Errorf("answer %d holds its turn until it is read: %v", i, err)
+		} else {
+			leave()
+		}
+		cancel()
+		close(slow.read)
+		<-done
+	}
+}
+
+// slowReader is a client that reads nothing until it is told to.
+type slowReader struct {
+	*httptest.ResponseRecorder
+	begun, read chan struct{}
+}
+
+func (s *slowReader) Write(p []byte) (int, error) {
+	close(s.begun)
+	<-s.read
+	return s.ResponseRecorder.Write(p)
 }
 
 // A GET has no body that anybody reads: its answer does not wait for one, whoever asks. A
