@@ -30,7 +30,7 @@ $$;
 create or replace function roomcast.uses_claims(fn text) returns boolean
 language sql stable set search_path = pg_catalog, pg_temp as $$
   select coalesce((select l.lanname not in ('sql', 'plpgsql') or p.prosqlbody is not null
-                       or p.proargnames[3] is distinct from 'claims' or p.prosrc ~* 'claims|\$3'
+                       or p.proargnames[3] is distinct from 'claims' or p.prosrc ~* E'claims|\\$3'
                      from pg_proc p join pg_language l on l.oid = p.prolang where p.oid = to_regprocedure(fn)), false)
 $$;
 
@@ -61,7 +61,7 @@ $$;
 create or replace function roomcast.judges_by_membership() returns boolean
 language sql stable set search_path = pg_catalog, pg_temp as $$
   select coalesce((select l.lanname = 'plpgsql' and not p.prosecdef
-                      and regexp_replace(p.prosrc, '\s+', ' ', 'g') = ' begin return roomcast.is_member(can_read.room, can_read.user_id); end '
+                      and regexp_replace(p.prosrc, E'\\s+', ' ', 'g') = ' begin return roomcast.is_member(can_read.room, can_read.user_id); end '
                      from pg_proc p join pg_language l on l.oid = p.prolang
                     where p.oid = to_regprocedure('roomcast.can_read(text,uuid,jsonb)')), false)
 $$;

@@ -6,7 +6,7 @@ set local lock_timeout = '3s';
 -- plain_name is a column's name as most write it: leftAt, as Prisma has it, is left_at.
 create or replace function roomcast.plain_name(name text) returns text
 language sql immutable set search_path = pg_catalog, pg_temp as $$
-  select lower(regexp_replace(plain_name.name, '([a-z0-9])([A-Z])', '\1_\2', 'g'))
+  select lower(regexp_replace(plain_name.name, '([a-z0-9])([A-Z])', E'\\1_\\2', 'g'))
 $$;
 
 -- table_named finds a table by its name; without a schema it is one of public's.
@@ -84,7 +84,7 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
   with key as (
     select a.attname::text as name, array_position(i.indkey::int2[], a.attnum) as position,
            a.attnum = any (coalesce(p.partattrs::int2[], '{}')) as parts,
-           a.attidentity <> '' or coalesce(pg_get_expr(d.adbin, d.adrelid) ~ 'nextval\(|uuid', false) as is_unique
+           a.attidentity <> '' or coalesce(pg_get_expr(d.adbin, d.adrelid) ~ E'nextval\\(|uuid', false) as is_unique
       from pg_index i
       join pg_attribute a on a.attrelid = i.indrelid and a.attnum = any (i.indkey::int2[])
       left join pg_partitioned_table p on p.partrelid = i.indrelid
@@ -102,7 +102,7 @@ create or replace function roomcast.inspect(tbl regclass, field text, sql text,
   out shape text, out column_name name, out uses text[], out type oid)
 language plpgsql set search_path = pg_catalog, pg_temp set client_min_messages = warning as $$
 declare
-  is_query constant boolean := sql ~* '^\s*(select|with)\M';
+  is_query constant boolean := sql ~* E'^\\s*(select|with)\\M';
 begin
   if sql ~ ';' then
     raise exception '%: must be one SQL expression, without a semicolon', field using errcode = 'syntax_error';
@@ -125,12 +125,12 @@ begin
       from pg_rewrite w
       join pg_depend d on d.classid = 'pg_rewrite'::regclass and d.objid = w.oid and d.refclassid = 'pg_class'::regclass and d.refobjid = tbl
       join pg_attribute a on a.attrelid = tbl and a.attnum > 0 and not a.attisdropped
-       and (a.attnum = d.refobjsubid or sql ~ '(?<![."])\mr\M(?!\s*\.)')
+       and (a.attnum = d.refobjsubid or sql ~ E'(?<![."])\\mr\\M(?!\\s*\\.)')
      where w.ev_class = to_regclass('roomcast.inspected'));
   drop view roomcast.inspected;
   perform roomcast.need_columns(tbl, field, uses);
   shape := case when is_query then 'query' when (select t.typcategory from pg_type t where t.oid = type) = 'A' then 'array' else 'one' end;
-  if shape = 'one' and sql ~ '^\s*(r\s*\.\s*)?("([^"]|"")+"|\w+)\s*$' and cardinality(uses) = 1 then
+  if shape = 'one' and sql ~ E'^\\s*(r\\s*\\.\\s*)?("([^"]|"")+"|\\w+)\\s*$' and cardinality(uses) = 1 then
     column_name := uses[1];
   end if;
 end

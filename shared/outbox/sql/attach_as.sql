@@ -207,7 +207,7 @@ declare
 begin
   for leftover in
     select t.tgname from pg_trigger t
-     where t.tgrelid = tbl and t.tgparentid = 0 and t.tgname ~ '^roomcast_\d+_(insert|update|delete|begin|end|truncated?)$'
+     where t.tgrelid = tbl and t.tgparentid = 0 and t.tgname ~ E'^roomcast_\\d+_(insert|update|delete|begin|end|truncated?)$'
        and not exists (select from roomcast.attached_tables a where a.id::text = split_part(t.tgname, '_', 2) and a.detached_at is null
                           and (a.relation = tbl or tbl = any (roomcast.children_of(a.relation))))
   loop

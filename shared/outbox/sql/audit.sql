@@ -14,7 +14,7 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
      where a.attrelid = s.relation and not a.attisdropped
        and (select t.typcategory from pg_type t where t.oid = a.atttypid) = 'D'   -- not an array of them
        and (roomcast.inner_type(a.atttypid)).type_oid in ('timestamptz'::regtype, 'timestamp'::regtype)
-       and pg_get_expr(d.adbin, d.adrelid) ~* '\m(now|transaction_timestamp|statement_timestamp|clock_timestamp|current_timestamp|localtimestamp)\M'
+       and pg_get_expr(d.adbin, d.adrelid) ~* E'\\m(now|transaction_timestamp|statement_timestamp|clock_timestamp|current_timestamp|localtimestamp)\\M'
        and a.attname !~* 'updat|edit|modif|chang|delet|expir|seen|read'
      order by a.attname in ('created_at', 'inserted_at', 'sent_at') desc, a.attnum
      limit 1))

@@ -137,7 +137,7 @@ language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
   under_way constant text := current_setting('roomcast.updating', true);
 begin
-  perform set_config('roomcast.updating', greatest(0, case when under_way ~ '^\d{1,6}$' then under_way::int else 0 end + more)::text, true);
+  perform set_config('roomcast.updating', greatest(0, case when under_way ~ E'^\\d{1,6}$' then under_way::int else 0 end + more)::text, true);
 end
 $$;
 create or replace function roomcast.capture_begin() returns trigger

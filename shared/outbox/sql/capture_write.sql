@@ -17,6 +17,7 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
               then ' set timezone = ''UTC'' set datestyle = ''ISO'' set intervalstyle = ''postgres'' set bytea_output = ''hex'' set extra_float_digits = 1' || case when bool_or(i.typtype = 'c' or i.oid = 'money'::regtype) then ' set lc_monetary = ''C''' else '' end
               when bool_or(t.atttypid = 'timestamptz'::regtype) then ' set timezone = ''UTC'''
               else '' end
+      || case when concat(a.room, a.users, a.active) ~ E'\\\\' then ' set standard_conforming_strings = on' else '' end   -- or a session could have it read otherwise
     from pg_attribute t join pg_type i on i.oid = (roomcast.inner_type(t.atttypid)).type_oid
    where t.attrelid = a.relation and t.attnum > 0 and not t.attisdropped and t.attname = any (a.columns || a.ids || a.old || a.uses)
 $$;

@@ -40,7 +40,7 @@ begin
   perform roomcast.attach_as('members', table_name, 'member', format('r.%I', room_column), null, user_column, active,
     coalesce(attach_members.columns, array[room_column, user_column]), array[room_column, user_column], null);
   leaving := array(
-    select l.name from roomcast.leaving_columns(tbl) l where coalesce(attach_members.active, '') !~ ('\m' || l.name || '\M'));
+    select l.name from roomcast.leaving_columns(tbl) l where coalesce(attach_members.active, '') !~ (E'\\m' || l.name || E'\\M'));
   if cardinality(leaving) > 0 then
     raise warning 'active: % has %, of which active says nothing: do those who left read on?', tbl, array_to_string(leaving, ', ')
       using hint = format('roomcast.attach_members(%L, …, active => %L)', tbl,

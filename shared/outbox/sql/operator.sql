@@ -98,11 +98,11 @@ language plpgsql set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_variable
 begin
   perform roomcast.need_owner();
-  if url is not null and url !~ '^https?://[^/\s]+' then
+  if url is not null and url !~ E'^https?://[^/\\s]+' then
     raise exception 'url: must be an http or https address, as https://app.fly.dev/webhooks/supabase'
       using errcode = 'invalid_parameter_value';
   end if;
-  if secret is not null and secret !~ '^[\x21-\x7e]{32,}$' then
+  if secret is not null and secret !~ E'^[\\x21-\\x7e]{32,}$' then
     raise exception 'secret: must be at least 32 printable ASCII characters without spaces'
       using errcode = 'invalid_parameter_value';
   end if;
@@ -161,7 +161,7 @@ $$;
 -- sweep_schedule: schedules in seconds exist since pg_cron 1.5; versions look like 1.4-1.
 create or replace function roomcast.sweep_schedule(cron_version text) returns text
 language sql immutable set search_path = pg_catalog, pg_temp as $$
-  select case when string_to_array(substring(sweep_schedule.cron_version from '^\d+(?:\.\d+)?'), '.')::int[] < array[1, 5]
+  select case when string_to_array(substring(sweep_schedule.cron_version from E'^\\d+(?:\\.\\d+)?'), '.')::int[] < array[1, 5]
               then '* * * * *' else '10 seconds' end
 $$;
 

@@ -15,7 +15,7 @@ begin
   select * into a from roomcast.attached_tables x where x.kind = 'members'
    order by x.detached_at is not null, x.relation = 'roomcast.revocations'::regclass, x.id limit 1;
   record := jsonb_build_object(
-    a.room_column, case when roomcast.value_type(a.relation, a.room_column) in ('bigint', 'integer', 'smallint') and room ~ '^\d+$'
+    a.room_column, case when roomcast.value_type(a.relation, a.room_column) in ('bigint', 'integer', 'smallint') and room ~ E'^\\d+$'
                         then room::jsonb else to_jsonb(room) end,
     a.user_column, user_id)::text;
   insert into roomcast.departures (user_id) values (revoke.user_id::text);

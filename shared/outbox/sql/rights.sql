@@ -35,7 +35,7 @@ begin
               and c.relforcerowsecurity and pg_has_role(c.relowner, 'usage') loop
     execute format('alter table %s no force row level security', tbl);
   end loop;
-  execute format('grant all on all tables in schema roomcast to %I', (select n.nspowner::regrole::name from pg_namespace n where n.nspname = 'roomcast'));
+  execute format('grant all on all tables in schema roomcast to %I', (select pg_get_userbyid(n.nspowner) from pg_namespace n where n.nspname = 'roomcast'));
 end
 $$;
 grant execute on function

@@ -72,7 +72,7 @@ begin
   return roomcast.pick_json(record, keys);
 exception when others then
   begin
-    return replace(roomcast.pick_json(regexp_replace(record, '(?<!\\)((?:\\\\)*)\\u', '\1' || aside, 'g'), keys), aside, '\u');
+    return replace(roomcast.pick_json(regexp_replace(record, E'(?<!\\\\)((?:\\\\\\\\)*)\\\\u', E'\\1' || aside, 'g'), keys), aside, E'\\u');
   exception when others then
     return '{}';
   end;

@@ -56,7 +56,7 @@ $$;
 -- are captured: a function's call costs more than what this one decides.
 create or replace function roomcast.wakeup_condition() returns text
 language sql stable set search_path = pg_catalog, pg_temp as $$
-  select substring(p.prosrc from 'return\s+(.*);\s*end') from pg_proc p where p.oid = 'roomcast.wants_wakeup()'::regprocedure
+  select substring(p.prosrc from E'return\\s+(.*);\\s*end') from pg_proc p where p.oid = 'roomcast.wants_wakeup()'::regprocedure
 $$;
 
 -- wakeup_secret reads the bearer token, from Vault if it lies there.
