@@ -139,3 +139,32 @@ func TestPublicationOfAllTables(t *testing.T) {
 	c.Exec(`truncate messages`)
 	c.Exec(`select roomcast.scrub_queued(10), roomcast.fold_unroutable(10), roomcast.fold_departures(10), roomcast.repair_captures()`)
 }
+
+// What a team's own functions assert is no reason for a statement of the chat to fail, and
+// neither is a recheck at its commit.
+func TestAssertionsOfTheTeams(t *testing.T) {
+	c := bare(t, `
+		create function public.hall(int) returns text language plpgsql as $$ begin assert $1 <> 7, 'seven'; return 'h'; end $$;
+		create table notes (id int primary key, n int);
+		create table bans (room text, who uuid);
+		select roomcast.attach('notes', name => 'note', room => 'public.hall(r.n)', columns => '{id}'), roomcast.recheck_on('bans', room_column => 'room', user_column => 'who');
+		create or replace function roomcast.can_read(room text, user_id uuid, claims jsonb) returns boolean language plpgsql as $$ begin assert false; return true; end $$`)
+	c.Exec(`insert into notes values (1, 1)`)
+	c.Exec(`insert into notes values (2, 7)`)
+	c.Exec(`insert into notes values (3, 7), (4, 1)`)
+	c.Exec(`update notes set n = 7`)
+	c.Exec(`delete from notes`)
+	c.unroutable()
+	c.Exec(`insert into notes values (5, 1)`)
+	c.events()
+	c.Exec(`update notes set n = 7`)
+	c.Exec(`truncate notes`)
+	c.wantUnroutable(`UPDATE 1 seven`, `TRUNCATE 1 seven`)
+	c.Exec(`insert into bans values ('r', $1)`, user1)
+	if !one[bool](c, `select may is null from roomcast.may_read_all('{r}', array[$1]::uuid[], array['{}']::jsonb[]) may`, user1) {
+		t.Error("may_read_all knows")
+	}
+	if n := one[int](c, `select count(*) from roomcast.departures`); n != 1 {
+		t.Errorf("%d departures", n)
+	}
+}

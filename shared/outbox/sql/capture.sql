@@ -55,10 +55,10 @@ create or replace function roomcast.field_of(record text, field text) returns te
 language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
 begin
   return record::json ->> field;
-exception when others then
+exception when others or assert_failure then
   begin
     return roomcast.pick(record, array[field])::json ->> field;
-  exception when others then
+  exception when others or assert_failure then
     return null;
   end;
 end

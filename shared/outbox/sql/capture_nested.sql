@@ -46,7 +46,7 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
   if around.nested then
     begin
       %3$s
-    exception when others then
+    exception when others or assert_failure then
       nested := false;
     end;
     %4$s

@@ -42,7 +42,7 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
            case when current_setting('roomcast.capture', true) is distinct from 'off' and not (%5$s) then row_to_json("roomcast.row")::text end
       into strict one_row.room, one_row.key_hash, one_row.record
       from new_rows r cross join lateral %3$s e cross join lateral (select %4$s) "roomcast.row";
-  exception when others then   -- not one row, or not as usual
+  exception when others or assert_failure then   -- not one row, or not as usual
     record := null;
   end;
   if octet_length(record) <= 262144 and key_hash is not null and %6$s then
@@ -75,7 +75,7 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
                      and e.fits and %2$s is not null then row_to_json("roomcast.row")::text end
       into strict one_row.rooms, one_row.key_hash, one_row.record
       from new_rows r cross join lateral %3$s e cross join lateral (select %4$s) "roomcast.row";
-  exception when others then   -- not one row, or not as usual
+  exception when others or assert_failure then   -- not one row, or not as usual
     record := null;
   end;
   if octet_length(record) <= 262144 then
@@ -102,7 +102,7 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
     select "roomcast.was" *= "roomcast.is" into strict same
       from old_rows o cross join new_rows w
       cross join lateral (select %1$s) "roomcast.was" cross join lateral (select %2$s) "roomcast.is";
-  exception when others then
+  exception when others or assert_failure then
     same := false;
   end;
   if same then   -- such as the last message of a room that names its members
@@ -130,7 +130,7 @@ $body$, roomcast.bare_columns_sql('o', a.watched), roomcast.bare_columns_sql('w'
       cross join lateral (select x.rooms, x.fits from (select w.*) r cross join lateral %4$s x) e
       cross join lateral (select %8$s) "roomcast.told" cross join lateral (select %9$s) "roomcast.new"
       cross join lateral (select %11$s) "roomcast.row"%12$s;
-  exception when others then   -- not one row, or not as usual
+  exception when others or assert_failure then   -- not one row, or not as usual
     same := false;
     record := null;
   end;

@@ -71,11 +71,11 @@ begin
   begin
     a := roomcast.present(a);
     taken := roomcast.captured_of(a, op, new_row, old_row);
-  exception when others then
+  exception when others or assert_failure then
     begin
       a.old := null;
       taken := roomcast.captured_of(a, op, new_row, old_row, stubs => true);
-    exception when others then
+    exception when others or assert_failure then
       reason := sqlerrm;
     end;
   end;

@@ -66,7 +66,7 @@ begin
         into crowded, counts, more
         from (select e.room, count(*) as count from %3$s group by e.room) c, roomcast.settings s;
     end if;
-  exception when others then
+  exception when others or assert_failure then
     more := true;   -- each row will tell
   end;
   while more loop
@@ -87,7 +87,7 @@ begin
         size := size + 1000 + coalesce(octet_length(one.record), 0);
         one := null;
       end loop;
-    exception when others then   -- behind row start, or in the midst of its events
+    exception when others or assert_failure then   -- behind row start, or in the midst of its events
       flow := null;
       one := null;
       faults := faults + 1;
@@ -146,7 +146,7 @@ begin
     %5$s
     taken := array(select row(c.*)::roomcast.captured from (%2$s) c);
     %6$s
-  exception when others then
+  exception when others or assert_failure then
     taken := null;
   end;
   if taken is null then

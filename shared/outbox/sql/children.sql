@@ -255,7 +255,7 @@ begin
     if a.kind = 'members' then
       execute format('select array_agg(distinct e.member) from %s', roomcast.events_sql(a, 'DELETE', rows, null, null)) into users;
     end if;
-  exception when others then
+  exception when others or assert_failure then
     reason := sqlerrm;
   end;
   if reason is not null then

@@ -55,7 +55,7 @@ begin
   end if;
   begin
     may := roomcast.may_read(room, user_id, roomcast.claims_of(user_id));
-  exception when others then
+  exception when others or assert_failure then
     raise log 'roomcast: can_read failed while access was checked again (SQLSTATE %)', sqlstate;
     may := false;
   end;
@@ -72,7 +72,7 @@ create or replace function roomcast.recheck_text(room text, member text) returns
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
 begin
   perform roomcast.recheck(room, member::uuid);
-exception when others then
+exception when others or assert_failure then
   raise log 'roomcast: access could not be checked again (SQLSTATE %)', sqlstate;
 end
 $$;
@@ -105,7 +105,7 @@ begin
     end loop;
   end if;
   return null;
-exception when others then
+exception when others or assert_failure then
   raise log 'roomcast: access could not be checked again (SQLSTATE %)', sqlstate;
   return null;
 end
