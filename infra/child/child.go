@@ -1,5 +1,6 @@
 // Package child runs programs beside our own the way Fly runs a machine: they end with
-// SIGINT, and with SIGKILL if that takes too long. None of them outlives us.
+// SIGINT, and with SIGKILL if that takes too long. None of them outlives us. It also owns
+// what every starter of the function needs: its build, its health, its memory.
 package child
 
 import (

@@ -9,6 +9,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+
+	"roomcast/infra/child"
 )
 
 // errDirty is returned for a checkout that differs from its commit: what it would
@@ -19,7 +21,7 @@ var errDirty = errors.New("the checkout has changes that are not committed (or s
 // version control stamp, no build id. The revision is what version() will tell.
 func buildFlags(revision, out string) []string {
 	return []string{
-		"build", "-buildvcs=false", "-tags", "lambda.norpc,nethttpomithttp2", "-trimpath",
+		"build", "-buildvcs=false", "-tags", child.FunctionTags, "-trimpath",
 		"-ldflags", "-s -w -buildid= -X main.revision=" + revision, "-o", out, "./functions",
 	}
 }

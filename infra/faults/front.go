@@ -10,6 +10,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"roomcast/infra/child"
 )
 
 // front receives the wake-ups, in the place of Fly's proxy: it passes a request on to one
@@ -56,7 +58,7 @@ func (f *front) healthy(ctx context.Context) iter.Seq[string] {
 		first := int(f.turn.Add(1))
 		for i := range f.relays {
 			addr := f.relays[(first+i)%len(f.relays)].address()
-			if addr != "" && healthy(ctx, addr) && !yield(addr) {
+			if addr != "" && child.Healthy(ctx, addr) && !yield(addr) {
 				return
 			}
 		}

@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"net/http"
-	"os"
 	"os/exec"
 	"strconv"
 	"strings"
@@ -17,10 +15,8 @@ import (
 	"roomcast/infra/child"
 )
 
-const (
-	startLimit  = 20 * time.Second // for a relay to become healthy
-	healthLimit = time.Second      // a relay that takes longer gets no wake-ups, as at Fly
-)
+// startLimit bounds the time until a relay is healthy.
+const startLimit = 20 * time.Second
 
 // relay is one machine: the function's binary as a process, which can be killed,
 // frozen and started again.
@@ -61,7 +57,7 @@ func (r *relay) start(ctx context.Context) error {
 	r.process, r.addr = process, addr
 	ctx, cancel := context.WithTimeout(ctx, startLimit)
 	defer cancel()
-	if !pollUntil(ctx, func() bool { return healthy(ctx, addr) }) {
+	if !pollUntil(ctx, func() bool { return child.Healthy(ctx, addr) }) {
 		return fmt.Errorf("relay at %s: not healthy: %w", addr, context.Cause(ctx))
 	}
 	return nil
@@ -122,34 +118,8 @@ func (r *relay) address() string {
 
 // memory is the process's resident size in bytes; 0 where there is no /proc.
 func (r *relay) memory() int64 {
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", r.pid()))
-	if err != nil {
-		return 0
-	}
-	for line := range strings.Lines(string(status)) {
-		if kilobytes, ok := strings.CutPrefix(line, "VmRSS:"); ok {
-			n, _ := strconv.ParseInt(strings.TrimSuffix(strings.TrimSpace(kilobytes), " kB"), 10, 64)
-			return n << 10
-		}
-	}
-	return 0
-}
-
-// healthy asks as Fly's check does.
-func healthy(ctx context.Context, addr string) bool {
-	ctx, cancel := context.WithTimeout(ctx, healthLimit)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+addr+"/healthz", nil)
-	if err != nil {
-		return false
-	}
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
-	resp, err := client.Do(req)
-	if err != nil {
-		return false
-	}
-	resp.Body.Close()
-	return resp.StatusCode == http.StatusOK
+	held, _ := child.Memory(r.pid())
+	return held
 }
 
 func freeAddr() (string, error) {

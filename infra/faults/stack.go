@@ -9,7 +9,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"sync/atomic"
@@ -17,6 +16,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"roomcast/infra/child"
 	"roomcast/shared/event"
 	"roomcast/shared/outbox/outboxtest"
 	"roomcast/shared/pusher/pushertest"
@@ -185,11 +185,9 @@ func buildFunction(ctx context.Context) (binary string, remove func() error, err
 	}
 	remove = func() error { return os.RemoveAll(dir) }
 	binary = filepath.Join(dir, "roomcast")
-	// The package's path is enough: go run has put us inside the module.
-	build := exec.CommandContext(ctx, "go", "build", "-tags", "lambda.norpc,nethttpomithttp2", "-o", binary, "roomcast/functions")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		return "", nil, errors.Join(fmt.Errorf("build: %w\n%s", err, out), remove())
+	// go run has put us inside the module.
+	if err := child.BuildFunction(ctx, binary); err != nil {
+		return "", nil, errors.Join(err, remove())
 	}
 	return binary, remove, nil
 }

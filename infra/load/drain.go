@@ -6,6 +6,8 @@ import (
 	"iter"
 	"slices"
 	"time"
+
+	"roomcast/infra/child"
 )
 
 const (
@@ -217,7 +219,7 @@ func (l *lab) drainRelay(ctx context.Context, db *database, w work) (d drained) 
 // account notes what a drain took besides time; zeros say that it cannot be told here.
 func (d *drained) account(ctx context.Context, db *database, programs []*program, rows int) {
 	for _, p := range programs {
-		peak, _ := peakMemory(p.Cmd.Process.Pid)
+		peak, _ := child.PeakMemory(p.Cmd.Process.Pid)
 		took, _ := processTime(p.Cmd.Process.Pid)
 		d.peak, d.program = max(d.peak, peak), d.program+took
 	}

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"roomcast/infra/child"
 	"roomcast/shared/outbox/outboxtest"
 )
 
@@ -93,7 +94,7 @@ func (l *lab) binary(ctx context.Context, pkg string) string {
 		return path
 	}
 	path := filepath.Join(l.dir, filepath.Base(pkg))
-	args := []string{"build", "-tags", "lambda.norpc,nethttpomithttp2", "-trimpath", "-ldflags", "-s -w", "-o", path}
+	args := []string{"build", "-tags", child.FunctionTags, "-trimpath", "-ldflags", "-s -w", "-o", path}
 	if l.profiles() && pkg == functionPackage {
 		args = append(args, "-overlay", l.profilingOverlay())
 	}

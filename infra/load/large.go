@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	"roomcast/infra/child"
 )
 
 const (
@@ -33,9 +35,9 @@ func large(ctx context.Context, l *lab, db *database) {
 	_, err := all(ctx)
 	p.check(err)
 	took := time.Since(start)
-	sent, _ := peakMemory(p.Cmd.Process.Pid)
+	sent, _ := child.PeakMemory(p.Cmd.Process.Pid)
 	users.history(ctx, p, largeReaders)
-	asked, _ := peakMemory(p.Cmd.Process.Pid)
+	asked, _ := child.PeakMemory(p.Cmd.Process.Pid)
 	l.found(result{
 		what:    fmt.Sprintf("memory peak with %d rows of 1 MB", rows),
 		reached: fmt.Sprintf("%s; %s after %d requests for their history at once", mb(sent), mb(asked), largeReaders),

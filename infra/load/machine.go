@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"roomcast/infra/child"
 )
 
 // machine names what the figures were measured on, and of.
@@ -61,7 +63,7 @@ func (l *lab) git(ctx context.Context, args ...string) (string, error) {
 
 // processor and memory read what Linux says; elsewhere the architecture must do.
 func processor() string {
-	if name, ok := lineOf("/proc/cpuinfo", "model name"); ok {
+	if name, ok := child.ProcField("/proc/cpuinfo", "model name"); ok {
 		return name
 	}
 	return runtime.GOOS + "/" + runtime.GOARCH
@@ -69,7 +71,7 @@ func processor() string {
 
 func memory() string {
 	var kb int64
-	if total, ok := lineOf("/proc/meminfo", "MemTotal"); ok {
+	if total, ok := child.ProcField("/proc/meminfo", "MemTotal"); ok {
 		if _, err := fmt.Sscanf(total, "%d kB", &kb); err == nil {
 			return fmt.Sprintf("%.0f GB", float64(kb)/1e6)
 		}
@@ -87,48 +89,12 @@ func loadAverage() string {
 	return first
 }
 
-// lineOf returns the value of the first "name : value" line of a file.
-func lineOf(path, name string) (string, bool) {
-	text, err := os.ReadFile(path)
-	if err != nil {
-		return "", false
-	}
-	for line := range strings.Lines(string(text)) {
-		if key, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(key) == name {
-			return strings.TrimSpace(value), true
-		}
-	}
-	return "", false
-}
-
-// errNoProc: what a process uses is read from /proc, which only Linux has.
-var errNoProc = errors.New("no /proc here")
-
-// peakMemory is the most a process has held in memory, in bytes, shared pages of
-// its program included.
-func peakMemory(pid int) (int64, error) { return memoryOf(pid, "VmHWM") }
-
-// memoryNow is what it holds at this moment.
-func memoryNow(pid int) (int64, error) { return memoryOf(pid, "VmRSS") }
-
-func memoryOf(pid int, field string) (int64, error) {
-	value, ok := lineOf(fmt.Sprintf("/proc/%d/status", pid), field)
-	if !ok {
-		return 0, errNoProc
-	}
-	var kb int64
-	if _, err := fmt.Sscanf(value, "%d kB", &kb); err != nil {
-		return 0, fmt.Errorf("%s: %w", field, err)
-	}
-	return kb << 10, nil
-}
-
 // cpuTime is what a process with one thread, as Postgres' are, has computed.
 // schedstat counts nanoseconds, where stat counts hundredths of a second.
 func cpuTime(pid int) (time.Duration, error) {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/schedstat", pid))
 	if err != nil {
-		return 0, errNoProc
+		return 0, child.ErrNoProc
 	}
 	first, _, _ := strings.Cut(string(text), " ")
 	n, err := strconv.ParseInt(first, 10, 64)
@@ -156,12 +122,12 @@ func cpuTimes(pids []int) (time.Duration, error) {
 func processTime(pid int) (time.Duration, error) {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
-		return 0, errNoProc
+		return 0, child.ErrNoProc
 	}
 	_, rest, _ := strings.Cut(string(text), ") ") // the name in parentheses may hold spaces
 	fields := strings.Fields(rest)
 	if len(fields) < 13 {
-		return 0, errNoProc
+		return 0, child.ErrNoProc
 	}
 	user, err1 := strconv.ParseInt(fields[11], 10, 64)
 	system, err2 := strconv.ParseInt(fields[12], 10, 64)

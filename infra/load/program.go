@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -81,15 +80,7 @@ func (p *program) addr() string { return net.JoinHostPort("127.0.0.1", strconv.I
 func (p *program) healthy(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, startLimit)
 	defer cancel()
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
-	for {
-		req := must(http.NewRequestWithContext(ctx, http.MethodGet, "http://"+p.addr()+"/healthz", nil))
-		if resp, err := client.Do(req); err == nil {
-			_ = resp.Body.Close()
-			if resp.StatusCode == http.StatusOK {
-				return
-			}
-		}
+	for !child.Healthy(ctx, p.addr()) {
 		select {
 		case <-p.Done():
 			p.check(errors.New("ended"))

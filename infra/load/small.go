@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"time"
+
+	"roomcast/infra/child"
 )
 
 // The smallest machine that Fly sells has a sixteenth of a core, in slices of 5 of each
@@ -190,7 +192,7 @@ func (l *lab) smallDrain(ctx context.Context, db *database, peak *int64) {
 
 // ends stops a program and keeps the most memory that it held.
 func (p *program) ends(peak *int64) {
-	held, _ := peakMemory(p.Cmd.Process.Pid)
+	held, _ := child.PeakMemory(p.Cmd.Process.Pid)
 	*peak = max(*peak, held)
 	check(p.stop())
 }

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"os"
 	"time"
+
+	"roomcast/infra/child"
 )
 
 const (
@@ -90,7 +92,7 @@ func (l *lab) idleMemory(ctx context.Context, db *database) result {
 	wake(ctx, p)
 	must(all(ctx))
 	check(pause(ctx, time.Duration(l.pick(8, 1))*time.Second)) // the awake lease lapses, it sleeps
-	held := must(memoryNow(p.Cmd.Process.Pid))
+	held := must(child.Memory(p.Cmd.Process.Pid))
 	return result{
 		what:    "idle memory",
 		reached: mb(held),

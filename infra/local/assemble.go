@@ -58,7 +58,7 @@ func (s *stack) assemble(ctx context.Context, o options) (*environment, error) {
 			return nil, err
 		}
 	}
-	if err := s.function(ctx, root, env, front); err != nil {
+	if err := s.function(ctx, env, front); err != nil {
 		return nil, err
 	}
 	return env, s.demo(ctx, root, db, env, page)

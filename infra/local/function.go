@@ -8,8 +8,6 @@ import (
 	"net/http"
 	"net/http/httputil"
 	"net/url"
-	"os"
-	"os/exec"
 	"path/filepath"
 	"time"
 
@@ -18,14 +16,14 @@ import (
 
 // function builds the function and puts it behind a proxy that starts it on
 // request, as Fly's does. It has answered /healthz when this returns.
-func (s *stack) function(ctx context.Context, root string, env *environment, front net.Listener) error {
+func (s *stack) function(ctx context.Context, env *environment, front net.Listener) error {
 	scratch, err := child.NewScratch("roomcast-local-")
 	if err != nil {
 		return fmt.Errorf("function: %w", err)
 	}
 	s.add("function's directory", scratch.Remove)
 	binary := filepath.Join(scratch.Dir, "roomcast")
-	if err := s.step("build the function", func() error { return env.build(ctx, root, binary) }); err != nil {
+	if err := s.step("build the function", func() error { return env.build(ctx, binary) }); err != nil {
 		return err
 	}
 	metrics, err := child.FreePort()
@@ -47,16 +45,6 @@ func (s *stack) function(ctx context.Context, root string, env *environment, fro
 		}
 		return conn.Close()
 	})
-}
-
-func build(ctx context.Context, root, binary string) error {
-	cmd := exec.CommandContext(ctx, "go", "build", "-tags", "lambda.norpc,nethttpomithttp2", "-o", binary, "./functions")
-	cmd.Dir = root
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0") // as it is shipped
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("%w\n%s", err, out)
-	}
-	return nil
 }
 
 // newProxy forwards to the machine. Each request has a connection of its own, and dialling is

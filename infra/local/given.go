@@ -38,7 +38,7 @@ func (s *stack) given(ctx context.Context, root, databaseURL string, env *enviro
 	if err := env.admit(room, people); err != nil {
 		return err
 	}
-	if err := s.function(ctx, root, env, front); err != nil {
+	if err := s.function(ctx, env, front); err != nil {
 		return err
 	}
 	if err := s.wakeIfWaiting(databaseURL, env); err != nil {

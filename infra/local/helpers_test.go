@@ -12,6 +12,7 @@ import (
 	"sync"
 	"testing"
 
+	"roomcast/infra/child"
 	"roomcast/shared/browser/chromiumtest"
 	"roomcast/shared/outbox/outboxtest"
 )
@@ -94,7 +95,7 @@ func with(tuned map[string]string) caller {
 			value, found := tuned[name]
 			return value, found
 		},
-		build: func(_ context.Context, _, binary string) error {
+		build: func(_ context.Context, binary string) error {
 			built, err := function()
 			if err != nil {
 				return err
@@ -107,15 +108,11 @@ func with(tuned map[string]string) caller {
 // function is built by the first test that starts a stack, into a folder that TestMain
 // removes.
 var function = sync.OnceValues(func() (binary string, err error) {
-	root, err := moduleRoot()
-	if err != nil {
-		return "", err
-	}
 	if functionDir, err = os.MkdirTemp("", "roomcast-local-function-"); err != nil {
 		return "", err
 	}
 	binary = filepath.Join(functionDir, "roomcast")
-	return binary, build(context.Background(), root, binary)
+	return binary, child.BuildFunction(context.Background(), binary)
 })
 
 // functionDir is empty until the function is built.

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"net/http"
 	"os/exec"
 	"sync"
 	"syscall"
@@ -142,17 +141,13 @@ func (m *machine) supervise(e *execution) {
 func (m *machine) awaitHealth(e *execution) {
 	ticker := time.NewTicker(healthEvery)
 	defer ticker.Stop()
-	client := &http.Client{Timeout: time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
 	for {
-		if resp, err := client.Get("http://" + address(e.port) + "/healthz"); err == nil {
-			resp.Body.Close()
-			if resp.StatusCode == http.StatusOK {
-				m.mu.Lock()
-				m.failures = 0
-				m.mu.Unlock()
-				close(e.healthy)
-				return
-			}
+		if child.Healthy(context.Background(), address(e.port)) {
+			m.mu.Lock()
+			m.failures = 0
+			m.mu.Unlock()
+			close(e.healthy)
+			return
 		}
 		select {
 		case <-e.done:

@@ -32,7 +32,7 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
 	ctx = child.UntilOrphaned(ctx)
-	err := run(ctx, os.Args[1:], caller{os.LookupEnv, build}, os.Stdout, os.Stderr)
+	err := run(ctx, os.Args[1:], caller{os.LookupEnv, child.BuildFunction}, os.Stdout, os.Stderr)
 	switch {
 	case errors.Is(err, flag.ErrHelp):
 	case err != nil:
@@ -83,7 +83,7 @@ type options struct {
 // work, and what builds it.
 type caller struct {
 	lookup func(name string) (value string, found bool)
-	build  func(ctx context.Context, root, binary string) error
+	build  func(ctx context.Context, binary string) error
 }
 
 // app is a Pusher app on a server that speaks Pusher's protocol.

@@ -2,8 +2,8 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
-	"fmt"
 	"io"
 	"net"
 	"os"
@@ -14,6 +14,8 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+
+	"roomcast/infra/child"
 )
 
 // The function itself, as it is shipped, is as healthy to the doctor as the one that
@@ -76,13 +78,7 @@ var buildOnce = sync.OnceValues(func() (string, error) {
 	}
 	built.Store(&dir)
 	binary := filepath.Join(dir, "roomcast")
-	build := exec.Command("go", "build", "-tags", "lambda.norpc,nethttpomithttp2", "-o", binary, "roomcast/functions")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0") // as it is shipped
-	out, err := build.CombinedOutput()
-	if err != nil {
-		return "", fmt.Errorf("%w\n%s", err, out)
-	}
-	return binary, nil
+	return binary, child.BuildFunction(context.Background(), binary)
 })
 
 // built is the folder that buildOnce made, if it did.
