@@ -105,7 +105,7 @@ begin
   deletes := exists (select from unnest(taken) t where t.op = 'DELETE');
   if deletes and kind = 'members' then
     taken := roomcast.keep_members(attached, taken);
-  elsif deletes and kind = 'rows' and exists (select from unnest(taken) t where t.op = 'INSERT') then
+  elsif deletes and kind = 'rows' and not everywhere and exists (select from unnest(taken) t where t.op = 'INSERT') then
     taken := roomcast.keep_taken_keys(taken);
   end if;
   with counted as (
