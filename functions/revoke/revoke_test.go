@@ -8,6 +8,7 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"roomcast/shared/access"
@@ -219,15 +220,48 @@ func TestHeld(t *testing.T) {
 		t.Error("confirmed by a disconnect from before ada left room b")
 	}
 	w.confirm("ada", late)
-	w.failing("bob")
+	w.claimed("bob")
 	w.elsewhere(late)
 	if w.overdue("a", late) || w.overdue("b", late) || !w.overdue("c", late) {
 		t.Error("ada was disconnected and bob was not")
+	}
+	w.add("cid", "d", late.Add(Grace), late.Add(Grace))
+	w.claimed("cid")
+	w.confirm("cid", late) // of another room: what is due later is anybody's again
+	if w.elsewhere(late.Add(2 * Grace)); w.overdue("d", late.Add(time.Minute)) {
+		t.Error("what another relay does is waited for, since an earlier one was claimed here")
 	}
 	w.add("eve", "e", now, now)
 	w.elsewhere(late)
 	if w.overdue("e", late) || len(w.rooms) != 1 || len(w.users) != 1 {
 		t.Error("what another relay does is waited for")
+	}
+}
+
+// A second disconnect that fails, or has to wait for the limit, holds the room until it is
+// made, though the database hands it out to nobody meanwhile.
+func TestFailedSecondDisconnectHolds(t *testing.T) {
+	for _, limited := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			r, _, c := newRevoker()
+			if _, err := r.Revoke(t.Context(), gone("a", 1), time.Now()); err != nil {
+				t.Fatal(err)
+			}
+			if limited {
+				for range perUser {
+					r.limiter.take("user1", time.Now())
+				}
+			}
+			c.fail = func(string) error { return context.DeadlineExceeded }
+			for range 3 { // the first claims it and fails, the others are handed out nothing
+				time.Sleep(Grace + 2*overdueBy)
+				r.Poll(t.Context())
+				r.Stop()
+			}
+			if !r.Held("a") {
+				t.Errorf("limited %v: the room goes on without a second disconnect", limited)
+			}
+		})
 	}
 }
 

@@ -117,6 +117,9 @@ func (r *Revoker) runRound(ctx context.Context) {
 	}) {
 		return
 	}
+	for _, c := range claimed {
+		r.waiting.claimed(c.UserID)
+	}
 	if len(claimed) < roundUsers {
 		r.waiting.elsewhere(asked)
 	}
@@ -144,7 +147,6 @@ func (r *Revoker) again(ctx context.Context, c access.Revocation) time.Duration 
 	}
 	var limited limitedError
 	if errors.As(err, &limited) {
-		r.waiting.failing(c.UserID)
 		return limited.wait
 	}
 	if c.Tries >= giveUpAt {
@@ -154,7 +156,6 @@ func (r *Revoker) again(ctx context.Context, c access.Revocation) time.Duration 
 		r.waiting.confirm(c.UserID, began)
 		return 0
 	}
-	r.waiting.failing(c.UserID)
 	wait := secondBackoff.Wait(c.Tries)
 	if c.Tries > lateAfter {
 		wait = lateBackoff.Wait(c.Tries - lateAfter)

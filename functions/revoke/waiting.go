@@ -18,7 +18,7 @@ type waiting struct {
 type second struct {
 	due     time.Time // by the database, at the earliest
 	dueBy   time.Time // and at the latest
-	failing bool      // claimed by us, and not confirmed
+	claimed bool      // by us, and not confirmed
 	rooms   []string
 }
 
@@ -81,12 +81,13 @@ func (w *waiting) nextDue(now, latest time.Time) time.Time {
 	return latest
 }
 
-// failing notes a user whose second disconnect was claimed and failed.
-func (w *waiting) failing(user string) {
+// claimed notes a user whose second disconnect this process has claimed: until it is
+// confirmed, nobody else has it.
+func (w *waiting) claimed(user string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if s := w.users[user]; s != nil {
-		s.failing = true
+		s.claimed = true
 	}
 }
 
@@ -95,7 +96,11 @@ func (w *waiting) failing(user string) {
 func (w *waiting) confirm(user string, began time.Time) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if s := w.users[user]; s != nil && !s.due.After(began) {
+	switch s := w.users[user]; {
+	case s == nil:
+	case s.due.After(began):
+		s.claimed = false
+	default:
 		w.drop(user, s)
 	}
 }
@@ -106,7 +111,7 @@ func (w *waiting) elsewhere(asked time.Time) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for user, s := range w.users {
-		if !s.failing && asked.After(s.dueBy.Add(overdueBy)) {
+		if !s.claimed && asked.After(s.dueBy.Add(overdueBy)) {
 			w.drop(user, s)
 		}
 	}

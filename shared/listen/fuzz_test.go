@@ -8,6 +8,7 @@ import (
 // FuzzFrame: whatever a socket brings is handed on, ends the connection, or is passed over.
 func FuzzFrame(f *testing.F) {
 	f.Add([]byte(`{"event":"new-message","channel":"c","data":"{\"roomcast\":{\"seq\":3}}"}`))
+	f.Add([]byte(`{"event":"new-message","channel":"another","data":"{}"}`))
 	f.Add([]byte(`{"event":"pusher:error","data":{"code":4009,"message":null}}`))
 	f.Add([]byte(`{"event":"pusher_internal:subscription_succeeded","channel":"c"}`))
 	f.Add([]byte(`{"channel":"c","data":"\"\\\"x\\\"\""}`))

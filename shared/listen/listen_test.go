@@ -4,8 +4,12 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
+
+	"github.com/coder/websocket"
 
 	"roomcast/shared/listen"
 	"roomcast/shared/pusher"
@@ -86,6 +90,35 @@ func TestListen(t *testing.T) {
 	push.CloseSockets(4004, "over quota")
 	if err := <-anybody.lost; err == nil || strings.Contains(err.Error(), push.Config().Key) {
 		t.Errorf("over quota: %v", err)
+	}
+}
+
+// A frame larger than any event ends the connection, before it is read whole.
+func TestLargeFramesAreRefused(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		conn, err := websocket.Accept(w, r, nil)
+		if err != nil {
+			return
+		}
+		defer func() { _ = conn.CloseNow() }()
+		_ = conn.Write(r.Context(), websocket.MessageText, []byte(`{"event":"new-message","channel":"c","data":"`+strings.Repeat("x", 2<<20)+`"}`))
+		_, _, _ = conn.Read(r.Context()) // until the other side leaves
+	}))
+	defer server.Close()
+	ctx, cancel := context.WithCancel(t.Context())
+	lost := make(chan error, 1)
+	listen.Config{
+		URL: "ws" + strings.TrimPrefix(server.URL, "http"), Channel: "c", Subscribed: func() {},
+		Event: func(name string, data json.RawMessage) { t.Errorf("heard %d bytes", len(data)); cancel() },
+		Lost:  func(err error) { lost <- err; cancel() },
+	}.Run(ctx)
+	select {
+	case err := <-lost:
+		if err == nil {
+			t.Error("lost without a reason")
+		}
+	default:
+		t.Error("the connection is kept")
 	}
 }
 
