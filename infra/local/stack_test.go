@@ -226,7 +226,7 @@ func must(t *testing.T, ctx context.Context, actions ...chromedp.Action[chromedp
 	for _, action := range actions {
 		err := chromedp.Do(limited, action)
 		for tries := 0; err != nil && tries < 3 && strings.Contains(err.Error(), "Could not find node"); tries++ {
-			err = chromedp.Do(limited, action) // the page has drawn it anew meanwhile
+			err = chromedp.Do(limited, action) // the page has drawn it again meanwhile
 		}
 		if err != nil {
 			screenshot(t, ctx, "failure")

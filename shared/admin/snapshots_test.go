@@ -11,7 +11,7 @@ import (
 	"roomcast/shared/outbox/outboxtest"
 )
 
-// Whoever holds back cleaning is named by kind: sessions that read, sessions that write in
+// What holds back cleaning is named by kind: sessions that read, sessions that write in
 // another database, prepared transactions, slots; cleaned and cut, and nobody who does not.
 func TestSnapshotHolders(t *testing.T) {
 	server := outboxtest.Start(t, outboxtest.Options{Settings: map[string]string{"max_prepared_transactions": "5", "wal_level": "logical"}})

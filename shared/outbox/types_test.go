@@ -20,7 +20,7 @@ const typesOfTests = `
 	create type public.hall as enum ('lobby', 'attic'); create domain public.open_hall as public.hall;
 	create type public.place as (street text, n int);`
 
-// Tokens' uuids fit into many types, domains among them: whoever has a row is a member, and
+// Tokens' uuids fit into many types, domains among them: a user with a row is a member, and
 // nothing is said. Where they do not fit, attach and doctor say so.
 func TestColumnsOfUsers(t *testing.T) {
 	for kind, value := range map[string]string{

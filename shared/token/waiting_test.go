@@ -25,7 +25,7 @@ func (h held) RoundTrip(r *http.Request) (*http.Response, error) {
 	return nil, errors.New("no answer")
 }
 
-// Tokens that wait for a key set, whoever made them, take little more than their own size:
+// Tokens that wait for a key set, genuine or not, take little more than their own size:
 // neither header nor claims are taken apart before there is a key.
 func TestTokensThatWaitForKeysAreSmall(t *testing.T) {
 	crumbs := func(from string, size int) string {

@@ -226,7 +226,7 @@ func (s *slowReader) Write(p []byte) (int, error) {
 	return s.ResponseRecorder.Write(p)
 }
 
-// A GET has no body that anybody reads: its answer does not wait for one, whoever asks. A
+// A GET has no body that anybody reads: its answer does not wait for one, for any caller. A
 // webhook's connection is kept for the next, though its body is not read.
 func TestBodyOfAGetIsNotAwaited(t *testing.T) {
 	handler := web.Handle(slog.New(slog.DiscardHandler), "/", func(w http.ResponseWriter, _ *http.Request) error {
