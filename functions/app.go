@@ -119,12 +119,16 @@ func (a *app) openAccess() (authorize.Access, error) {
 	return access.Store{DB: front, Claims: a.claims}, nil
 }
 
+// rememberFor is how long a yes is remembered: less than the time between the two disconnects
+// of a departure, of which other machines are not told. The rest is for what is on its way.
+const rememberFor = revoke.Grace * 3 / 4
+
 // newAuthorizer wraps the access check in the request coalescer. Without a database
 // nobody announces the end of an access, so there a yes is not remembered.
 func (a *app) newAuthorizer(tokens *token.Verifier, readers authorize.Access, push *pusher.Client) {
 	coalescer := authorize.CoalescerConfig{Access: readers, Slots: frontConns / 2}
 	if a.db != nil {
-		coalescer.Remember = revoke.Grace * 3 / 4 // the rest is for what is on its way
+		coalescer.Remember = rememberFor
 	}
 	a.coalescer = authorize.NewCoalescer(coalescer)
 	cfg := authorize.Config{

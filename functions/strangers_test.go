@@ -17,6 +17,7 @@ import (
 
 	dto "github.com/prometheus/client_model/go"
 
+	"roomcast/functions/revoke"
 	"roomcast/shared/outbox/outboxtest"
 )
 
@@ -74,6 +75,27 @@ func TestStrangersAreAnsweredUnread(t *testing.T) {
 			}
 			_ = conn.Close()
 		}
+	}
+}
+
+// Every route that reads for a user, or for the operator, answers within the budget, and a yes
+// is forgotten before the second disconnect, also by machines that are not told of the first.
+func TestRoutesHaveTheirBounds(t *testing.T) {
+	source, err := os.ReadFile("routes.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	read := regexp.MustCompile(`(?m)^.*handle\("(?:GET \S+|POST /events|POST /pusher/auth/batch)".*\b(?:user|operator|listener)\b.*$`).FindAllString(string(source), -1)
+	for _, line := range read {
+		if !strings.Contains(line, ", answers)") {
+			t.Errorf("no budget for the answers of%s", line)
+		}
+	}
+	if len(read) < 6 {
+		t.Errorf("only %d routes found", len(read))
+	}
+	if rememberFor >= revoke.Grace {
+		t.Errorf("a yes is remembered for %v, the second disconnect comes after %v", rememberFor, revoke.Grace)
 	}
 }
 
