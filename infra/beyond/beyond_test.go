@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"fmt"
 	"math"
 	"math/rand/v2"
 	"os"
@@ -114,6 +115,45 @@ func TestSendKeepsOrderAndCount(t *testing.T) {
 	}
 	if got[0] != 20 || got[1] != 1 || got[10] != 10 || len(rooms[0]) != 2 {
 		t.Errorf("sent %v, left %v", got, rooms)
+	}
+}
+
+// By hand: 90,000 answers at 670/s are 134 s, five times what pages wait; at 19,900/s 4.5 s.
+func TestMachines(t *testing.T) {
+	small, large := machines()[0], machines()[1]
+	for _, c := range []struct {
+		rate    float64
+		clients int
+		want    machine
+		count   int
+	}{
+		{100, 2_000, small, 1},   // 9 s
+		{100, 30_000, large, 1},  // 134 s on the smallest
+		{4_000, 2_000, large, 1}, // more than half of the smallest's rows
+		{50_000, 2_000, large, 3},
+		{100, 500_000, large, 3}, // 75 s
+	} {
+		m, count := machineFor(chat{Rate: c.rate, Clients: c.clients, Each: 3})
+		if m != c.want || count != c.count {
+			t.Errorf("%v/s, %d clients: %d of %s", c.rate, c.clients, count, m.name)
+		}
+	}
+}
+
+// The page's table is what the program says.
+func TestPageNamesTheMachines(t *testing.T) {
+	page, err := os.ReadFile("../BEYOND.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, clients := range []int{500, 2_000, 5_000, 10_000, 30_000} {
+		c := usual()
+		c.Clients = clients
+		m, count := machineFor(c)
+		line := fmt.Sprintf("| %s | %s | %s | %d of %s |", figure(float64(clients)), machines()[0].storm(c).Round(time.Second), machines()[1].storm(c).Round(time.Second/10), count, m.name)
+		if !bytes.Contains(page, []byte(line)) {
+			t.Errorf("BEYOND.md has not: %s", line)
+		}
 	}
 }
 

@@ -53,6 +53,7 @@ func run(args []string, stdout, stderr io.Writer) error {
 		return errors.New("only flags are known; -outage is up to 1m")
 	}
 	drawLimits(stdout, c, speed)
+	drawMachines(stdout, c)
 	drawPlans(stdout, c)
 	drawSimulation(stdout, c, speed, *outage)
 	return nil
