@@ -43,6 +43,7 @@ type Store interface {
 	QueueRevocations(ctx context.Context, departures []access.Departure, grace time.Duration) (access.Leavers, error)
 	ClaimRevocations(ctx context.Context, most int, lease time.Duration) ([]access.Revocation, error)
 	ConfirmRevocations(ctx context.Context, confirmed []access.Confirmation) error
+	PendingRevocations(ctx context.Context, users []string) (pending []string, err error)
 }
 
 // Terminator ends a user's connections; *pusher.Client is one. Only connections that

@@ -19,6 +19,7 @@ import (
 type store struct {
 	mu        sync.Mutex
 	due       map[string]time.Time
+	claimed   map[string]bool // and not confirmed
 	confirmed []access.Confirmation
 	known     []string
 	more      bool
@@ -44,15 +45,32 @@ func (s *store) ClaimRevocations(context.Context, int, time.Duration) (claimed [
 		if time.Now().After(due) {
 			claimed = append(claimed, access.Revocation{UserID: user, Tries: 1})
 			delete(s.due, user)
+			s.claimed[user] = true
 		}
 	}
 	return claimed, s.err
+}
+
+func (s *store) PendingRevocations(_ context.Context, users []string) (pending []string, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, user := range users {
+		if _, due := s.due[user]; due || s.claimed[user] {
+			pending = append(pending, user)
+		}
+	}
+	return pending, s.err
 }
 
 func (s *store) ConfirmRevocations(_ context.Context, confirmed []access.Confirmation) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.confirmed = append(s.confirmed, confirmed...)
+	for _, c := range confirmed {
+		if c.Wait == 0 {
+			delete(s.claimed, c.UserID)
+		}
+	}
 	return s.err
 }
 
@@ -80,7 +98,7 @@ func (c *terminator) calls() []string {
 }
 
 func newRevoker() (*Revoker, *store, *terminator) {
-	s, c := &store{due: map[string]time.Time{}}, &terminator{}
+	s, c := &store{due: map[string]time.Time{}, claimed: map[string]bool{}}, &terminator{}
 	return New(Config{Store: s, Terminator: c, Log: slog.New(slog.DiscardHandler)}), s, c
 }
 
@@ -220,22 +238,46 @@ func TestHeld(t *testing.T) {
 		t.Error("confirmed by a disconnect from before ada left room b")
 	}
 	w.confirm("ada", late)
-	w.claimed("bob")
-	w.elsewhere(late)
 	if w.overdue("a", late) || w.overdue("b", late) || !w.overdue("c", late) {
 		t.Error("ada was disconnected and bob was not")
 	}
 	w.add("cid", "d", late.Add(Grace), late.Add(Grace))
-	w.claimed("cid")
-	w.confirm("cid", late) // of another room: what is due later is anybody's again
-	if w.elsewhere(late.Add(2 * Grace)); w.overdue("d", late.Add(time.Minute)) {
-		t.Error("what another relay does is waited for, since an earlier one was claimed here")
+	if users := w.dueUsers(late); !slices.Equal(users, []string{"bob"}) {
+		t.Errorf("%v are due, and bob is", users)
 	}
-	w.add("eve", "e", now, now)
-	w.elsewhere(late)
-	if w.overdue("e", late) || len(w.rooms) != 1 || len(w.users) != 1 {
-		t.Error("what another relay does is waited for")
+	w.forget([]string{"bob", "cid"}, late) // cid left another room since
+	if w.overdue("c", late) || !w.overdue("d", late.Add(2*Grace)) || len(w.rooms) != 1 || len(w.users) != 1 {
+		t.Error("bob was disconnected by another relay, and cid was not")
 	}
+}
+
+// What another relay has claimed holds the room until it has confirmed it.
+func TestConfirmedByAnotherRelay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, s, c := newRevoker()
+		if _, err := r.Revoke(t.Context(), gone("a", 1), time.Now()); err != nil {
+			t.Fatal(err)
+		}
+		round := func() {
+			time.Sleep(Grace + 2*overdueBy)
+			r.Poll(t.Context())
+			r.Stop()
+		}
+		c.fail = func(string) error { return context.DeadlineExceeded }
+		if round(); !r.Held("a") {
+			t.Error("the room goes on behind a disconnect that failed")
+		}
+		if round(); !r.Held("a") {
+			t.Error("the room goes on while another relay tries")
+		}
+		if err := s.ConfirmRevocations(t.Context(), []access.Confirmation{{Revocation: access.Revocation{UserID: "user1"}}}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(pollEvery)
+		if round(); r.Held("a") {
+			t.Error("the room is held behind a disconnect that another relay has confirmed")
+		}
+	})
 }
 
 // A second disconnect that fails, or has to wait for the limit, holds the room until it is

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"time"
 
 	"roomcast/shared/access"
@@ -107,9 +108,8 @@ func (r *Revoker) soon(in time.Duration) {
 }
 
 // runRound claims the users whose second disconnect is due, disconnects them, and tells
-// the database.
+// the database. What other relays have done meanwhile holds no room any more.
 func (r *Revoker) runRound(ctx context.Context) {
-	asked := time.Now()
 	var claimed []access.Revocation
 	if !r.ask(ctx, func(ctx context.Context) (err error) {
 		claimed, err = r.Store.ClaimRevocations(ctx, roundUsers, roundLease)
@@ -117,15 +117,13 @@ func (r *Revoker) runRound(ctx context.Context) {
 	}) {
 		return
 	}
-	for _, c := range claimed {
-		r.waiting.claimed(c.UserID)
+	if len(claimed) > 0 {
+		r.disconnectAgain(ctx, claimed)
 	}
-	if len(claimed) < roundUsers {
-		r.waiting.elsewhere(asked)
-	}
-	if len(claimed) == 0 {
-		return
-	}
+	r.forgetConfirmed(ctx)
+}
+
+func (r *Revoker) disconnectAgain(ctx context.Context, claimed []access.Revocation) {
 	confirmed := make([]access.Confirmation, len(claimed))
 	inParallel(len(claimed), func(i int) {
 		confirmed[i] = access.Confirmation{Revocation: claimed[i], Wait: r.again(ctx, claimed[i])}
@@ -133,6 +131,23 @@ func (r *Revoker) runRound(ctx context.Context) {
 	r.ask(ctx, func(ctx context.Context) error { return r.Store.ConfirmRevocations(ctx, confirmed) })
 	for _, c := range confirmed {
 		r.soon(c.Wait) // at once without a wait: there may be more than one batch
+	}
+}
+
+// forgetConfirmed forgets those whose disconnect is due and that the database has no more:
+// another relay has claimed and confirmed it.
+func (r *Revoker) forgetConfirmed(ctx context.Context) {
+	asked := time.Now()
+	users := r.waiting.dueUsers(asked)
+	if len(users) == 0 {
+		return
+	}
+	var pending []string
+	if r.ask(ctx, func(ctx context.Context) (err error) {
+		pending, err = r.Store.PendingRevocations(ctx, users)
+		return err
+	}) {
+		r.waiting.forget(slices.DeleteFunc(users, func(user string) bool { return slices.Contains(pending, user) }), asked)
 	}
 }
 

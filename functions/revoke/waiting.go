@@ -5,9 +5,9 @@ import (
 	"time"
 )
 
-// waiting are the second disconnects that this process has queued and not confirmed, by
-// the rooms they hold up when they are overdue. What it has no room for, or another
-// relay confirms, holds nothing up.
+// waiting are the second disconnects that this process has queued and that no relay, as far
+// as it knows, has confirmed, by the rooms they hold up when they are overdue. What it has
+// no room for holds nothing up.
 type waiting struct {
 	mu    sync.Mutex
 	users map[string]*second
@@ -16,15 +16,15 @@ type waiting struct {
 
 // second is a user's second disconnect.
 type second struct {
-	due     time.Time // by the database, at the earliest
-	dueBy   time.Time // and at the latest
-	claimed bool      // by us, and not confirmed
-	rooms   []string
+	due   time.Time // by the database, at the earliest
+	dueBy time.Time // and at the latest
+	rooms []string
 }
 
 const (
 	maxWaiting      = 1 << 14 // users
 	maxWaitingRooms = 256     // of one user
+	maxPending      = 1000    // users that a round asks for
 )
 
 func newWaiting() *waiting {
@@ -81,37 +81,37 @@ func (w *waiting) nextDue(now, latest time.Time) time.Time {
 	return latest
 }
 
-// claimed notes a user whose second disconnect this process has claimed: until it is
-// confirmed, nobody else has it.
-func (w *waiting) claimed(user string) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if s := w.users[user]; s != nil {
-		s.claimed = true
-	}
-}
-
 // confirm forgets a user whose disconnect began at a time, unless it is due later: they
 // left another room meanwhile.
 func (w *waiting) confirm(user string, began time.Time) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	switch s := w.users[user]; {
-	case s == nil:
-	case s.due.After(began):
-		s.claimed = false
+	case s == nil, s.due.After(began):
 	default:
 		w.drop(user, s)
 	}
 }
 
-// elsewhere forgets the users that were due when the database was asked and were not
-// handed out: another relay has them, or had.
-func (w *waiting) elsewhere(asked time.Time) {
+// dueUsers are users whose second disconnect was due at a time, at most maxPending of them.
+func (w *waiting) dueUsers(at time.Time) (users []string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for user, s := range w.users {
-		if !s.claimed && asked.After(s.dueBy.Add(overdueBy)) {
+		if at.After(s.dueBy) && len(users) < maxPending {
+			users = append(users, user)
+		}
+	}
+	return users
+}
+
+// forget forgets those of the users whose disconnect was due at a time. Who left another
+// room since is due later, and stays.
+func (w *waiting) forget(users []string, at time.Time) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, user := range users {
+		if s := w.users[user]; s != nil && at.After(s.dueBy) {
 			w.drop(user, s)
 		}
 	}

@@ -151,6 +151,18 @@ func (s Store) ConfirmRevocations(ctx context.Context, confirmed []Confirmation)
 	return s.Exec(ctx, "confirm revocations", `select roomcast.confirm_revocations($1::text[], $2::text[]::timestamptz[], $3::float8[])`, users, stamps, waits)
 }
 
+// PendingRevocations returns those of the users whose disconnect no relay has confirmed.
+func (s Store) PendingRevocations(ctx context.Context, users []string) (pending []string, err error) {
+	rows, err := s.Query(ctx, `select roomcast.pending_revocations($1::text[])`, users)
+	if err == nil {
+		pending, err = pgx.CollectRows(rows, pgx.RowTo[string])
+	}
+	if err != nil {
+		return nil, fmt.Errorf("pending revocations: %w", err)
+	}
+	return pending, nil
+}
+
 // Presence says that a user came online in a room or went offline. Without a user
 // it says that nobody is online there any more.
 type Presence struct {

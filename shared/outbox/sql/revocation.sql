@@ -91,8 +91,8 @@ begin
 end
 $$;
 
--- confirm_revocations ends those that were cut (or given up), and puts off the others
--- by so many seconds. A cut from before the last revocation confirmable_at leaves the row.
+-- confirm_revocations ends those that were disconnected (or given up), and puts off the others
+-- by so many seconds. A disconnect from before the last revocation confirmable_at leaves the row.
 create or replace function roomcast.confirm_revocations(users text[], stamps timestamptz[], waits double precision[]) returns void
 language sql security definer set search_path = pg_catalog, pg_temp as $$
   with told as (
@@ -107,6 +107,12 @@ language sql security definer set search_path = pg_catalog, pg_temp as $$
     from told t
    where r.user_id = t.user_id and (t.wait is not null or r.confirmable_at > t.stamp)
      and r.user_id not in (select e.user_id from ended e)
+$$;
+
+-- pending_revocations returns those of the users whose disconnect no relay has confirmed.
+create or replace function roomcast.pending_revocations(users text[]) returns setof text
+language sql stable security definer set search_path = pg_catalog, pg_temp as $$
+  select r.user_id from roomcast.revocations r where r.user_id = any (pending_revocations.users)
 $$;
 
 commit;

@@ -60,6 +60,7 @@ grant execute on function
   roomcast.queue_revocations(text[], bigint[], interval),
   roomcast.claim_revocations(int, interval),
   roomcast.confirm_revocations(text[], timestamptz[], double precision[]),
+  roomcast.pending_revocations(text[]),
   roomcast.note_presence(text[], text[], boolean[], timestamptz, boolean),
   roomcast.clean_presence(),
   roomcast.backlog(),
