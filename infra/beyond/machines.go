@@ -19,8 +19,8 @@ type machine struct {
 // figures of two cores are of a machine that client, function and Postgres shared.
 func machines() []machine {
 	return []machine{
-		{"shared-cpu-1x, 256 MB", 5_900, 670},
-		{"performance-2x", 42_000, 19_900},
+		{"shared-cpu-1x, 256 MB", 6_900, 760},
+		{"performance-2x", 56_000, 21_000},
 	}
 }
 
