@@ -181,9 +181,39 @@ func TestDeadPusherCostsFewClaims(t *testing.T) {
 	wantInOrder(t, s.waitFor(100))
 }
 
+// While a call to Pusher is under way nothing is claimed but behind a watch, and a message of
+// another room is sent.
+func TestPollsBesideBusyWorkers(t *testing.T) {
+	s := newStack(t)
+	hangs := s.pusher.Inject(pushertest.Fault{Channel: "*" + roomA, Hang: true})
+	var counted *countingOutbox
+	r := s.relay("r", func(c *Config) {
+		counted = &countingOutbox{Outbox: c.Outbox}
+		c.Outbox = counted
+	})
+	s.insert(roomA, "hangs")
+	r.Wake()
+	s.until("the call hangs", func() bool { return hangs.Hits() > 0 })
+	claims, watches := counted.claims.Load(), counted.watches.Load()
+	s.until("five watches", func() bool { return counted.watches.Load() >= watches+5 })
+	// A claim follows each watch, and one may have been under way before the first.
+	if n, most := counted.claims.Load()-claims, counted.watches.Load()-watches+1; n > most {
+		t.Errorf("%d claims beside a call that hangs, and %d watches", n, most-1)
+	}
+	s.insert(roomB, "sent meanwhile")
+	s.waitFor(1)
+	wantInOrder(t, s.pusher.Events())
+}
+
 type countingOutbox struct {
 	Outbox
-	claims atomic.Int64
+	claims, watches atomic.Int64
+}
+
+// Await counts.
+func (o *countingOutbox) Await(ctx context.Context, patience, every time.Duration) (bool, error) {
+	o.watches.Add(1)
+	return o.Outbox.Await(ctx, patience, every)
 }
 
 // Claim counts.

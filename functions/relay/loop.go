@@ -61,6 +61,10 @@ type loop struct {
 	// numberAt is when rows are numbered again, while nothing is claimed.
 	numberAt time.Time
 	putOff   bool // some room was given back, to be tried later
+
+	watch     *watch    // under way; nil: none
+	restUntil time.Time // before that nothing is claimed while workers are busy
+	claimDue  bool      // since a result or a watch said that a claim may find something
 }
 
 // errPutOff says that a room's events were not accepted, though others' were.
@@ -82,6 +86,7 @@ func (l *loop) run(ctx context.Context) {
 	l.Log.Info("relay wakes")
 	began := time.Now()
 	l.Observer.Woke()
+	defer l.endWatch()
 	woken := false
 	for ctx.Err() == nil {
 		if l.leaving.Err() != nil {
@@ -187,6 +192,7 @@ func (l *loop) claim(ctx context.Context, patience time.Duration) {
 	}) {
 		return
 	}
+	l.claimDue = false
 	rows, bytes := sizeOf(rooms)
 	fromChat := rows - canariesOf(rooms)
 	now := time.Now()
@@ -250,6 +256,9 @@ func (l *loop) allowance() (limits outbox.Limits, at time.Time) {
 	}
 	resumes, step := l.health.next()
 	if step == 0 {
+		if l.underWay > 0 && l.restUntil.After(at) {
+			at = l.restUntil
+		}
 		return limits, at
 	}
 	if l.underWay > 0 {
@@ -270,6 +279,7 @@ func (l *loop) work(ctx context.Context, a assignment) {
 // finished counts a worker's assignment as done, and keeps its acks.
 func (l *loop) finished(out outcome) {
 	l.underWay--
+	l.restUntil, l.claimDue = time.Time{}, true
 	l.rows -= out.rows
 	l.bytes -= out.bytes
 	l.acks = append(l.acks, out.acks...)

@@ -9,6 +9,7 @@ import (
 // wait sleeps until something is to be done: a worker is done, a webhook comes, the
 // next poll or renewal is due.
 func (l *loop) wait(ctx context.Context) {
+	l.watchBeside(ctx)
 	_, until := l.allowance()
 	if until.After(l.renewAt) {
 		until = l.renewAt
@@ -27,6 +28,8 @@ func (l *loop) wait(ctx context.Context) {
 	case out := <-l.results:
 		l.finished(out)
 		l.finishedMore()
+	case <-l.watched():
+		l.endWatch()
 	case <-l.wake:
 		l.lastRow = time.Now() // a writer saw the lease over: take it again
 		l.renewAt = time.Time{}

@@ -42,6 +42,8 @@ func (f *flood) Claim(context.Context, string, outbox.Limits) (rooms []outbox.Ro
 	return rooms, nil
 }
 
+func (f *flood) Await(context.Context, time.Duration, time.Duration) (bool, error) { return true, nil }
+
 func (f *flood) AwaitClaim(ctx context.Context, _, _ time.Duration, relay string, l outbox.Limits) ([]outbox.Room, error) {
 	return f.Claim(ctx, relay, l)
 }

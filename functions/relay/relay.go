@@ -36,6 +36,7 @@ type Outbox interface {
 	MaySleep(ctx context.Context) (bool, error)
 	HasWaiting(ctx context.Context) (bool, error)
 	AssignSeqs(ctx context.Context) error
+	Await(ctx context.Context, patience, every time.Duration) (found bool, err error)
 	AwaitClaim(ctx context.Context, patience, every time.Duration, relay string, l outbox.Limits) ([]outbox.Room, error)
 	Claim(ctx context.Context, relay string, l outbox.Limits) ([]outbox.Room, error)
 	Ack(ctx context.Context, acks []outbox.Ack) (refused []string, err error)
