@@ -62,7 +62,7 @@ $$;
 -- no transaction has begun or ended. What another relay numbers meanwhile is reported, too.
 create or replace function roomcast.await_rows(patience interval, every interval) returns boolean
 language plpgsql volatile security definer
-set search_path = pg_catalog, pg_temp set enable_seqscan = off set jit = off set plan_cache_mode = force_generic_plan as $$
+set search_path = pg_catalog, pg_temp set enable_seqscan = off set enable_bitmapscan = off set jit = off set plan_cache_mode = force_generic_plan as $$
 declare
   deadline constant timestamptz := clock_timestamp() + await_rows.patience;
   pause    constant double precision := greatest(extract(epoch from await_rows.every), 0.001);
@@ -162,7 +162,7 @@ create or replace function roomcast.claim(relay text, max_rows int, per_room int
 returns table (room text, epoch text, fence bigint, clock text, seq bigint, at text, kind text, name text, op text, keys text[], record text, old text, stub boolean)
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp set timezone = 'UTC' set datestyle = 'ISO'
-set enable_seqscan = off set enable_memoize = off set jit = off set plan_cache_mode = force_generic_plan as $$
+set enable_seqscan = off set enable_bitmapscan = off set enable_memoize = off set jit = off set plan_cache_mode = force_generic_plan as $$
 #variable_conflict use_column
 declare
   numbered text[];

@@ -8,7 +8,8 @@
 -- its plans for the session, where SQL functions are planned at every call. And it has
 -- sequential scans off: the planner overestimates how selective "what waits" is and
 -- prefers a scan for LIMIT 1. (Where only such a scan is possible its cost becomes
--- absurd, which wakes the compiler: hence jit off.)
+-- absurd, which wakes the compiler: hence jit off.) Bitmap scans are off, too: where statistics
+-- are of a time before a large transaction, one reads and sorts all of its rows in each step.
 begin;
 select pg_advisory_xact_lock(hashtextextended('roomcast.migrate', 0));
 set local lock_timeout = '3s';
@@ -55,7 +56,7 @@ $$;
 -- has_unnumbered: is there a row that the last numbering could not see?
 create or replace function roomcast.has_unnumbered() returns boolean
 language plpgsql volatile security definer
-set search_path = pg_catalog, pg_temp set enable_seqscan = off set jit = off set plan_cache_mode = force_generic_plan as $$
+set search_path = pg_catalog, pg_temp set enable_seqscan = off set enable_bitmapscan = off set jit = off set plan_cache_mode = force_generic_plan as $$
 declare
   c    constant roomcast.cursor := roomcast.last_cursor();
   sees constant pg_snapshot := pg_current_snapshot();
@@ -118,7 +119,7 @@ $$;
 create or replace function roomcast.pick_rows(c roomcast.cursor, most int,
   out upto xid8, out open xid8[], out ended xid8[], out behind roomcast.cursor)
 language plpgsql volatile security definer
-set search_path = pg_catalog, pg_temp set enable_seqscan = off set jit = off set plan_cache_mode = force_generic_plan as $$
+set search_path = pg_catalog, pg_temp set enable_seqscan = off set enable_bitmapscan = off set jit = off set plan_cache_mode = force_generic_plan as $$
 declare
   now_sees constant pg_snapshot := pg_current_snapshot();
   cut   xid8;
@@ -164,7 +165,7 @@ $$;
 -- transaction, unless there are too many for it.
 create or replace function roomcast.assign_seqs(claiming boolean default false, most int default 20000) returns text[]
 language plpgsql security definer set search_path = pg_catalog, pg_temp
-set enable_seqscan = off set enable_nestloop = off set enable_hashjoin = on   -- what it joins is its own, of any size
+set enable_seqscan = off set enable_bitmapscan = off set enable_nestloop = off set enable_hashjoin = on   -- what it joins is its own, of any size
 set jit = off set plan_cache_mode = force_generic_plan set work_mem = '16MB' as $$
 declare
   c      roomcast.cursor;
