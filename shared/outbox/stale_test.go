@@ -34,3 +34,35 @@ func TestStaleStatisticsCostNoStep(t *testing.T) {
 	}
 	c.Exec(`commit`)
 }
+
+// Rooms whose lease has ended, and a dead relay's, are found by one look at all rooms, though
+// the session planned that when there were none.
+func TestRoomsAreLookedThroughOnce(t *testing.T) {
+	const rooms = 3000
+	for name, call := range map[string]string{
+		"expired": `select roomcast.find_expired()`, "a dead relay's": `select roomcast.release_leases('dead')`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := newChat(t)
+			c.Exec(`vacuum analyze roomcast.rooms`) // which is empty
+			c.Exec(`select roomcast.set_clock('roomcast.last_claim', clock_timestamp())`)
+			look := func() {
+				c.Exec(`select roomcast.set_clock('roomcast.expired_checked', clock_timestamp() - interval '1 hour')`)
+				c.Exec(call)
+			}
+			look()
+			c.Exec(`insert into roomcast.rooms (room, head_seq, due, holder)
+				select 'room ' || i, 1, now() + i * interval '1 minute', 'r@living' from generate_series(-1, $1 - 2) i`, rooms)
+			c.Exec(`update roomcast.rooms set holder = 'r@dead' where room in ('room -1', 'room 0')`)
+			c.Exec(`begin`)
+			look()
+			if n := one[int](c, `select (seq_tup_read + idx_tup_fetch)::int from pg_stat_xact_user_tables where relid = 'roomcast.rooms'::regclass`); n < rooms || n > 4*rooms {
+				t.Errorf("reads %d rooms of %d", n, rooms)
+			}
+			if n := one[int](c, `select count(*)::int from roomcast.rooms where attention is not null`); n != 2 {
+				t.Errorf("%d rooms want attention, and two do", n)
+			}
+			c.Exec(`commit`)
+		})
+	}
+}

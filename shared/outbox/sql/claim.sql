@@ -31,10 +31,10 @@ begin
   end if;
   perform roomcast.set_clock('roomcast.expired_checked', clock_timestamp());
   update roomcast.rooms r set attention = r.due
-   where r.room in (
-     select e.room from roomcast.rooms e
+   where r.ctid = any (array(   -- a join could look through all of them once for each
+     select e.ctid from roomcast.rooms e
       where e.head_seq > e.sent_seq and e.attention is null and e.due <= (select clock_timestamp())
-      limit 5000 for update skip locked);
+      limit 5000 for update skip locked));
 end
 $$;
 
@@ -47,10 +47,10 @@ set search_path = pg_catalog, pg_temp set jit = off set plan_cache_mode = force_
 begin
   if roomcast.read_clock('roomcast.last_claim') > clock_timestamp() - interval '1 minute' then   -- it reads all rooms
     update roomcast.rooms r set due = clock_timestamp(), attention = clock_timestamp(), holder = null
-     where r.room in (
-       select e.room from roomcast.rooms e
+     where r.ctid = any (array(
+       select e.ctid from roomcast.rooms e
         where e.holder is not null and split_part(e.holder, '@', 2) = release_leases.place
-        limit 20000 for update skip locked);
+        limit 20000 for update skip locked));
   end if;
 end
 $$;
