@@ -5,10 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"slices"
+	"strconv"
 	"time"
 	"unicode/utf8"
-
-	"github.com/golang-jwt/jwt/v5"
 
 	"roomcast/shared/event"
 )
@@ -27,55 +26,75 @@ const maxUnix = 253402300799
 // the package; each caller knows the sentinel it amounts to.
 var errClaim = errors.New("claim absent or of the wrong type")
 
-// payload is the claims object as signed, and its members by their exact names.
-// A struct would not do: encoding/json also takes "Role" for "role", and jsonb,
-// which the same bytes go to, does not.
+// claim is one member of the claims object, as JSON; empty where it is absent.
+type claim []byte
+
+// payload is the claims that are read, by their exact names: encoding/json would also take
+// "Role" for "role", and jsonb, which the same bytes go to, does not. Of two with one name
+// the last counts, as in jsonb.
 type payload struct {
-	raw    json.RawMessage
-	fields map[string]json.RawMessage
+	expires, notBefore, role, audience, issuer, subject, session, email, anonymous claim
 }
 
-// UnmarshalJSON keeps a copy of the object. What is not an object is an error. Its members
-// wait for the signature: a thousand small ones take a hundred kilobytes, and a token may wait
-// for its key.
-func (p *payload) UnmarshalJSON(b []byte) error {
-	if !utf8.Valid(b) {
-		return errors.New("not UTF-8") // jsonb would refuse it later
+// newPayload finds the claims in an object as it was signed.
+func newPayload(object []byte) (p payload, ok bool) {
+	// jsonb would refuse what is not UTF-8 later.
+	if !bytes.HasPrefix(object, []byte{'{'}) || !utf8.Valid(object) || !json.Valid(object) {
+		return payload{}, false
 	}
-	if !bytes.HasPrefix(b, []byte{'{'}) {
-		return errors.New("not an object")
-	}
-	p.raw = bytes.Clone(b)
-	return nil
+	eachMember(object, func(name, value []byte) {
+		switch string(name) {
+		case "exp":
+			p.expires = value
+		case "nbf":
+			p.notBefore = value
+		case "role":
+			p.role = value
+		case "aud":
+			p.audience = value
+		case "iss":
+			p.issuer = value
+		case "sub":
+			p.subject = value
+		case "session_id":
+			p.session = value
+		case "email":
+			p.email = value
+		case "is_anonymous":
+			p.anonymous = value
+		}
+	})
+	return p, true
 }
 
 // claims checks one claim after the other and returns what they say. The order
 // is that of the mistakes people make: an old session first, then the anon key
 // where a user's token belongs, then another project's token.
-func (v *Verifier) claims(p *payload) (Claims, error) {
-	if json.Unmarshal(p.raw, &p.fields) != nil { // the payload is null
+func (v *Verifier) claims(object []byte) (Claims, error) {
+	c := Claims{Raw: bytes.Trim(object, " \t\r\n")} // what JSON takes for space
+	p, ok := newPayload(c.Raw)
+	if !ok {
 		return Claims{}, ErrMalformed
 	}
-	c := Claims{Raw: p.raw}
 	var err error
 	if c.Expires, err = v.lifetime(p); err != nil {
 		return Claims{}, err
 	}
-	if c.Role, err = p.text("role"); err != nil || c.Role != roleUser {
+	if c.Role, err = p.role.text(); err != nil || c.Role != roleUser {
 		return Claims{}, ErrRole
 	}
-	if !p.audience(audienceUser) {
+	if !p.audience.lists(audienceUser) {
 		return Claims{}, ErrAudience
 	}
 	if v.issuer != "" {
-		if iss, err := p.text("iss"); err != nil || iss != v.issuer {
+		if iss, err := p.issuer.text(); err != nil || iss != v.issuer {
 			return Claims{}, ErrIssuer
 		}
 	}
-	if c.UserID, err = p.text("sub"); err != nil || !event.IsUUID(c.UserID) {
+	if c.UserID, err = p.subject.text(); err != nil || !event.IsUUID(c.UserID) {
 		return Claims{}, ErrSubject
 	}
-	if err := p.optional(&c); err != nil {
+	if err := c.optional(p); err != nil {
 		return Claims{}, ErrMalformed
 	}
 	if c.Anonymous && !v.anonymous {
@@ -86,17 +105,17 @@ func (v *Verifier) claims(p *payload) (Claims, error) {
 
 // lifetime checks exp and, where there is one, nbf. iat is left alone: on a
 // machine whose clock is late every fresh token seems to come from the future.
-func (v *Verifier) lifetime(p *payload) (time.Time, error) {
+func (v *Verifier) lifetime(p payload) (time.Time, error) {
 	now := v.clock()
-	expires, err := p.time("exp")
+	expires, err := p.expires.time()
 	if err != nil {
 		return time.Time{}, ErrMalformed
 	}
 	if !now.Before(expires.Add(v.leeway)) {
 		return time.Time{}, ErrExpired
 	}
-	if p.has("nbf") {
-		from, err := p.time("nbf")
+	if p.notBefore.given() {
+		from, err := p.notBefore.time()
 		if err != nil {
 			return time.Time{}, ErrMalformed
 		}
@@ -108,35 +127,35 @@ func (v *Verifier) lifetime(p *payload) (time.Time, error) {
 }
 
 // optional reads the claims that may be absent, but not of another type.
-func (p *payload) optional(c *Claims) (err error) {
-	if p.has("session_id") {
-		if c.SessionID, err = p.text("session_id"); err != nil {
+func (c *Claims) optional(p payload) (err error) {
+	if p.session.given() {
+		if c.SessionID, err = p.session.text(); err != nil {
 			return err
 		}
 	}
-	if p.has("email") {
-		if c.Email, err = p.text("email"); err != nil {
+	if p.email.given() {
+		if c.Email, err = p.email.text(); err != nil {
 			return err
 		}
 	}
-	if p.has("is_anonymous") {
-		return json.Unmarshal(p.fields["is_anonymous"], &c.Anonymous)
+	if p.anonymous.given() {
+		return json.Unmarshal(p.anonymous, &c.Anonymous)
 	}
 	return nil
 }
 
-// has reports whether a claim is there and not null.
-func (p *payload) has(name string) bool {
-	raw, ok := p.fields[name]
-	return ok && string(raw) != "null"
-}
+// given reports whether a claim is there and not null.
+func (c claim) given() bool { return len(c) > 0 && string(c) != "null" }
 
-func (p *payload) text(name string) (string, error) {
-	if !p.has(name) {
+func (c claim) text() (string, error) {
+	if len(c) == 0 || c[0] != '"' {
 		return "", errClaim
 	}
+	if bytes.IndexByte(c, '\\') < 0 {
+		return string(c[1 : len(c)-1]), nil
+	}
 	var s string
-	if err := json.Unmarshal(p.fields[name], &s); err != nil {
+	if err := json.Unmarshal(c, &s); err != nil {
 		return "", errClaim
 	}
 	return s, nil
@@ -144,34 +163,22 @@ func (p *payload) text(name string) (string, error) {
 
 // time reads a NumericDate (RFC 7519, section 2): seconds since 1970, perhaps
 // with a fraction, which is dropped.
-func (p *payload) time(name string) (time.Time, error) {
-	if !p.has(name) {
+func (c claim) time() (time.Time, error) {
+	if len(c) == 0 || c[0] == '"' { // no other value but a number parses, either
 		return time.Time{}, errClaim
 	}
-	var f float64
-	if err := json.Unmarshal(p.fields[name], &f); err != nil || f < 0 || f > maxUnix {
+	f, err := strconv.ParseFloat(string(c), 64)
+	if err != nil || f < 0 || f > maxUnix {
 		return time.Time{}, errClaim
 	}
 	return time.Unix(int64(f), 0), nil
 }
 
-// audience reports whether aud is want, or a list that has it.
-func (p *payload) audience(want string) bool {
-	var list []string
-	if json.Unmarshal(p.fields["aud"], &list) == nil {
-		return slices.Contains(list, want)
+// lists reports whether a claim is want, or a list of texts that has it.
+func (c claim) lists(want string) bool {
+	if one, err := c.text(); err == nil {
+		return one == want
 	}
-	one, err := p.text("aud")
-	return err == nil && one == want
+	var list []string
+	return json.Unmarshal(c, &list) == nil && slices.Contains(list, want)
 }
-
-// The parser wants its Claims interface; with validation switched off it never
-// calls these.
-var _ jwt.Claims = (*payload)(nil)
-
-func (*payload) GetExpirationTime() (*jwt.NumericDate, error) { return nil, errClaim }
-func (*payload) GetIssuedAt() (*jwt.NumericDate, error)       { return nil, errClaim }
-func (*payload) GetNotBefore() (*jwt.NumericDate, error)      { return nil, errClaim }
-func (*payload) GetIssuer() (string, error)                   { return "", errClaim }
-func (*payload) GetSubject() (string, error)                  { return "", errClaim }
-func (*payload) GetAudience() (jwt.ClaimStrings, error)       { return nil, errClaim }
