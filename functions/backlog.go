@@ -8,21 +8,16 @@ import (
 	"roomcast/shared/admin"
 )
 
-const (
-	backlogFresh = 5 * time.Second // one read serves the gauges of one scrape, and scrapers in a hurry
-	backlogLimit = time.Second     // a scrape must not wait for a database in trouble
-)
+const backlogFresh = 5 * time.Second // one read serves the gauges of one scrape, and scrapers in a hurry
 
 // backlogGauge reads the backlog for scrapers, seldom.
 type backlogGauge struct {
 	ask func(context.Context) (admin.Backlog, error)
 
-	mu   sync.Mutex
-	at   time.Time
-	last admin.Backlog
-	err  error
-	kept admin.Backlog // the last that was read without an error
-	has  bool
+	mu      sync.Mutex
+	reading reading[admin.Backlog]
+	kept    admin.Backlog // the last that was read without an error
+	has     bool
 	// An event was parked since: counted, though the last read may have seen it already.
 	stale bool
 }
@@ -32,17 +27,14 @@ type backlogGauge struct {
 func (g *backlogGauge) read() (admin.Backlog, bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.stale || g.at.IsZero() || time.Since(g.at) > backlogFresh {
-		g.stale = false
-		ctx, cancel := context.WithTimeout(context.Background(), backlogLimit)
-		defer cancel()
-		g.last, g.err = g.ask(ctx)
-		g.at = time.Now()
-		if g.err == nil {
-			g.kept, g.has = g.last, true
-		}
+	if g.stale {
+		g.stale, g.reading = false, reading[admin.Backlog]{}
 	}
-	return g.last, g.err == nil
+	last, err := g.reading.read(backlogFresh, g.ask)
+	if err == nil {
+		g.kept, g.has = last, true
+	}
+	return last, err == nil
 }
 
 // parked counts an event that was given up, until the next read counts them all.

@@ -17,10 +17,8 @@ const (
 type snapshotGauge struct {
 	ask func(ctx context.Context, older time.Duration) ([]admin.Holder, error)
 
-	mu   sync.Mutex
-	at   time.Time
-	last []admin.Holder
-	err  error
+	mu      sync.Mutex
+	reading reading[[]admin.Holder]
 }
 
 // read returns the last list, or a new one if that is no longer fresh. It reports false
@@ -28,13 +26,8 @@ type snapshotGauge struct {
 func (h *snapshotGauge) read() ([]admin.Holder, bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.at.IsZero() || time.Since(h.at) > holdersFresh {
-		ctx, cancel := context.WithTimeout(context.Background(), backlogLimit)
-		defer cancel()
-		h.last, h.err = h.ask(ctx, holdersOld)
-		h.at = time.Now()
-	}
-	return h.last, h.err == nil
+	list, err := h.reading.read(holdersFresh, func(ctx context.Context) ([]admin.Holder, error) { return h.ask(ctx, holdersOld) })
+	return list, err == nil
 }
 
 // watchSnapshots adds who holds back cleaning, the oldest of each kind, or that nobody

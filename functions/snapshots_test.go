@@ -48,7 +48,7 @@ func TestHoldersInAScrape(t *testing.T) {
 	if asked != 1 {
 		t.Errorf("asked %d times", asked)
 	}
-	again := func() { h.at = h.at.Add(-holdersFresh - time.Second) }
+	again := func() { h.reading.at = h.reading.at.Add(-holdersFresh - time.Second) }
 	again()
 	list = nil
 	want(name + `{kind="none",who=""} 0` + "\n")
