@@ -62,9 +62,8 @@ type loop struct {
 	numberAt time.Time
 	putOff   bool // some room was given back, to be tried later
 
-	watch     *watch    // under way; nil: none
-	restUntil time.Time // before that nothing is claimed while workers are busy
-	claimDue  bool      // since a result or a watch said that a claim may find something
+	watch    *watch // under way; nil: none
+	claimDue bool   // since a result or a watch said that a claim may find something
 }
 
 // errPutOff says that a room's events were not accepted, though others' were.
@@ -256,10 +255,7 @@ func (l *loop) allowance() (limits outbox.Limits, at time.Time) {
 	}
 	resumes, step := l.health.next()
 	if step == 0 {
-		if l.underWay > 0 && l.restUntil.After(at) {
-			at = l.restUntil
-		}
-		return limits, at
+		return limits, l.behindWatch(at)
 	}
 	if l.underWay > 0 {
 		return limits, never()
@@ -279,7 +275,7 @@ func (l *loop) work(ctx context.Context, a assignment) {
 // finished counts a worker's assignment as done, and keeps its acks.
 func (l *loop) finished(out outcome) {
 	l.underWay--
-	l.restUntil, l.claimDue = time.Time{}, true
+	l.claimDue = true
 	l.rows -= out.rows
 	l.bytes -= out.bytes
 	l.acks = append(l.acks, out.acks...)

@@ -22,25 +22,32 @@ type watch struct {
 	cancel   context.CancelFunc
 }
 
-// watchBeside begins a watch if workers are busy and nothing else is known to wait, and puts
-// the next claim off until it answers.
+// mayWatch: are workers busy, and is nothing else known to wait?
+func (l *loop) mayWatch() bool { return l.underWay > 0 && !l.full && !l.claimDue }
+
+// watchBeside begins a watch if there is none and it may be waited for.
 func (l *loop) watchBeside(ctx context.Context) {
 	limits, at := l.allowance()
-	if l.underWay == 0 || l.full || l.claimDue || limits.Rows < l.Claim.Rows || !at.Equal(l.pollAt) || !l.answers.Over() {
+	if l.watch != nil || !l.mayWatch() || limits.Rows < l.Claim.Rows || !at.Equal(l.pollAt) || !l.answers.Over() {
 		return
 	}
-	if l.watch == nil {
-		now := time.Now()
-		limited, cancel := context.WithTimeout(ctx, l.CallLimit)
-		w := &watch{answered: make(chan struct{}), ends: now.Add(2 * watchMost), cancel: cancel}
-		every := pollAfter(now.Sub(l.lastRow), quickWait)
-		go func() {
-			defer close(w.answered)
-			_, _ = l.Outbox.Await(limited, watchMost, every) // the claim behind it says what is wrong
-		}()
-		l.watch = w
+	now := time.Now()
+	limited, cancel := context.WithTimeout(ctx, l.CallLimit)
+	w := &watch{answered: make(chan struct{}), ends: now.Add(2 * watchMost), cancel: cancel}
+	every := pollAfter(now.Sub(l.lastRow), quickWait)
+	go func() {
+		defer close(w.answered)
+		_, _ = l.Outbox.Await(limited, watchMost, every) // the claim behind it says what is wrong
+	}()
+	l.watch = w
+}
+
+// behindWatch puts a claim that is due at a time off until the watch has answered.
+func (l *loop) behindWatch(at time.Time) time.Time {
+	if l.watch != nil && l.mayWatch() && l.watch.ends.After(at) {
+		return l.watch.ends
 	}
-	l.restUntil = l.watch.ends
+	return at
 }
 
 // watched is closed when the watch under way has answered.
@@ -56,6 +63,6 @@ func (l *loop) endWatch() {
 	if l.watch != nil {
 		l.watch.cancel()
 		<-l.watch.answered
-		l.watch, l.restUntil, l.claimDue = nil, time.Time{}, true
+		l.watch, l.claimDue = nil, true
 	}
 }
