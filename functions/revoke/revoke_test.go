@@ -251,6 +251,22 @@ func TestHeld(t *testing.T) {
 	}
 }
 
+// A round asks for a bounded number of users, and forgetting those makes place for the others.
+func TestDueUsersAreBounded(t *testing.T) {
+	w, now := newWaiting(), time.Now()
+	for i := range maxPending + 7 {
+		w.add(fmt.Sprint("user", i), "room", now, now)
+	}
+	later := now.Add(time.Second)
+	for _, want := range []int{maxPending, 7, 0} {
+		users := w.dueUsers(later)
+		if len(users) != want {
+			t.Fatalf("%d users are asked for at once, want %d", len(users), want)
+		}
+		w.forget(users, later)
+	}
+}
+
 // What another relay has claimed holds the room until it has confirmed it.
 func TestConfirmedByAnotherRelay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -86,9 +86,7 @@ func (w *waiting) nextDue(now, latest time.Time) time.Time {
 func (w *waiting) confirm(user string, began time.Time) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	switch s := w.users[user]; {
-	case s == nil, s.due.After(began):
-	default:
+	if s := w.users[user]; s != nil && !s.due.After(began) {
 		w.drop(user, s)
 	}
 }
