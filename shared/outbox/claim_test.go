@@ -164,6 +164,25 @@ func TestClaimBounds(t *testing.T) {
 	}
 }
 
+// A room that is numbered beside one that waits, of which one claim takes no more than that,
+// wants attention: else only the search for ended leases would find it.
+func TestNumberedAndNotTaken(t *testing.T) {
+	c := newChat(t)
+	c.Exec(insertMessage+`, ($1, $2, 'again')`, roomA, user1, "hi")
+	limits := outbox.Limits{Rows: 1, PerRoom: 1, Lease: time.Minute}
+	for range 2 {
+		rooms, err := c.DB.Claim(t.Context(), "r", limits)
+		if err != nil || len(rooms) != 1 || rooms[0].ID != roomA {
+			t.Fatalf("claimed %v, %v, want room A", rooms, err)
+		}
+		c.AckAll(map[string]outbox.Room{roomA: rooms[0]})
+		c.Exec(insertMessage, roomB, user1, "there")
+	}
+	if n := one[int](c, `select count(*)::int from roomcast.rooms where head_seq > sent_seq and attention is null and holder is null`); n != 0 {
+		t.Errorf("%d rooms have rows waiting, no relay and nobody's attention", n)
+	}
+}
+
 func TestThousandsOfRowsInOneTransaction(t *testing.T) {
 	c := newChat(t)
 	c.Exec(`update roomcast.settings set bulk = 5000`)

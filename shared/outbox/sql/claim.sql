@@ -141,7 +141,7 @@ begin
    where r.ctid = c.tid and c.before < lease_rooms.max_rows
   returning r.room, r.epoch, r.fence, r.sent_seq + 1, least(r.head_seq, r.sent_seq + least(c.size, lease_rooms.max_rows - c.before)), c.before;
   get diagnostics taken = row_count;
-  if taken < cardinality(numbered) then   -- more was numbered than one claim takes
+  if cardinality(numbered) > 0 and taken < cardinality(rooms) then   -- of what was numbered some may be left
     update roomcast.rooms r set attention = greatest(r.due, clock_timestamp())
      where r.room = any (numbered) and r.head_seq > r.sent_seq and r.attention is null and r.holder is null;
   end if;
