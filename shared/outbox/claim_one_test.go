@@ -128,6 +128,7 @@ type twin struct {
 
 func newTwin(t *testing.T) *twin {
 	c := newChat(t)
+	c.Exec(`select roomcast.attach('messages', name => 'message', room => 'room_id', columns => '{id,room_id,user_id,content}', old => '{content}')`)
 	return &twin{chat: c, slow: outboxtest.Connect(t, c.URL), held: map[string]outbox.Room{}}
 }
 
@@ -135,6 +136,7 @@ func newTwin(t *testing.T) *twin {
 func (c *twin) step(do, n int, random *rand.Rand) string {
 	room := fmt.Sprintf("00000000-0000-4000-8000-%012d", random.IntN(3))
 	content := fmt.Sprint("message ", n)
+	long := func(bytes int) string { return content + strings.Repeat("x", bytes) }
 	late := func(sql string, args ...any) {
 		if _, err := c.slow.Exec(c.Context(), sql, args...); err != nil {
 			c.Fatal(err)
@@ -145,20 +147,26 @@ func (c *twin) step(do, n int, random *rand.Rand) string {
 		c.Exec(insertMessage, room, user1, content)
 	case do < 28:
 		c.Exec(insertMessage+`, ($4, $2, $3)`, room, user1, content, roomA)
-	case do < 31:
+	case do < 31: // more than old rows, keys or records may have, or not
+		c.Exec(insertMessage, room, user1, long([]int{3000, 4500, 9500, 12000}[random.IntN(4)]))
+	case do < 34:
+		c.Exec(`update messages set content = $1 where content like $2`, long([]int{0, 3000, 9000}[random.IntN(3)]), fmt.Sprintf("message %d%%", random.IntN(n+1)))
+	case do < 36: // as a capture that failed writes them
+		c.Exec(`update roomcast.outbox set stub = true where id = (select max(id) from roomcast.outbox)`)
+	case do < 39:
 		c.Exec(`delete from messages where content = $1`, fmt.Sprint("message ", random.IntN(n+1)))
-	case do < 33:
+	case do < 41:
 		c.Exec(`select pg_current_xact_id()`)
-	case do < 36 && !c.open:
+	case do < 44 && !c.open:
 		c.open = true
 		late(`begin`)
 		late(insertMessage, room, user1, content)
-	case do < 38 && c.open:
+	case do < 46 && c.open:
 		c.open = false
 		late([]string{`commit`, `rollback`}[random.IntN(2)])
-	case do < 66:
+	case do < 72:
 		return c.claim(outbox.Limits{Rows: 1 + random.IntN(20), PerRoom: 1 + random.IntN(3), Lease: time.Minute})
-	case do < 80: // to rest, but for an open transaction
+	case do < 84: // to rest, but for an open transaction
 		var told string
 		for again := true; again; {
 			c.AckAll(c.held)
@@ -190,7 +198,11 @@ func (c *twin) claim(limits outbox.Limits) string {
 	var told []string
 	for _, r := range rooms {
 		c.held[r.ID] = r
-		told = append(told, fmt.Sprint(r.ID, " fence ", r.Fence, " ", outboxtest.Brief(r)))
+		line := fmt.Sprint(r.ID, " fence ", r.Fence, " ", outboxtest.Brief(r))
+		for _, row := range r.Rows {
+			line += fmt.Sprint("\n  ", row.Change.Keys, " stub ", row.Change.Stub, " old ", len(row.Change.Old) > 0)
+		}
+		told = append(told, line)
 	}
 	slices.Sort(told)
 	return strings.Join(told, "\n")
