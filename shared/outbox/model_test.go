@@ -34,6 +34,7 @@ func TestModel(t *testing.T) {
 			h := newHistory(t, seed)
 			for range *modelSteps {
 				h.step()
+				h.nobodyForgotten()
 			}
 			h.end()
 		})
@@ -135,6 +136,15 @@ func (h *history) step() {
 	}
 }
 
+// nobodyForgotten: a room with rows waiting is some relay's, or wants attention as soon as it
+// is due.
+func (h *history) nobodyForgotten() {
+	if rooms := one[string](h.chat, `select coalesce(string_agg(room, ' '), '') from roomcast.rooms
+		where head_seq > sent_seq and holder is null and (attention is null or attention > greatest(due, clock_timestamp()) + interval '1 second')`); rooms != "" {
+		h.Fatalf("nobody will look at %s, whose rows wait", rooms)
+	}
+}
+
 func (h *history) tell(format string, args ...any) {
 	h.told = append(h.told, fmt.Sprintf(format, args...))
 }
@@ -154,7 +164,7 @@ func (h *history) pick(relay int) *held {
 
 // claimSome claims with random limits and holds what comes against the model.
 func (h *history) claimSome(relay int) {
-	limits := outbox.Limits{Rows: 1 + h.rnd.IntN(20), PerRoom: 1 + h.rnd.IntN(6), Lease: time.Hour}
+	limits := outbox.Limits{Rows: 1 + h.rnd.IntN([]int{2, 20}[h.rnd.IntN(2)]), PerRoom: 1 + h.rnd.IntN(6), Lease: time.Hour}
 	rooms, err := h.DB.Claim(h.Context(), fmt.Sprint("relay ", relay), limits)
 	h.must(err)
 	rows := 0
