@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"net/http"
 	"time"
 
@@ -49,7 +48,12 @@ const burstSeconds = 20
 
 func newAdmission(c Config, lambda bool) admission {
 	of := c.addresses(lambda)
-	caller := func(r *http.Request) string { return cmp.Or(authorize.UserOf(r), of.Network(r)) }
+	caller := func(r *http.Request) string {
+		if user := authorize.UserOf(r); user != "" {
+			return user
+		}
+		return of.Network(r)
+	}
 	return admission{
 		limit:    web.NewLimiter(c.ClientRate, c.ClientRate*burstSeconds, of, time.Now),
 		webhook:  web.NewSecrets(plainText(c.WebhookSecret), of, time.Now),

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 
+	"roomcast/shared/event"
 	"roomcast/shared/pusher"
 	"roomcast/shared/web"
 )
@@ -36,7 +37,7 @@ func (h *Handler) Batch(w http.ResponseWriter, r *http.Request) error {
 	ctx, cancel := context.WithTimeout(ctx, accessTimeout)
 	defer cancel()
 	questions, refusals := make([]channelRequest, len(names)), make([]error, len(names))
-	var rooms []string
+	rooms := make([]string, 0, len(names))
 	for i, name := range names {
 		questions[i], refusals[i] = h.read(name, user)
 		if refusals[i] == nil && questions[i].room != "" {
@@ -69,11 +70,16 @@ func appendPart(answer []byte, name string, signed []byte, refusal error) ([]byt
 	if len(answer) == 0 {
 		separator = '{'
 	}
-	key, err := json.Marshal(name)
-	if err != nil {
-		return nil, fmt.Errorf("channel: %w", err)
+	answer = append(answer, separator)
+	if event.InChannelAlphabet(name) { // nothing to escape
+		answer = append(append(append(answer, '"'), name...), `":`...)
+	} else {
+		key, err := json.Marshal(name)
+		if err != nil {
+			return nil, fmt.Errorf("channel: %w", err)
+		}
+		answer = append(append(answer, key...), ':')
 	}
-	answer = append(append(append(answer, separator), key...), ':')
 	if refusal == nil {
 		return append(append(answer, `{"status":200,`...), bytes.TrimPrefix(signed, []byte("{"))...), nil
 	}

@@ -127,9 +127,13 @@ type Answer struct {
 // goes into as few calls as Batch allows.
 func (c *Coalescer) CanReadMany(ctx context.Context, rooms []string, userID string, claims []byte) []Answer {
 	answers, flights := make([]Answer, len(rooms)), make([]*flight, len(rooms))
+	// Others may come to wait for the same answers, so the first one's hanging up is set
+	// aside; all else that its context holds would be kept meanwhile.
+	who := &asker{withBearer(context.Background(), bearerOf(ctx)), userID, claims}
+	all := newQuestions(userID, claims)
 	c.mu.Lock()
 	for i, room := range rooms {
-		answers[i], flights[i] = c.join(ctx, room, userID, claims)
+		answers[i], flights[i] = c.join(who, all.about(room), room)
 	}
 	if c.pending.size > 0 && c.calls < c.cfg.Slots {
 		c.calls++
@@ -145,22 +149,17 @@ func (c *Coalescer) CanReadMany(ctx context.Context, rooms []string, userID stri
 }
 
 // join returns the answer where it is known, or the flight that will bring it.
-func (c *Coalescer) join(ctx context.Context, room, userID string, claims []byte) (Answer, *flight) {
-	now, q := time.Now(), newQuestion(room, userID, claims)
-	if c.memory.knows(q, userID, now) {
+func (c *Coalescer) join(who *asker, q question, room string) (Answer, *flight) {
+	now := time.Now()
+	if c.memory.knows(q, who.userID, now) {
 		return Answer{OK: true}, nil
 	}
 	f := c.asking[q]
 	if f == nil {
-		if !c.pending.mayAdd(userID, c.cfg.Queue, c.cfg.Each) {
+		if !c.pending.mayAdd(who.userID, c.cfg.Queue, c.cfg.Each) {
 			return Answer{Err: ErrBusy}, nil
 		}
-		f = &flight{
-			// Others may come to wait for the same answer, so the first one's hanging up is
-			// set aside; all else that its context holds would be kept meanwhile.
-			asker:    &asker{withBearer(context.Background(), bearerOf(ctx)), userID, claims},
-			question: q, room: room, until: now.Add(c.cfg.Limit), done: make(chan struct{}),
-		}
+		f = &flight{asker: who, question: q, room: room, until: now.Add(c.cfg.Limit), done: make(chan struct{})}
 		if !c.pending.add(f) {
 			return Answer{Err: ErrBusy}, nil
 		}
@@ -170,6 +169,11 @@ func (c *Coalescer) join(ctx context.Context, room, userID string, claims []byte
 }
 
 func (f *flight) wait(ctx context.Context) (bool, error) {
+	select {
+	case <-f.done: // as those that were in one call with the request's first mostly are
+		return f.ok, f.err
+	default:
+	}
 	limit := time.NewTimer(time.Until(f.until))
 	defer limit.Stop()
 	select {
@@ -190,13 +194,19 @@ func (c *Coalescer) Forget(userID string) {
 	c.memory.forget(userID, time.Now())
 }
 
-func newQuestion(room, userID string, claims []byte) question {
+// questions is the hash of a user and claims, which all questions of a request share.
+type questions [sha256.Size]byte
+
+func newQuestions(userID string, claims []byte) questions {
 	h := sha256.New()
 	h.Write([]byte(userID)) // of one length
-	h.Write([]byte(room))
-	h.Write([]byte{0}) // in no room's name
 	h.Write(claims)
-	return question(h.Sum(nil))
+	return questions(h.Sum(nil))
+}
+
+func (q questions) about(room string) question {
+	var text [256]byte // enough for most
+	return sha256.Sum256(append(append(text[:0], q[:]...), room...))
 }
 
 // InfoStore knows what a presence channel shows of a user; access.Store is one. known

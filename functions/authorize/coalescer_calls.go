@@ -46,7 +46,7 @@ func (c *Coalescer) next() []*flight {
 	if c.batch != nil {
 		size = c.cfg.Batch
 	}
-	var batch []*flight
+	batch := make([]*flight, 0, min(size, c.pending.size))
 	now := time.Now()
 	for len(batch) < size && c.pending.size > 0 {
 		for _, f := range c.pending.next(min(max(1, size/turnsInCall), size-len(batch))) {

@@ -25,6 +25,9 @@ const maxTokens = 8
 // partOf is the part that one user may have of what the others leave of the queue.
 const partOf = 4
 
+// roomsOfPage is as many questions as a line has room for at first.
+const roomsOfPage = 8
+
 // mayAdd reports whether a user may have one more question waiting, of limit in all, and
 // each of their own. What one user may have shrinks as the queue fills, so that there is
 // room for another's.
@@ -45,7 +48,7 @@ func (l *lines) add(f *flight) bool {
 		if l.by == nil {
 			l.by = make(map[string]*line)
 		}
-		mine = &line{user: f.userID}
+		mine = &line{user: f.userID, questions: make([]*flight, 0, roomsOfPage)}
 		l.by[f.userID] = mine
 		l.turn = append(l.turn, mine)
 	}

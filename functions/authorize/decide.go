@@ -163,12 +163,13 @@ func (h *Handler) mayRead(ctx context.Context, r *http.Request, room string, use
 // mayReadAll is mayRead for many rooms, in their order.
 func (h *Handler) mayReadAll(ctx context.Context, r *http.Request, rooms []string, user token.Claims) []error {
 	refusals := make([]error, len(rooms))
-	var asked []string
-	var at []int
+	asked, at := make([]string, 0, len(rooms)), make([]int, 0, len(rooms))
 	for i, room := range rooms {
-		if refusals[i] = forbidden(); event.IsText(room) {
-			asked, at = append(asked, room), append(at, i)
+		if !event.IsText(room) {
+			refusals[i] = forbidden()
+			continue
 		}
+		asked, at = append(asked, room), append(at, i)
 	}
 	for n, a := range h.ask(ctx, asked, user) {
 		refusals[at[n]] = refusal(r, a)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
 
 	"roomcast/shared/outbox"
 )
@@ -24,7 +25,7 @@ type Store struct {
 // which the team may have replaced. claims is the token's whole claims object.
 // Room and user may be any text; nobody may read a room that no table can hold.
 func (s Store) CanRead(ctx context.Context, room, userID string, claims []byte) (ok bool, err error) {
-	err = s.Claims.ask(string(claims), func(given any) error {
+	err = s.Claims.ask(func() any { return string(claims) }, func(given any) error {
 		ok, err = s.Ask(ctx, "can read", `select roomcast.may_read($1, $2::uuid, $3::jsonb)`, room, userID, given)
 		return err
 	})
@@ -34,18 +35,30 @@ func (s Store) CanRead(ctx context.Context, room, userID string, claims []byte) 
 // CanReadAll asks several questions in one round trip and answers them in order. nil is
 // the answer to one that failed in the team's function.
 func (s Store) CanReadAll(ctx context.Context, rooms, userIDs []string, claims [][]byte) (answers []*bool, err error) {
-	texts := make([]string, len(claims))
-	for i, c := range claims {
-		texts[i] = string(c)
-	}
-	err = s.Claims.ask(texts, func(given any) error {
-		rows, err := s.Query(ctx, `select roomcast.may_read_all($1::text[], $2::text[]::uuid[], $3::text[]::jsonb[])`, rooms, userIDs, given)
-		if err == nil {
-			answers, err = pgx.CollectRows(rows, pgx.RowTo[*bool])
+	answers = make([]*bool, 0, len(rooms))
+	about, users := textArray(rooms), textArray(userIDs)
+	yes, no := true, false
+	ask := func(given any) error {
+		answers = answers[:0]
+		rows, err := s.Query(ctx, `select roomcast.may_read_all($1::text[], $2::uuid[], $3::jsonb[])`, about, users, given)
+		if err != nil {
+			return err
 		}
+		var answer pgtype.Bool
+		_, err = pgx.ForEachRow(rows, []any{&answer}, func() error {
+			switch {
+			case !answer.Valid:
+				answers = append(answers, nil)
+			case answer.Bool:
+				answers = append(answers, &yes)
+			default:
+				answers = append(answers, &no)
+			}
+			return nil
+		})
 		return err
-	})
-	if err != nil {
+	}
+	if err = s.Claims.ask(func() any { return textArray(claims) }, ask); err != nil {
 		return nil, fmt.Errorf("can read: %w", err)
 	}
 	return answers, nil
@@ -55,7 +68,7 @@ func (s Store) CanReadAll(ctx context.Context, rooms, userIDs []string, claims [
 // a user. known is false where there is no such function.
 func (s Store) MemberInfo(ctx context.Context, room, userID string, claims []byte) (info map[string]any, known bool, err error) {
 	var text *string
-	err = s.Claims.ask(string(claims), func(given any) error {
+	err = s.Claims.ask(func() any { return string(claims) }, func(given any) error {
 		return s.QueryRow(ctx, `select roomcast.info_of($1, $2::uuid, $3::jsonb)::text`, room, userID, given).Scan(&text)
 	})
 	if err != nil {

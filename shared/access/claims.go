@@ -17,14 +17,14 @@ const needClaims = "RC001"
 
 // ask runs a call with the claims left out, if they may be, and again with them if it says
 // that it looks at them. given is what to pass for the claims; nil without.
-func (c *Claims) ask(claims any, call func(given any) error) error {
+func (c *Claims) ask(claims func() any, call func(given any) error) error {
 	if c == nil || c.wanted.Load() {
-		return call(claims)
+		return call(claims())
 	}
 	err := call(nil)
 	if fault := (*pgconn.PgError)(nil); errors.As(err, &fault) && fault.Code == needClaims {
 		c.wanted.Store(true)
-		return call(claims)
+		return call(claims())
 	}
 	return err
 }

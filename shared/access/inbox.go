@@ -21,7 +21,7 @@ type InboxRoom struct {
 // Inbox lists the rooms that a user is a member of and may read, the latest first, up to
 // five hundred.
 func (s Store) Inbox(ctx context.Context, userID string, claims []byte) (found []InboxRoom, err error) {
-	err = s.Claims.ask(string(claims), func(given any) error {
+	err = s.Claims.ask(func() any { return string(claims) }, func(given any) error {
 		rows, err := s.Query(ctx, `select room, epoch, head, read, unread, coalesce(last_at, '0001-01-01 00:00:00Z')
 		  from roomcast.my_rooms($1::uuid, $2::jsonb)`, userID, given)
 		if err == nil {

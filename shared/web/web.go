@@ -191,8 +191,9 @@ func (rt *route) finish(rec *recorder, r *http.Request, took time.Duration, repl
 // secure sets what every answer carries. The content is data for programs: no
 // page may frame it, no browser guess a type, no cache keep it.
 func secure(h http.Header) {
-	h.Set("Cache-Control", "no-store")
-	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
-	h.Set("Referrer-Policy", "no-referrer")
+	values := [...]string{"no-store", "nosniff", "default-src 'none'; frame-ancestors 'none'", "no-referrer"} // one allocation, where Set makes four
+	h["Cache-Control"] = values[0:1:1]
+	h["X-Content-Type-Options"] = values[1:2:2]
+	h["Content-Security-Policy"] = values[2:3:3]
+	h["Referrer-Policy"] = values[3:4:4]
 }
