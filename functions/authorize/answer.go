@@ -23,10 +23,11 @@ func (h *Handler) answer(w http.ResponseWriter, r *http.Request, signed []byte, 
 
 // result names the outcome, for metrics.
 func result(r *http.Request, err error) string {
+	if err == nil {
+		return ResultAllowed
+	}
 	var refusal *web.Error
 	switch {
-	case err == nil:
-		return ResultAllowed
 	case !errors.As(err, &refusal) && web.Disconnected(r):
 		return ResultGone
 	case refusal == nil:
