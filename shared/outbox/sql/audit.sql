@@ -97,7 +97,7 @@ $$;
 --   unroutable  had no room, and were not relayed
 create or replace function roomcast.audit(since interval default '24 hours')
 returns table (relation text, problem text, how_many bigint, oldest timestamptz, note text)
-language plpgsql stable security definer set search_path = pg_catalog, pg_temp
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan
 set timezone = 'UTC' set datestyle = 'ISO' set intervalstyle = 'postgres' set bytea_output = 'hex' set extra_float_digits = 1 as $$
 #variable_conflict use_column
 declare

@@ -8,7 +8,7 @@ set local lock_timeout = '3s';
 -- twenty pages, so that none of them bends the figures. It returns 'noted', 'repeat',
 -- 'early' or 'many', as note_receipt does.
 create or replace function roomcast.note_delivery(user_id uuid, page uuid, n bigint, counts jsonb) returns text
-language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+language plpgsql security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off set jit = off as $$
 declare
   this_hour constant timestamptz := date_trunc('hour', clock_timestamp(), 'UTC');
   last  roomcast.delivery_pages;

@@ -19,13 +19,14 @@ $$;
 -- Every row repeats where the room stands; a page without events is one row with a
 -- null seq, an unknown room no row. A row deleted by hand, or written before since, comes
 -- with a null op: its number is to be passed over, and so are those before it that are no
--- longer kept. first is the first seq still kept and written since. reset says that nothing
+-- longer kept. (No sequential scans: a session that planned this while nothing was kept read all
+-- rows for each of a page.) first is the first seq still kept and written since. reset says that nothing
 -- continues from after (it lies outside of first - 1 to head, or belongs to another epoch);
 -- the page then begins at first.
 create or replace function roomcast.history(room text, after bigint, max int, since timestamptz, known_epoch text default '')
 returns table (epoch text, head bigint, sent bigint, first bigint, reset boolean,
                seq bigint, at text, kind text, name text, op text, keys text[], record text, old text, stub boolean)
-language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off set jit = off as $$
 #variable_conflict use_column
 declare
   stands     roomcast.rooms;
@@ -71,8 +72,9 @@ begin
     select n.seq, o.at, o.attached, o.name, o.op, o.record, o.old, o.stub,
            sum(octet_length(o.record) + coalesce(octet_length(o.old), 0)) over (order by n.seq rows between unbounded preceding and 1 preceding) as before
       from numbered n
-      left join lateral (   -- offset 0: look each row up by its key, whatever the planner expects of unnest
-        select r.at, r.attached, r.name, r.op, r.record, r.old, r.stub from roomcast.outbox r where r.id = n.id and r.at >= history.since offset 0
+      left join lateral (   -- each by its key, in whose order it is asked for: planned over no rows, one index seems as good as the other
+        select r.at, r.attached, r.name, r.op, r.record, r.old, r.stub from roomcast.outbox r
+         where r.id >= n.id and r.id <= n.id and r.at >= history.since order by r.id limit 1
       ) o on true
   )
   select now_epoch, stands.head_seq, stands.sent_seq, first_kept, starts, coalesce(p.seq, nullif(onwards, asked)),

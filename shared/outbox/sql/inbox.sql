@@ -32,16 +32,38 @@ begin
     (select count(*) from (
        select from roomcast.seq_ranges g
         cross join lateral unnest(g.ids) with ordinality as u (id, i)
-         join roomcast.outbox o on o.id = u.id
+        cross join lateral (   -- by its key, see history()
+          select r.attached, r.op, r.at from roomcast.outbox r where r.id >= u.id and r.id <= u.id order by r.id limit 1) o
          join roomcast.attached_tables a on a.id = o.attached
         where g.room = unread.room
           and g.first_seq >= coalesce((select max(p.first_seq) from roomcast.seq_ranges p where p.room = unread.room and p.first_seq <= unread.after + 1), 0)
           and g.first_seq + u.i - 1 > unread.after
           and o.op = 'INSERT' and o.at >= unread.since and a.kind = 'rows' and a.name = 'message'
         limit 1000) kept)
-    + (select count(*) from roomcast.old_messages m
-        where m.room = unread.room and m.seq > unread.after and m.at >= unread.since
-          and not exists (select from roomcast.outbox o where o.key_hash = m.key_hash and o.attached = m.attached and o.op = 'DELETE' and o.room = m.room)));
+    + (select count(*) from (   -- offset 0: of the room only, each by its key, whatever the planner expects
+         select * from roomcast.old_messages m
+          where m.room = unread.room and m.seq > unread.after and m.at >= unread.since offset 0) m
+        where not exists (select from roomcast.outbox o where o.key_hash = m.key_hash and o.attached = m.attached and o.op = 'DELETE' and o.room = m.room offset 0)));
+end
+$$;
+
+-- how_far_read tells of some rooms where they stand, under which key, and how far a user has
+-- read them. Each room is looked up by itself, whatever the planner expects.
+create or replace function roomcast.how_far_read(rooms text[], user_id uuid)
+returns table (id text, room text, epoch text, head bigint, read bigint, last_at timestamptz)
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp
+set enable_seqscan = off set jit = off as $$
+#variable_conflict use_column
+begin
+  return query
+  select u.id, r.room, coalesce(r.epoch || t.incarnation, ''), coalesce(r.head_seq, 0), coalesce(d.seq, 0),
+         (select g.at from roomcast.seq_ranges g where g.room = r.room order by g.first_seq desc limit 1)
+    from unnest(how_far_read.rooms) as u (id)
+    cross join roomcast.settings t
+    left join lateral (select x.room, x.epoch, x.head_seq from roomcast.rooms x where x.room = roomcast.room_key(u.id) offset 0) r on true
+    left join lateral (
+      select x.seq from roomcast.reads x
+       where x.user_id = how_far_read.user_id and x.room = r.room collate "default" and x.epoch = r.epoch || t.incarnation offset 0) d on true;
 end
 $$;
 
@@ -54,14 +76,10 @@ language plpgsql stable security definer set search_path = pg_catalog, pg_temp a
 #variable_conflict use_column
 begin
   return query
-  select m.id, coalesce(r.epoch || t.incarnation, ''), coalesce(r.head_seq, 0), p.seq,
-         case when r.room is null then 0 else roomcast.unread(r.room, p.seq, roomcast.readable_from(m.id, inbox.user_id)) end,
-         (select max(g.at) from roomcast.seq_ranges g where g.room = r.room)
-    from (select x.id from roomcast.rooms_of(inbox.user_id) as x (id) limit 500) m
-    cross join roomcast.settings t
-    left join roomcast.rooms r on r.room = roomcast.room_key(m.id)
-    left join roomcast.reads d on d.user_id = inbox.user_id and d.room = r.room and d.epoch = r.epoch || t.incarnation
-    cross join lateral (select coalesce(d.seq, 0) as seq) p
+  select m.id, m.epoch, m.head, m.read,
+         case when m.room is null then 0 else roomcast.unread(m.room, m.read, roomcast.readable_from(m.id, inbox.user_id)) end,
+         m.last_at
+    from roomcast.how_far_read(array(select x.id from roomcast.rooms_of(inbox.user_id) as x (id) limit 500), inbox.user_id) m
    order by 6 desc nulls last, 1;
 end
 $$;
@@ -69,7 +87,8 @@ comment on function roomcast.inbox(uuid) is 'The user''s rooms, with how far eac
 
 -- keep_old_messages notes the numbers of messages whose rows the retention is about to
 -- take, of rooms that anybody has an inbox for, and forgets those that were deleted. It
--- keeps the last thousand of a room.
+-- keeps the last thousand of a room. (A range's room is compared as "C" is, which the indexes of
+-- these tables are not.)
 create or replace function roomcast.keep_old_messages(ranges roomcast.seq_ranges[]) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
@@ -82,14 +101,19 @@ begin
     join roomcast.outbox o on o.id = u.id
     join roomcast.attached_tables a on a.id = o.attached
    where o.op = 'INSERT' and a.kind = 'rows' and a.name = 'message'
-     and exists (select from roomcast.reads d where d.room = g.room)
+     and exists (select from roomcast.reads d where d.room = g.room collate "default" offset 0)
   on conflict on constraint old_messages_pkey do nothing;
-  delete from roomcast.old_messages m using unnest(ranges) g cross join lateral unnest(g.ids) as u (id)
-    join roomcast.outbox o on o.id = u.id
-   where m.room = g.room and m.key_hash = o.key_hash and m.attached = o.attached and o.op = 'DELETE';
+  delete from roomcast.old_messages m
+   where m.ctid = any (array(
+     select k.place from unnest(ranges) g cross join lateral unnest(g.ids) as u (id)
+       join roomcast.outbox o on o.id = u.id
+      cross join lateral (   -- offset 0: by its key, whatever the planner expects
+        select x.ctid as place from roomcast.old_messages x
+         where x.room = g.room collate "default" and x.key_hash = o.key_hash and x.attached = o.attached offset 0) k
+      where o.op = 'DELETE'));
   delete from roomcast.old_messages m
    using (select g.room, (select k.seq from roomcast.old_messages k where k.room = g.room order by k.seq desc offset 1000 limit 1) as seq
-            from (select distinct room from unnest(ranges)) g) excess
+            from (select distinct room collate "default" as room from unnest(ranges)) g) excess
    where m.room = excess.room and m.seq <= excess.seq;
 end
 $$;

@@ -21,7 +21,7 @@ create or replace aggregate roomcast.sum_counts(bigint[]) (
 -- user counts once for a room and hour, whatever the number of pages. It returns 'noted',
 -- 'repeat', 'early' or 'many'.
 create or replace function roomcast.note_receipt(user_id uuid, page uuid, room text, n bigint, counts jsonb) returns text
-language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+language plpgsql security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off set jit = off as $$
 #variable_conflict use_variable
 declare
   this_hour constant timestamptz := date_trunc('hour', clock_timestamp(), 'UTC');

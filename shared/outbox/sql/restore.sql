@@ -43,7 +43,7 @@ $$;
 -- came; null: to the end.
 create or replace function roomcast.mark_restored(from_id bigint, most int) returns bigint
 language plpgsql security definer set search_path = pg_catalog, pg_temp
-set enable_seqscan = on set enable_nestloop = on set jit = off set work_mem = '64MB' as $$
+set enable_seqscan = on set enable_nestloop = on set jit = off set plan_cache_mode = force_custom_plan set work_mem = '64MB' as $$
 declare
   c     constant roomcast.cursor := roomcast.last_cursor();
   known constant bigint := coalesce((

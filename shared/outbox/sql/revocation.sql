@@ -79,14 +79,12 @@ begin
     perform roomcast.fold_departures(1000);
   end if;
   return query
-  with turn as (
-    select r.user_id from roomcast.revocations r
-     where r.due <= (select clock_timestamp())
-     order by r.due limit claim_revocations.most
-       for update skip locked
-  )
   update roomcast.revocations r set due = clock_timestamp() + claim_revocations.lease, tries = r.tries + 1
-    from turn t where t.user_id = r.user_id
+   where r.user_id = any (array(   -- a join could look through all of them once for each
+     select t.user_id from roomcast.revocations t
+      where t.due <= (select clock_timestamp())
+      order by t.due limit claim_revocations.most
+        for update skip locked))
   returning r.user_id, clock_timestamp(), r.tries;
 end
 $$;
