@@ -79,7 +79,7 @@ func TestWorkflow(t *testing.T) {
 			}
 		}
 		for _, step := range job.Steps {
-			_, call, found := strings.Cut(step.Run, "cmd/task@v3.39.2 ")
+			_, call, found := strings.Cut(step.Run, "cmd/task@v3.53.1 ")
 			if !found {
 				continue
 			}
