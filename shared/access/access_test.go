@@ -57,6 +57,34 @@ func TestCanReadAll(t *testing.T) {
 	}
 }
 
+// A member is found by an index, though the session planned that when there were none, and
+// the table was known to be empty.
+func TestMembersAreFoundByAnIndex(t *testing.T) {
+	for name, ask := range map[string]string{
+		"one":  `select roomcast.may_read($1, $2, null)`,
+		"many": `select bool_and(ok) from roomcast.may_read_all(array_fill($1::text, array[100]), array_fill($2::uuid, array[100]), null) ok`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := newChat(t)
+			c.Exec(`vacuum analyze room_participants`)
+			for range 7 { // a plan for all parameters is made after five
+				c.Exec(ask, roomA, user1)
+			}
+			c.Exec(`set roomcast.capture = 'off'`)
+			c.Exec(`insert into room_participants (room_id, user_id) select gen_random_uuid(), gen_random_uuid() from generate_series(1, 20000)`)
+			c.Exec(`insert into room_participants (room_id, user_id) values ($1, $2)`, roomA, user1)
+			c.Exec(`begin`)
+			if !one[bool](c, ask, roomA, user1) {
+				t.Error("no member")
+			}
+			if n := one[int](c, `select (seq_tup_read + idx_tup_fetch)::int from pg_stat_xact_user_tables where relid = 'room_participants'::regclass`); n > 100 {
+				t.Errorf("reads %d rows", n)
+			}
+			c.Exec(`commit`)
+		})
+	}
+}
+
 func TestMemberInfo(t *testing.T) {
 	c := newChat(t)
 	if _, known, err := c.store().MemberInfo(t.Context(), roomA, user1, []byte(`{}`)); known || err != nil {

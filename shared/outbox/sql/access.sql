@@ -26,12 +26,16 @@ $$;
 
 -- uses_claims: can a function of the team's look at its third argument, the token's claims?
 -- Where none can they stay out of the database, and so out of its log: a server with
--- log_statement = 'all' writes every parameter of every call.
+-- log_statement = 'all' writes every parameter of every call. This and judges_by_membership are
+-- plpgsql, whose plans a session keeps: Postgres before 18 plans a function in sql again in each
+-- transaction, which took three quarters of a question.
 create or replace function roomcast.uses_claims(fn text) returns boolean
-language sql stable set search_path = pg_catalog, pg_temp as $$
-  select coalesce((select l.lanname not in ('sql', 'plpgsql') or p.prosqlbody is not null
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+begin
+  return coalesce((select l.lanname not in ('sql', 'plpgsql') or p.prosqlbody is not null
                        or p.proargnames[3] is distinct from 'claims' or p.prosrc ~* E'claims|\\$3'
-                     from pg_proc p join pg_language l on l.oid = p.prolang where p.oid = to_regprocedure(fn)), false)
+                     from pg_proc p join pg_language l on l.oid = p.prolang where p.oid = to_regprocedure(fn)), false);
+end
 $$;
 
 -- need_claims raises where a function can look at claims that were left out: the relay
@@ -59,11 +63,13 @@ $$;
 
 -- judges_by_membership: is can_read still the one made above? Then many questions are one query.
 create or replace function roomcast.judges_by_membership() returns boolean
-language sql stable set search_path = pg_catalog, pg_temp as $$
-  select coalesce((select l.lanname = 'plpgsql' and not p.prosecdef
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+begin
+  return coalesce((select l.lanname = 'plpgsql' and not p.prosecdef
                       and regexp_replace(p.prosrc, E'\\s+', ' ', 'g') = ' begin return roomcast.is_member(can_read.room, can_read.user_id); end '
                      from pg_proc p join pg_language l on l.oid = p.prolang
-                    where p.oid = to_regprocedure('roomcast.can_read(text,uuid,jsonb)')), false)
+                    where p.oid = to_regprocedure('roomcast.can_read(text,uuid,jsonb)')), false);
+end
 $$;
 
 -- may_read_all is may_read for many questions at once, answered in their order. In a

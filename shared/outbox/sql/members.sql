@@ -58,7 +58,9 @@ $$;
 -- be the column's own: nothing that a cast would cut or tidy into it. A room or user id
 -- that the table's type cannot hold belongs to nobody. A table that has changed its name
 -- or columns is asked by way of the catalog until this is written again. are_members answers
--- many questions in one query, by index, and raises where is_member catches.
+-- many questions in one query, and raises where is_member catches. Both look members up by
+-- index, though a session may plan them while the table is empty: without the settings, and
+-- member_sql's offset 0, each call then read all rows that came later, until an analyze.
 create or replace function roomcast.write_is_member() returns void
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
@@ -84,7 +86,8 @@ begin
   end loop;
   execute format($make$
 create or replace function roomcast.is_member(room text, user_id uuid) returns boolean
-language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $f$
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp
+as $f$
 begin%s
   return false;
 end
@@ -150,12 +153,13 @@ begin
 end
 $$;
 
--- member_sql asks one members table. Null where a column it needs is gone.
+-- member_sql asks one members table. Null where a column it needs is gone. Its offset keeps
+-- the planner from hashing the whole table.
 create or replace function roomcast.member_sql(a roomcast.attached_tables, room text, user_id text) returns text
 language sql stable set search_path = pg_catalog, pg_temp as $$
   select format(case when a.shape = 'array'
-      then E'exists (select from %1$s r where %2$s %9$s %3$s::%4$s and %2$s::text = %3$s and %5$s::text::%7$s %10$s any (r.%6$I) and (%8$s\n))'
-      else E'exists (select from %1$s r where %2$s %9$s %3$s::%4$s and %2$s::text = %3$s and r.%6$I %10$s %5$s::text::%7$s and (%8$s\n))' end,
+      then E'exists (select from %1$s r where %2$s %9$s %3$s::%4$s and %2$s::text = %3$s and %5$s::text::%7$s %10$s any (r.%6$I) and (%8$s\n) offset 0)'
+      else E'exists (select from %1$s r where %2$s %9$s %3$s::%4$s and %2$s::text = %3$s and r.%6$I %10$s %5$s::text::%7$s and (%8$s\n) offset 0)' end,
     a.relation, roomcast.value_sql(a.relation, 'r', a.room_column), room, roomcast.value_type(a.relation, a.room_column), user_id, a.user_column,
     roomcast.value_type(a.relation, a.user_column), coalesce(a.active, 'true'),
     roomcast.equals_sql(a.relation, a.room_column), roomcast.equals_sql(a.relation, a.user_column))
