@@ -131,7 +131,7 @@ begin
   with free as (
     select * from unnest(tids, sizes) with ordinality as f (tid, size, i)
   ), fair as (
-    select f.tid, f.i, least(f.size, lease_rooms.per_room, greatest(10, lease_rooms.max_rows / count(*) over ())) as size from free f
+    select f.tid, f.i, least(f.size, lease_rooms.per_room, greatest(10, 2 * lease_rooms.max_rows / count(*) over ())) as size from free f
   ), counted as (
     select f.tid, f.size, (sum(f.size) over (order by f.i) - f.size)::bigint as before from fair f
   )
@@ -153,11 +153,13 @@ $$;
 -- lease ends by itself; its fence must be named in the ack.
 --
 -- At most max_rows rows come back, at most per_room of a room, fewer when many rooms wait
--- (breadth is fair, and reads neighbouring rows) or when 4 MB are full. What would repeat
--- in every row is told once: room, epoch, fence and the database's clock come with the
--- first row of a room, keys only where an event may have to do without its text. A record
--- that no channel takes comes as its keys alone, a stub. A row that is missing (somebody
--- deleted it by hand) comes with a null op: its number is to be passed over.
+-- (breadth is fair, and reads neighbouring rows) or when 4 MB are full. Of rooms that could
+-- fill two claims each claim takes half: while those are sent the next one finds the others,
+-- and would find none if every room had given a few rows. What would repeat in every row is
+-- told once: room, epoch, fence and the database's clock come with the first row of a room,
+-- keys only where an event may have to do without its text. A record that no channel takes
+-- comes as its keys alone, a stub. A row that is missing (somebody deleted it by hand) comes
+-- with a null op: its number is to be passed over.
 create or replace function roomcast.claim(relay text, max_rows int, per_room int, lease interval, app text default null)
 returns table (room text, epoch text, fence bigint, clock text, seq bigint, at text, kind text, name text, op text, keys text[], record text, old text, stub boolean)
 language plpgsql security definer
