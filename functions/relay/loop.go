@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"roomcast/shared/backoff"
-	"roomcast/shared/event"
 	"roomcast/shared/outbox"
 )
 
@@ -44,11 +43,13 @@ type loop struct {
 	*Relay
 	results chan outcome
 	slots   chan struct{} // one per worker
+	claims  chan claim    // answered
 
+	asking   int          // claims that are not answered
 	underWay int          // assignments of workers
 	rows     int          // rows in them
 	bytes    int          // of these rows' records
-	claimed  int          // rows since the loop began
+	total    int          // rows since the loop began
 	acks     []outbox.Ack // not yet told to the database
 
 	full    bool          // the last claim left rows behind, or may have
@@ -74,6 +75,7 @@ func newLoop(r *Relay) *loop {
 	return &loop{
 		Relay:   r,
 		results: make(chan outcome),
+		claims:  make(chan claim),
 		slots:   make(chan struct{}, r.Workers),
 		lastRow: now,
 		cleanAt: now.Add(cleanEvery),
@@ -99,7 +101,7 @@ func (l *loop) run(ctx context.Context) {
 		case l.lingering():
 			l.renew(ctx)
 		case l.mayRest(ctx):
-			l.Log.Info("relay sleeps", slog.Duration("awake", time.Since(began)), slog.Int("rows", l.claimed))
+			l.Log.Info("relay sleeps", slog.Duration("awake", time.Since(began)), slog.Int("rows", l.total))
 			return
 		}
 		if woken {
@@ -107,7 +109,7 @@ func (l *loop) run(ctx context.Context) {
 		}
 		l.wait(ctx)
 	}
-	l.abandon()
+	l.abandon(ctx)
 }
 
 // turn tells the database what is done and asks it for more.
@@ -117,7 +119,11 @@ func (l *loop) turn(ctx context.Context) {
 		return
 	}
 	l.assignSeqs(ctx)
-	l.claim(ctx, l.patience())
+	if patience := l.patience(); patience > 0 {
+		l.claim(ctx, patience)
+	} else {
+		l.claimBeside(ctx)
+	}
 	if l.Revoker != nil {
 		l.Revoker.Poll(ctx)
 	}
@@ -130,7 +136,7 @@ func (l *loop) patience() time.Duration {
 	limits, at := l.allowance()
 	now := time.Now()
 	probing := limits.Rows < l.Claim.Rows // of a Pusher in trouble, with rows that are known to wait
-	if l.full || l.underWay > 0 || probing || now.Before(at) {
+	if l.full || l.underWay > 0 || l.asking > 0 || probing || now.Before(at) {
 		return 0
 	}
 	patience := min(awaitMost, l.renewAt.Sub(now))
@@ -170,98 +176,6 @@ func (l *loop) ack(ctx context.Context) {
 		}
 		return nil
 	})
-}
-
-// claim takes more rows if workers can use them, and assigns them. With patience the
-// database waits for some first.
-func (l *loop) claim(ctx context.Context, patience time.Duration) {
-	limits, at := l.allowance()
-	start := time.Now()
-	if start.Before(at) {
-		return
-	}
-	var rooms []outbox.Room
-	if !l.call(ctx, "claim", func(ctx context.Context) (err error) {
-		if patience > 0 {
-			rooms, err = l.Outbox.AwaitClaim(ctx, patience, pollAfter(start.Sub(l.lastRow), quickWait), l.Name, limits)
-		} else {
-			rooms, err = l.Outbox.Claim(ctx, l.Name, limits)
-		}
-		return err
-	}) {
-		return
-	}
-	l.claimDue = false
-	rows, bytes := sizeOf(rooms)
-	fromChat := rows - canariesOf(rooms)
-	now := time.Now()
-	took := now.Sub(start)
-	if patience > 0 { // most of it waiting
-		took = 0
-	}
-	l.Observer.Claimed(fromChat, took)
-	if fromChat > 0 {
-		l.lastRow = now
-	}
-	if rows > 0 {
-		l.rows += rows
-		l.bytes += bytes
-		l.claimed += rows
-		for _, a := range assign(rooms, l.Workers) {
-			a.claimed, a.deadline = now, start.Add(limits.Lease-leaseMargin)
-			l.underWay++
-			go l.work(ctx, a)
-		}
-	}
-	l.full = rows >= limits.Rows/2
-	l.pollAt = now.Add(pollAfter(now.Sub(l.lastRow), quickPoll))
-	if l.full {
-		l.pollAt = now
-	}
-}
-
-// maxBytes bounds the records that workers have before them. One claim brings a few MB at
-// most, so this and one claim more is what they hold together.
-const maxBytes = 8 << 20
-
-// sizeOf counts rows, and the bytes of their records.
-func sizeOf(rooms []outbox.Room) (rows, bytes int) {
-	for i := range rooms {
-		rows += len(rooms[i].Rows)
-		for j := range rooms[i].Rows {
-			bytes += len(rooms[i].Rows[j].Change.Record) + len(rooms[i].Rows[j].Change.Old)
-		}
-	}
-	return rows, bytes
-}
-
-// canariesOf counts the rows that are no reason to stay awake.
-func canariesOf(rooms []outbox.Room) (rows int) {
-	for i := range rooms {
-		if rooms[i].ID == event.CanaryKey {
-			rows += len(rooms[i].Rows)
-		}
-	}
-	return rows
-}
-
-// allowance says how much may be claimed and not before when: nothing until a worker
-// is done while they have enough before them, nothing while Pusher is paused, a
-// little to try a Pusher that just failed.
-func (l *loop) allowance() (limits outbox.Limits, at time.Time) {
-	limits, at = l.Claim, l.pollAt
-	if l.rows > limits.Rows || l.bytes > maxBytes {
-		return limits, never()
-	}
-	resumes, step := l.health.next()
-	if step == 0 {
-		return limits, l.behindWatch(at)
-	}
-	if l.underWay > 0 {
-		return limits, never()
-	}
-	limits.Rows, limits.PerRoom = probeRows, 1
-	return limits, resumes
 }
 
 // work runs one assignment in a worker and reports what came of it.

@@ -29,19 +29,27 @@ func (l *loop) finishDisconnects(ctx context.Context, deadline time.Time) {
 	}
 }
 
-// ackAll waits for the workers and tells the database.
+// ackAll waits for what is under way and tells the database.
 func (l *loop) ackAll(ctx context.Context) {
-	for l.underWay > 0 {
-		l.finished(<-l.results)
-	}
+	l.finishAll(ctx)
 	l.ack(ctx)
 }
 
-// abandon waits for workers whose context has ended, and tells nobody.
-func (l *loop) abandon() {
-	for l.underWay > 0 {
-		l.finished(<-l.results)
+// finishAll waits for the claims under way and for the workers.
+func (l *loop) finishAll(ctx context.Context) {
+	for l.asking > 0 || l.underWay > 0 {
+		select {
+		case c := <-l.claims:
+			l.claimed(ctx, c)
+		case out := <-l.results:
+			l.finished(out)
+		}
 	}
+}
+
+// abandon waits for claims and workers whose context has ended, and tells nobody.
+func (l *loop) abandon(ctx context.Context) {
+	l.finishAll(ctx)
 	if l.Revoker != nil {
 		l.Revoker.Stop()
 	}
@@ -56,7 +64,7 @@ var errOutOfTime = errors.New("the request's time is up before pusher or the dat
 func (l *loop) empty(ctx context.Context) error {
 	for answered := false; ; {
 		if err := ctx.Err(); err != nil {
-			l.abandon()
+			l.abandon(ctx)
 			return errors.Join(errOutOfTime, l.health.lastError())
 		}
 		l.pollAt = time.Time{}

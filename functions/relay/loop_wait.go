@@ -28,6 +28,8 @@ func (l *loop) wait(ctx context.Context) {
 	case out := <-l.results:
 		l.finished(out)
 		l.finishedMore()
+	case c := <-l.claims:
+		l.claimed(ctx, c)
 	case <-l.watched():
 		l.endWatch()
 	case <-l.wake:
@@ -68,7 +70,7 @@ func (l *loop) renew(ctx context.Context) {
 // mayRest asks the database, which alone knows whether every lease has lapsed and
 // who is still writing. It polls on until the answer is yes.
 func (l *loop) mayRest(ctx context.Context) bool {
-	if time.Now().Before(l.renewAt) || len(l.acks) > 0 || l.revokerBusy() {
+	if time.Now().Before(l.renewAt) || l.asking > 0 || len(l.acks) > 0 || l.revokerBusy() {
 		return false
 	}
 	rest := false
@@ -83,15 +85,19 @@ func (l *loop) mayRest(ctx context.Context) bool {
 // never is later than any deadline of a loop.
 func never() time.Time { return time.Now().Add(time.Hour) }
 
-// call runs one database call under its limit, and keeps the backoff while the
-// database does not answer. It says so once, not at every try.
+// call runs one database call under its limit, unless the database did not answer just now.
 func (l *loop) call(ctx context.Context, what string, fn func(context.Context) error) bool {
 	if !l.answers.Over() {
 		return false
 	}
 	limited, cancel := context.WithTimeout(ctx, l.CallLimit)
 	defer cancel()
-	err := fn(limited)
+	return l.answered(ctx, what, fn(limited))
+}
+
+// answered notes whether the database answered a call, and keeps the backoff while it does
+// not. It says so once, not at every try.
+func (l *loop) answered(ctx context.Context, what string, err error) bool {
 	if err == nil {
 		if l.answers.Step > 0 {
 			l.Log.Info("database answers again")
@@ -101,7 +107,7 @@ func (l *loop) call(ctx context.Context, what string, fn func(context.Context) e
 		return true
 	}
 	l.failed = err
-	if ctx.Err() != nil { // told to stop, or out of time: no fault of the database's
+	if ctx.Err() != nil || !l.answers.Over() { // told to stop, or out of time: no fault of the database's; or another call's, too
 		return false
 	}
 	l.Observer.DatabaseFailed(what)
