@@ -278,8 +278,10 @@ begin
          holder    = null
     from unnest(tids, done) as h (tid, nth)
    where r.ctid = h.tid;
-  return query   -- a relay may name a room twice, having lost it and got it back
-  select t.room from unnest(ack.rooms) with ordinality as t (room, nth) where t.nth <> all (coalesce(done, '{}'));
+  if coalesce(cardinality(done), 0) < cardinality(ack.rooms) then   -- each is compared with all
+    return query   -- a relay may name a room twice, having lost it and got it back
+    select t.room from unnest(ack.rooms) with ordinality as t (room, nth) where t.nth <> all (coalesce(done, '{}'));
+  end if;
 end
 $$;
 
