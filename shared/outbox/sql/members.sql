@@ -87,7 +87,7 @@ begin
   execute format($make$
 create or replace function roomcast.is_member(room text, user_id uuid) returns boolean
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp
-as $f$
+set enable_seqscan = off set jit = off as $f$
 begin%s
   return false;
 end
