@@ -147,14 +147,15 @@ begin
   if exists (select from roomcast.outbox o where o.xid >= c.next_xid and o.xid < cut) then
     upto := cut;
   elsif cut is not null then
-    upto := (cut::text::bigint + 1)::text::xid8;
     if cut <> all (open) then   -- it may have committed just now
       behind.large_xids := behind.large_xids || cut;
       behind.large_from := behind.large_from || 0::bigint;
       open := open || cut;
     end if;
+    upto := c.next_xid;   -- nothing is below it, and none of its rows is to be read for that
+    behind.next_xid := (cut::text::bigint + 1)::text::xid8;
   end if;
-  behind.next_xid  := greatest(upto, c.next_xid);
+  behind.next_xid  := greatest(upto, behind.next_xid);
   behind.open_xids := array(select distinct x from unnest(open || behind.large_xids) x where x < behind.next_xid);
 end
 $$;
@@ -197,37 +198,38 @@ begin
     select o.id, o.room, o.at, null from roomcast.outbox o
      where o.xid = any (p.ended)
     union all
-    (select o.id, o.room, o.at, o.id from roomcast.outbox o
-      where o.xid = (p.behind).large_xids[1] and o.id > (p.behind).large_from[1]
-      order by o.id limit assign_seqs.most)
+    (select o.id, o.room, o.at, o.id from roomcast.outbox o   -- as the index has them, from where the last step ended
+      where (o.xid, o.id) > ((p.behind).large_xids[1], (p.behind).large_from[1]) and o.xid <= (p.behind).large_xids[1]
+      order by o.xid, o.id limit assign_seqs.most)
   ), old as materialized (
     select n.id
       from (select array_agg(distinct f.room) as rooms, min(f.id) as low, max(f.id) as high
               from fresh f where f.id <= c.restored_id having count(*) > 0) o
      cross join lateral roomcast.numbered_between(o.rooms, o.low, o.high) n (id)
-  ), routable as materialized (
-    select f.id, f.room, f.at from fresh f
-     where octet_length(f.room) <= 1000   -- what capture lets through is shorter; what no index takes must stop nobody
-       and (f.id > c.restored_id or not exists (select from old b where b.id = f.id))
-  ), ranked as (
-    select r.id, r.room, r.at, row_number() over (partition by r.room order by r.id) - 1 as i from routable r
-  ), sized as (
-    select r.room, count(*) as size, count(*) over () as rooms from routable r group by r.room
+  ), grouped as materialized (   -- sorted before, so that arrays have the ids in order
+    select s.*, cardinality(s.ids) as size, row_number() over () as nth
+      from (select r.room, array_agg(r.id) as ids, array_agg(r.at) as ats, max(r.at) as newest
+              from (select f.id, f.room, f.at from fresh f
+                     where octet_length(f.room) <= 1000   -- what capture lets through is shorter; what no index takes must stop nobody
+                       and (f.id > c.restored_id or not exists (select from old b where b.id = f.id))
+                     order by f.room, f.id) r
+             group by r.room) s
   ), grown as materialized (
-    select g.room, g.head_seq
-      from (select array_agg(s.room order by s.room) as rooms, array_agg(s.size order by s.room) as sizes, max(s.rooms) as many from sized s) a
+    select g.*
+      from (select array_agg(s.room order by s.nth) as rooms, array_agg(s.size order by s.nth) as sizes, count(*) as many from grouped s) a
      cross join lateral roomcast.grow_rooms(a.rooms, a.sizes, not assign_seqs.claiming or a.many > 2000) g
-  ), numbered as (
+  ), numbered as (   -- longer arrays leave their page, and are slow to read in part
     insert into roomcast.seq_ranges (room, first_seq, last_seq, ids, newest)
-    select k.room,
-           g.head_seq - s.size + min(k.i) + 1,
-           g.head_seq - s.size + max(k.i) + 1,
-           array_agg(k.id order by k.id),
-           max(k.at)
-      from ranked k join grown g using (room) join sized s using (room)
-     group by k.room, g.head_seq, s.size, k.i / 200   -- longer arrays leave their page, and are slow to read in part
+    select s.room, g.head_seq - s.size + 1, g.head_seq, s.ids, s.newest
+      from grown g join grouped s using (nth)
+     where s.size <= 200
+    union all
+    select s.room, g.head_seq - s.size + k.i, least(g.head_seq, g.head_seq - s.size + k.i + 199), s.ids[k.i : k.i + 199],
+           (select max(u.at) from unnest(s.ats[k.i : k.i + 199]) as u (at))
+      from grown g join grouped s using (nth) cross join lateral generate_series(1, s.size, 200) as k (i)
+     where s.size > 200
   )
-  select array(select g.room from grown g where not (select bool_or(s.rooms > 2000) from sized s)),
+  select array(select s.room from grouped s where (select count(*) <= 2000 from grouped)),
          max(f.step), count(f.step)
     into rooms, last, size from fresh f;
   if cardinality((p.behind).large_xids) > 0 then

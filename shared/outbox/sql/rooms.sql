@@ -3,10 +3,12 @@ begin;
 select pg_advisory_xact_lock(hashtextextended('roomcast.migrate', 0));
 set local lock_timeout = '3s';
 
+drop function if exists roomcast.grow_rooms(text[], bigint[], boolean);   -- it had other columns
+
 -- grow_rooms gives each room so many numbers more, makes those that are not there yet, and
--- returns their last numbers. With waiting they want attention. (For how rooms are found and
+-- returns the last number of the nth. With waiting they want attention. (For how rooms are found and
 -- updated, see "newest version first" in claim.sql: "on conflict" reads every version.)
-create or replace function roomcast.grow_rooms(rooms text[], sizes bigint[], waiting boolean) returns table (room text, head_seq bigint)
+create or replace function roomcast.grow_rooms(rooms text[], sizes int[], waiting boolean) returns table (nth bigint, head_seq bigint)
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 set enable_seqscan = off set enable_bitmapscan = off set enable_mergejoin = off set jit = off set plan_cache_mode = force_generic_plan as $$
 #variable_conflict use_column
@@ -27,17 +29,19 @@ begin
          due       = case when r.head_seq = r.sent_seq then greatest(r.due, now) else r.due end,
          attention = case when r.attention is null and r.holder is null and (wish is not null or r.due > now)
                           then greatest(r.due, now) else r.attention end
-    from unnest(tids, grow) as h (tid, size)
+    from unnest(tids, grow, have) as h (tid, size, nth)
    where r.ctid = h.tid
-  returning r.room, r.head_seq;
+  returning h.nth, r.head_seq;
   if cardinality(grow_rooms.rooms) > coalesce(cardinality(have), 0) then
     return query
-    insert into roomcast.rooms as r (room, head_seq, due, attention)
-    select u.room, u.size, now, wish
-      from unnest(grow_rooms.rooms, grow_rooms.sizes) with ordinality as u (room, size, nth)
-      left join unnest(have) as k (nth) on k.nth = u.nth
-     where k.nth is null
-    returning r.room, r.head_seq;
+    with fresh as materialized (
+      select u.* from unnest(grow_rooms.rooms, grow_rooms.sizes) with ordinality as u (room, size, nth)
+        left join unnest(have) as k (nth) on k.nth = u.nth
+       where k.nth is null
+    ), made as (
+      insert into roomcast.rooms (room, head_seq, due, attention) select f.room, f.size, now, wish from fresh f order by f.nth
+    )
+    select f.nth, f.size::bigint from fresh f;
   end if;
 end
 $$;
