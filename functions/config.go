@@ -96,7 +96,12 @@ type Config struct {
 // at once, by the names of the variables and never by their secret values.
 func loadConfig(environ []string) (Config, error) {
 	var c Config
-	err := env.ParseWithOptions(&c, env.Options{Environment: env.ToMap(environ)})
+	all, raw := env.ToMap(environ), map[string]Secret{}
+	err := env.ParseWithOptions(&c, env.Options{Environment: all, OnSet: func(name string, _ any, _ bool) {
+		if value := all[name]; value != "" {
+			raw[name] = Secret(value)
+		}
+	}})
 	var faults []error
 	if all := (env.AggregateError{}); errors.As(err, &all) {
 		for _, fault := range all.Errors {
@@ -105,7 +110,7 @@ func loadConfig(environ []string) (Config, error) {
 	} else if err != nil {
 		faults = append(faults, err)
 	}
-	c.Raw = rawSettings(environ)
+	c.Raw = raw
 	faults = append(faults, c.check()...)
 	if len(faults) > 0 {
 		return c, fmt.Errorf("configuration:\n%w", errors.Join(faults...))
@@ -143,21 +148,6 @@ func parseFault(err error) error {
 		"LogLevel":        "LOG_LEVEL: must be debug, info, warn or error",
 	}[parse.Name]
 	return errors.New(cmp.Or(want, parse.Name+": cannot be read"))
-}
-
-// rawSettings are the settings of Config that the environment has, as it has them.
-func rawSettings(environ []string) map[string]Secret {
-	raw, all := map[string]Secret{}, env.ToMap(environ)
-	params, err := env.GetFieldParams(&Config{})
-	if err != nil {
-		return raw // ParseWithOptions has said why
-	}
-	for _, p := range params {
-		if value := all[p.Key]; value != "" {
-			raw[p.Key] = Secret(value)
-		}
-	}
-	return raw
 }
 
 // prints are the settings' fingerprints under a secret that the caller has shown.

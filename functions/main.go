@@ -12,6 +12,7 @@ import (
 	"net"
 	"os"
 	"runtime/debug"
+	"time"
 
 	"roomcast/shared/runtime"
 	"roomcast/shared/web"
@@ -35,6 +36,10 @@ const gcPercent = 200
 // memoryLimit makes the collector run more often as the heap approaches it, in bytes. The
 // budgets of admission.go keep live memory below it, and so the process below 64 MB.
 const memoryLimit = 48 << 20
+
+// answerFirst is how long the relay leaves a new process to the request that it was started
+// for. To connect takes a fifth of the CPU of a start.
+const answerFirst = time.Millisecond
 
 // run is the program: it returns nil when it left in order.
 func run(ctx context.Context, environ []string, logTo io.Writer) error {
@@ -69,8 +74,11 @@ func run(ctx context.Context, environ []string, logTo io.Writer) error {
 	}
 	if app.relay != nil && !app.freezes {
 		rt.Worker = app.relay
-		// Not before the port is open: the process that started us waits for that.
-		rt.Ready = func(_, _ net.Addr) { go app.relay.Run(ctx) } // Drain waits for it
+		// Not before the port is open: the process that started us waits for that. Nor at the
+		// same moment: one processor would connect to the database before it answers.
+		rt.Ready = func(_, _ net.Addr) {
+			time.AfterFunc(answerFirst, func() { app.relay.Run(ctx) }) // Drain waits for it
+		}
 	}
 	return runtime.Run(ctx, rt, app.routes())
 }

@@ -46,7 +46,7 @@ type Script struct {
 	kind    string // its Content-Type
 	age     string // its Cache-Control
 	source  []byte
-	etag    string
+	etag    func() string
 	gzipped func() []byte // compressed when first asked for
 }
 
@@ -87,15 +87,17 @@ func (p *Parts) Serve(w http.ResponseWriter, r *http.Request) error {
 	return script.Serve(w, r)
 }
 
-// newScript compresses when first asked: compressing takes longer than all the rest of a
-// start, and most starts are caused by a message and not by a page.
+// newScript hashes and compresses when first asked: compressing takes longer than all the
+// rest of a start, and most starts are caused by a message and not by a page.
 func newScript(source []byte, kind, age string) *Script {
-	sum := sha256.Sum256(source)
 	return &Script{
-		kind:    kind,
-		age:     age,
-		source:  source,
-		etag:    hex.EncodeToString(sum[:8]),
+		kind:   kind,
+		age:    age,
+		source: source,
+		etag: sync.OnceValue(func() string {
+			sum := sha256.Sum256(source)
+			return hex.EncodeToString(sum[:8])
+		}),
 		gzipped: sync.OnceValue(func() []byte { return compress(source) }),
 	}
 }
@@ -111,11 +113,11 @@ func compress(source []byte) []byte {
 
 // Serve answers with the module. Its error is always nil.
 func (s *Script) Serve(w http.ResponseWriter, r *http.Request) error {
-	h, body, etag := w.Header(), s.source, `"`+s.etag+`"`
+	h, body, etag := w.Header(), s.source, `"`+s.etag()+`"`
 	h.Add("Vary", "Accept-Encoding")
 	if takesGzip(r) {
 		// Another representation, so another tag (RFC 9110, section 8.8.3.3).
-		body, etag = s.gzipped(), `"`+s.etag+`-gz"`
+		body, etag = s.gzipped(), `"`+s.etag()+`-gz"`
 		h.Set("Content-Encoding", "gzip")
 	}
 	h.Set("Cache-Control", s.age)

@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/url"
 	"os"
-	"regexp"
 	"strings"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -106,8 +105,11 @@ func parseError(err error) error {
 // which quotes it, and what else is quoted: of a password with a / in it, what stands before
 // that is taken for a port.
 func ScrubURL(err error) error {
-	return errors.New(quoted.ReplaceAllString(err.Error(), "…"))
+	const quotes = "`\"" // from the first to the last one of either kind, since a password can hold both
+	text := err.Error()
+	first, last := strings.IndexAny(text, quotes), strings.LastIndexAny(text, quotes)
+	if first < last {
+		text = text[:first] + "…" + text[last+1:]
+	}
+	return errors.New(text)
 }
-
-// quoted is from the first quote to the last one of either kind, since a password can hold both.
-var quoted = regexp.MustCompile("(?s)[`\"].*[`\"]")
