@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"roomcast/shared/outbox/outboxtest"
 )
 
@@ -80,6 +82,36 @@ func TestOneWakeupForASecond(t *testing.T) {
 			t.Errorf("after a lease of %s: %d wake-ups, want 1", lease, n)
 		}
 		c.Exec(`truncate net.http_request_queue`)
+	}
+}
+
+// Of writers that wrote before any wake-up was requested, the first to commit requests one, and
+// the others while that is on its way: no longer than who begins to write.
+func TestOneWakeupOfManyWriters(t *testing.T) {
+	c := newChat(t)
+	c.FallAsleep()
+	var writers []pgx.Tx
+	for range 3 {
+		tx, err := outboxtest.Connect(t, c.URL).Begin(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := tx.Exec(t.Context(), insertMessage, roomA, user1, "at once"); err != nil {
+			t.Fatal(err)
+		}
+		writers = append(writers, tx)
+	}
+	for i, want := range []int{1, 0, 1} {
+		if i == 2 {
+			c.Exec(`select roomcast.set_clock('roomcast.wakeup_requested', now() - interval '1.1 seconds')`)
+		}
+		if err := writers[i].Commit(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if n := c.Wakeups(); n != want {
+			t.Errorf("writer %d: %d wake-ups, want %d", i, n, want)
+		}
+		c.Exec(`truncate net.http_request_queue`) // it was sent
 	}
 }
 

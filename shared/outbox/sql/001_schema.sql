@@ -222,13 +222,14 @@ comment on column roomcast.cursor.restored_id is 'Rows up to this id may have xi
 insert into roomcast.cursor (next_xid, open_xids)
 select '0', '{}' where not exists (select from roomcast.cursor);
 
--- Clocks, in microseconds since 1970. Every writer reads the first two: until when a relay
--- polls, and when a wake-up was last seen on its way. They are sequences for the sake of
+-- Clocks, in microseconds since 1970. Every writer reads the first: before then it requests no
+-- wake-up, since a relay polls, or one is on its way. They are sequences for the sake of
 -- what a sequence is not: no row versions, which a long snapshot would keep for every
 -- INSERT to step over; no transaction, which could hang with the value; no lock; nothing
 -- for a serializable transaction to conflict with.
-create sequence if not exists roomcast.awake_until minvalue 0;
-create sequence if not exists roomcast.wakeup_requested minvalue 0;
+create sequence if not exists roomcast.no_wakeup_before minvalue 0;   -- follows the next two: see set_clock()
+create sequence if not exists roomcast.awake_until minvalue 0;        -- until when a relay polls
+create sequence if not exists roomcast.wakeup_requested minvalue 0;   -- when a wake-up was last seen on its way
 create sequence if not exists roomcast.unanswered_since minvalue 0;   -- the first wake-up that no lease has answered
 create sequence if not exists roomcast.last_claim       minvalue 0;   -- that leased something
 create sequence if not exists roomcast.expired_checked  minvalue 0;   -- see find_expired()

@@ -20,11 +20,10 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
       roomcast.keys_sql(a)) end
 $$;
 
--- asks_sql is the value of wants_wakeup.
+-- asks_sql is the value of wants_wakeup in the outbox.
 create or replace function roomcast.asks_sql() returns text
 language sql stable set search_path = pg_catalog, pg_temp as $$
-  select format($sql$case when %s then set_config('roomcast.wakeup_wanted', pg_current_xact_id()::text, true) is not null else false end$sql$,
-    roomcast.wakeup_condition())
+  select format('case when %s then false else roomcast.decide_wakeup() end', roomcast.no_wakeup_sql())
 $$;
 
 -- usual_insert_sql is what one_insert_sql says where rows have one place each.

@@ -10,7 +10,9 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
                   where p.pronamespace = to_regnamespace('net') and p.proname = 'http_post')
 $$;
 
--- read_clock and set_clock read and set roomcast.awake_until and wakeup_requested.
+-- read_clock and set_clock read and set the clocks. Who polls, or sees a wake-up on its way,
+-- tells writers with that until when they need to request none: as long as it polls, or for a
+-- second. (The two are not compared here: one of them could have moved meanwhile.)
 create or replace function roomcast.read_clock(clock regclass) returns timestamptz
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
 begin
@@ -22,6 +24,10 @@ create or replace function roomcast.set_clock(clock regclass, at timestamptz) re
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
 begin
   perform setval(set_clock.clock, (extract(epoch from set_clock.at) * 1000000)::bigint);
+  if set_clock.clock in ('roomcast.awake_until'::regclass, 'roomcast.wakeup_requested'::regclass) then
+    perform setval('roomcast.no_wakeup_before', (extract(epoch from set_clock.at) * 1000000)::bigint
+      + case when set_clock.clock = 'roomcast.wakeup_requested'::regclass then 1000000 else 0 end);
+  end if;
 end
 $$;
 
@@ -42,22 +48,32 @@ $$;
 -- so before.
 create or replace function roomcast.wants_wakeup() returns boolean
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
+declare
+  now       constant timestamptz := clock_timestamp();
+  awake     constant timestamptz := roomcast.read_clock('roomcast.awake_until');
+  requested constant timestamptz := roomcast.read_clock('roomcast.wakeup_requested');
 begin
-  return
-    abs(coalesce(pg_sequence_last_value('roomcast.awake_until'::regclass)::float8 - date_part('epoch', clock_timestamp()) * 1e6, -1) - 30e6) > 30e6
-    and not (abs(coalesce(pg_sequence_last_value('roomcast.wakeup_requested'::regclass)::float8 - date_part('epoch', clock_timestamp()) * 1e6, -2e6)) <= 1e6
-             and (pg_sequence_last_value('roomcast.wakeup_requested'::regclass) >= coalesce(pg_sequence_last_value('roomcast.awake_until'::regclass), 0)
-                  or pg_sequence_last_value('roomcast.awake_until'::regclass)::float8 > date_part('epoch', clock_timestamp()) * 1e6))
-    and current_setting('roomcast.wakeup_wanted', true) is distinct from pg_current_xact_id()::text;
+  return awake not between now and now + interval '1 minute'
+     and not (requested between now - interval '1 second' and now + interval '1 second' and (requested >= awake or awake > now))
+     and current_setting('roomcast.wakeup_wanted', true) is distinct from pg_current_xact_id()::text;
 end
 $$;
 
--- wakeup_condition is the text of what wants_wakeup returns. It is written out where rows
--- are captured: a function's call costs more than what this one decides.
-create or replace function roomcast.wakeup_condition() returns text
-language sql stable set search_path = pg_catalog, pg_temp as $$
-  select substring(p.prosrc from E'return\\s+(.*);\\s*end') from pg_proc p where p.oid = 'roomcast.wants_wakeup()'::regprocedure
+-- decide_wakeup is that for a transaction which then requests one.
+create or replace function roomcast.decide_wakeup() returns boolean
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
+begin
+  return roomcast.wants_wakeup() and set_config('roomcast.wakeup_wanted', pg_current_xact_id()::text, true) is not null;
+end
 $$;
+
+-- no_wakeup_sql: nearly always one clock says that none is needed. It is written out where rows
+-- are captured, and short: for one row, an expression costs more to prepare than to evaluate.
+create or replace function roomcast.no_wakeup_sql() returns text
+language sql immutable set search_path = pg_catalog, pg_temp as $$
+  select 'abs(pg_sequence_last_value(''roomcast.no_wakeup_before''::regclass)::float8 - date_part(''epoch'', clock_timestamp()) * 1e6 - 30e6) <= 30e6'::text
+$$;
+drop function if exists roomcast.wakeup_condition();
 
 -- wakeup_secret reads the bearer token, from Vault if it lies there.
 create or replace function roomcast.wakeup_secret() returns text
@@ -121,11 +137,14 @@ end
 $$;
 
 -- wakeup_at_commit runs once for a transaction that wrote while the relay slept, at its
--- very end: the relay cannot arrive before the row can be seen.
+-- very end: the relay cannot arrive before the row can be seen. If another writer's wake-up is
+-- on its way by now, the relay finds this row, too. One expression looks and says so: of those
+-- that commit at once, one requests.
 create or replace function roomcast.wakeup_at_commit() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
-  if not roomcast.is_awake() then
+  if (case when to_timestamp(pg_sequence_last_value('roomcast.no_wakeup_before'::regclass) / 1e6::float8) between clock_timestamp() and clock_timestamp() + interval '1 minute' then false
+           else setval('roomcast.no_wakeup_before', (extract(epoch from clock_timestamp() + interval '1 second') * 1000000)::bigint) is not null end) then
     perform roomcast.request_wakeup();
   end if;
   return null;
