@@ -71,7 +71,8 @@ func TestRoomsAreLookedThroughOnce(t *testing.T) {
 }
 
 // A session may have planned a call while nothing was kept, and then reads what one page, one
-// user or one step needs, not all that has come since.
+// user or one step needs, not all that has come since. (From 18 on, what is written in SQL keeps
+// its plans, too.)
 func TestCallsArePlannedForWhatComes(t *testing.T) {
 	c := newChat(t)
 	const rooms = 3000
@@ -91,6 +92,9 @@ func TestCallsArePlannedForWhatComes(t *testing.T) {
 		"an audit":            {`select roomcast.audit()`, 20 * rooms},
 		"a receipt":           {`select roomcast.note_receipt('` + user1 + `', gen_random_uuid(), '` + mine + `', 1, '{"pusher_delays":[],"supabase_delays":[],"saw_both":1,"only_pusher":0,"only_supabase":0,"fetched":0,"pusher_repeats":0,"supabase_repeats":0,"flips":0,"skewed":0}')`, 100},
 		"a delivery":          {`select roomcast.note_delivery('` + user1 + `', gen_random_uuid(), 1, '{"delays":[],"pushed":1,"gap":0,"reconnect":0,"polled":0,"supabase":0,"missing":0,"void":0,"window":0,"late_pushed":0,"late_gap":0,"late_reconnect":0,"late_polled":0,"late_supabase":0,"skewed":0}')`, 100},
+		"a mark":              {`select roomcast.mark_read('` + mine + `', '` + user1 + `', 2)`, 100},
+		"the backlog":         {`select roomcast.backlog()`, 10 * rooms},
+		"what was sent":       {`select roomcast.sent_again('` + mine + `', 1, 3)`, 100},
 		"users to disconnect": {`select roomcast.claim_revocations(10, '1 second')`, 100},
 	}
 	do := func(t *testing.T, conn *pgx.Conn, statements ...string) {
@@ -121,6 +125,8 @@ func TestCallsArePlannedForWhatComes(t *testing.T) {
 		`insert into roomcast.receipts (user_id, page, room, n, hour) select gen_random_uuid(), gen_random_uuid(), room, 1, now() from roomcast.rooms`,
 		`insert into roomcast.parity_users (user_id, hour) select gen_random_uuid(), date_trunc('hour', now(), 'UTC') from roomcast.rooms`,
 		`insert into roomcast.delivery_pages (user_id, page, n, hour, messages) select gen_random_uuid(), gen_random_uuid(), 1, now(), 1 from roomcast.rooms`,
+		`insert into roomcast.rooms (room, head_seq, sent_seq) select 'waits ' || room, 3, 2 from roomcast.rooms`,
+		`insert into roomcast.seq_ranges (room, first_seq, last_seq, ids, at, newest) select 'waits ' || room, 1, 3, ids, now(), newest from roomcast.seq_ranges`,
 		`insert into roomcast.revocations (user_id, confirmable_at, due) select room, now(), now() - interval '1 minute' from roomcast.rooms`,
 	} {
 		if strings.Contains(sql, "$1") {

@@ -11,7 +11,7 @@ set local lock_timeout = '3s';
 -- mark_read notes that a user has read a room up to a seq, never back, and never beyond
 -- what is numbered.
 create or replace function roomcast.mark_read(room text, user_id uuid, seq bigint) returns void
-language sql security definer set search_path = pg_catalog, pg_temp as $$
+language sql security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off set jit = off as $$
   insert into roomcast.reads as d (user_id, room, epoch, seq)
   select mark_read.user_id, r.room, r.epoch || (select s.incarnation from roomcast.settings s), least(mark_read.seq, r.head_seq)
     from roomcast.rooms r where r.room = roomcast.room_key(mark_read.room) and mark_read.seq >= 0

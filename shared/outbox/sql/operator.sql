@@ -13,7 +13,7 @@ set local lock_timeout = '3s';
 create or replace function roomcast.backlog(
   out waiting bigint, out unnumbered bigint, out oldest double precision,
   out rooms bigint, out leased_rooms bigint, out leased bigint, out parked bigint)
-language sql volatile security definer set search_path = pg_catalog, pg_temp as $$
+language sql volatile security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off set jit = off as $$
   with fresh as (
     select u.at from roomcast.unnumbered() u
   ), late as (
@@ -26,7 +26,8 @@ language sql volatile security definer set search_path = pg_catalog, pg_temp as 
        select g.ids[l.head - g.first_seq + 1] as id from roomcast.seq_ranges g
         where g.room = l.room and g.first_seq <= l.head
         order by g.first_seq desc limit 1) g
-      join roomcast.outbox o on o.id = g.id
+     cross join lateral (   -- by its key, see history()
+       select x.at from roomcast.outbox x where x.id >= g.id and x.id <= g.id order by x.id limit 1) o
   )
   select (select count(*) from fresh) + coalesce((select sum(l.size) from late l), 0)::bigint,
          (select count(*) from fresh),
@@ -71,14 +72,15 @@ $$;
 -- among them: that would send n+1 before n.
 create or replace function roomcast.sent_again(room text, first_seq bigint, last_seq bigint)
 returns table (seq bigint, epoch text, at text, kind text, name text, op text, keys text[], record text, old text, stub boolean, parked text)
-language sql stable set search_path = pg_catalog, pg_temp as $$
+language sql stable set search_path = pg_catalog, pg_temp set enable_seqscan = off set jit = off as $$
   select n.seq, r.epoch || (select t.incarnation from roomcast.settings t), to_char(o.at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"'),
          s.kind, coalesce(o.name, s.name), o.op, s.keys, o.record, o.old, o.stub, p.reason
     from roomcast.rooms r
     join roomcast.seq_ranges g on g.room = r.room and g.first_seq <= sent_again.last_seq and g.last_seq >= sent_again.first_seq
    cross join lateral (
      select u.id, g.first_seq + u.i - 1 as seq from unnest(g.ids) with ordinality as u (id, i)) n
-    join roomcast.outbox o on o.id = n.id
+   cross join lateral (   -- by its key, see history()
+     select x.* from roomcast.outbox x where x.id >= n.id and x.id <= n.id order by x.id limit 1) o
     join roomcast.attached_tables s on s.id = o.attached
     left join roomcast.parked p on p.room = r.room and p.seq = n.seq
    where r.room = sent_again.room and n.seq between sent_again.first_seq and least(sent_again.last_seq, r.sent_seq)

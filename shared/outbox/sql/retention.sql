@@ -12,7 +12,7 @@ language plpgsql security definer set search_path = pg_catalog, pg_temp set enab
 declare
   before constant timestamptz := (select clock_timestamp() - retention from roomcast.settings);
   picked roomcast.seq_ranges[];
-  doomed bigint[];
+  doomed tid[];
   n      bigint;
 begin
   picked := array(
@@ -25,11 +25,11 @@ begin
   end if;
   perform roomcast.keep_old_messages(picked);
   doomed := array(
-    select o.id from roomcast.outbox o
-     where o.id in (select unnest(p.ids) from unnest(picked) p)
-       for update skip locked);
+    select o.place from unnest(picked) p cross join lateral unnest(p.ids) as u (id)
+     cross join lateral (   -- by its key, see history()
+       select x.ctid as place from roomcast.outbox x where x.id >= u.id and x.id <= u.id order by x.id limit 1 for update skip locked) o);
   with gone as (
-    delete from roomcast.outbox o where o.id = any (doomed) returning o.attached, o.op, o.room, o.at
+    delete from roomcast.outbox o where o.ctid = any (doomed) returning o.attached, o.op, o.room, o.at
   ), tallied as (   -- the parity report still counts them, while there is a dual run
     insert into roomcast.parity as p (room, hour, committed)
     select g.room, date_trunc('hour', g.at, 'UTC'), count(*)
@@ -43,7 +43,8 @@ begin
    where k.room = p.room and k.seq between p.first_seq and p.last_seq;
   delete from roomcast.seq_ranges g using unnest(picked) p
    where g.room = p.room and g.first_seq = p.first_seq
-     and not exists (select from roomcast.outbox o where o.id = any (p.ids));
+     and not exists (select from unnest(p.ids) as u (id)
+                      cross join lateral (select from roomcast.outbox x where x.id >= u.id and x.id <= u.id order by x.id limit 1) o);
   return n;
 end
 $$;

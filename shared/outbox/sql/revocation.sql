@@ -92,7 +92,7 @@ $$;
 -- confirm_revocations ends those that were disconnected (or given up), and puts off the others
 -- by so many seconds. A disconnect from before the last revocation confirmable_at leaves the row.
 create or replace function roomcast.confirm_revocations(users text[], stamps timestamptz[], waits double precision[]) returns void
-language sql security definer set search_path = pg_catalog, pg_temp as $$
+language sql security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off set jit = off as $$
   with told as (
     select * from unnest(confirm_revocations.users, confirm_revocations.stamps, confirm_revocations.waits) as t (user_id, stamp, wait)
   ), ended as (
@@ -109,7 +109,7 @@ $$;
 
 -- pending_revocations returns those of the users whose disconnect no relay has confirmed.
 create or replace function roomcast.pending_revocations(users text[]) returns setof text
-language sql stable security definer set search_path = pg_catalog, pg_temp as $$
+language sql stable security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off set jit = off as $$
   select r.user_id from roomcast.revocations r where r.user_id = any (pending_revocations.users)
 $$;
 

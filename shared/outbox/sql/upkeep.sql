@@ -88,7 +88,7 @@ $$;
 -- fold_unroutable adds up what was counted, by day, once there is much of it, and forgets
 -- what is older than thirty days. It returns how many rows it took.
 create or replace function roomcast.fold_unroutable(max_rows int) returns bigint
-language sql security definer set search_path = pg_catalog, pg_temp as $$
+language sql security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off set jit = off as $$
   with taken as (
     delete from roomcast.unroutable u
      where u.id = any (array(
@@ -110,7 +110,7 @@ $$;
 -- taken care within three seconds (see queue_revocations), and returns how many users it
 -- noted. A user is disconnected once, however many departures there are.
 create or replace function roomcast.fold_departures(max_rows int) returns bigint
-language sql security definer set search_path = pg_catalog, pg_temp as $$
+language sql security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off set jit = off as $$
   with gone as (
     delete from roomcast.departures d
      where d.id = any (array(select o.id from roomcast.departures o where o.at < clock_timestamp() - interval '3 seconds' and o.room is null
