@@ -50,7 +50,11 @@ func (s *Server) Tool(ctx context.Context, bin, name string, args ...string) ([]
 // the machine cannot reach it over loopback.
 func (s *Server) Initialize(ctx context.Context, bin, dir string) error {
 	secret := filepath.Join(s.dir, "password")
-	if err := os.WriteFile(secret, []byte(s.password), 0o600); err != nil {
+	verifier, err := scramVerifier(s.password)
+	if err == nil {
+		err = os.WriteFile(secret, []byte(verifier), 0o600)
+	}
+	if err != nil {
 		return fmt.Errorf("password file: %w", err)
 	}
 	defer os.Remove(secret)
@@ -61,7 +65,7 @@ func (s *Server) Initialize(ctx context.Context, bin, dir string) error {
 	if runtime.GOOS == "darwin" {
 		locale = "C" // macOS has no C.UTF-8 before version 15.
 	}
-	_, err := s.Tool(ctx, bin, "initdb", "--pgdata="+dir, "--username="+superuser, "--pwfile="+secret,
+	_, err = s.Tool(ctx, bin, "initdb", "--pgdata="+dir, "--username="+superuser, "--pwfile="+secret,
 		"--auth=scram-sha-256", "--encoding=UTF8", "--locale="+locale, "--no-sync", "--no-instructions")
 	return err
 }
