@@ -49,6 +49,7 @@ type loop struct {
 	underWay int          // assignments of workers
 	rows     int          // rows in them
 	bytes    int          // of these rows' records
+	brought  int          // bytes of the last claim's
 	total    int          // rows since the loop began
 	acks     []outbox.Ack // not yet told to the database
 

@@ -17,7 +17,8 @@ import (
 const claimsAtOnce = 2
 
 // maxBytes bounds the records that workers have before them, as one claim's rows bound those.
-// A claim brings claimBytes at most, so these and one claim more is what they hold together.
+// A claim brings about claimBytes at most, or a row of each of its rooms: these and one claim
+// more is what they hold together.
 const (
 	maxBytes   = 8 << 20
 	claimBytes = 4 << 20
@@ -99,6 +100,7 @@ func (l *loop) claimed(ctx context.Context, c claim) {
 			go l.work(ctx, a)
 		}
 	}
+	l.brought = bytes
 	l.full = rows >= c.limits.Rows/2
 	l.pollAt = c.arrived.Add(pollAfter(c.arrived.Sub(l.lastRow), quickPoll))
 	if l.full || l.claimDue && l.underWay == 0 {
@@ -112,7 +114,7 @@ func (l *loop) claimed(ctx context.Context, c claim) {
 // just failed.
 func (l *loop) allowance() (limits outbox.Limits, at time.Time) {
 	limits, at = l.Claim, l.pollAt
-	if l.rows+l.asking*limits.Rows > limits.Rows || l.bytes+l.asking*claimBytes > maxBytes {
+	if l.rows+l.asking*limits.Rows > limits.Rows || l.bytes+l.asking*max(claimBytes, l.brought) > maxBytes {
 		return limits, never()
 	}
 	resumes, step := l.health.next()

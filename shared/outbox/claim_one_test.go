@@ -88,33 +88,83 @@ func TestClaimOneTakesOneOrNothing(t *testing.T) {
 	}
 }
 
-// One chat is claimed with claim_one, its twin without. Whatever is written, by whatever
-// transactions, both claim the same rows under the same numbers and fences.
-func TestClaimOneIsAClaim(t *testing.T) {
-	twins := []*twin{newTwin(t), newTwin(t)}
+// One chat is claimed as it is, its twins without claim_one and also without leases for rooms
+// that numbering found at rest. Whatever is written, by whatever transactions, all claim the
+// same rows under the same numbers and fences.
+func TestShortcutsAreClaims(t *testing.T) {
+	const (
+		claimOne = `roomcast.claim_one(text, interval)`
+		number   = `roomcast.number_rows(boolean, int, text, interval)`
+	)
+	twins := []*twin{newTwin(t), newTwin(t), newTwin(t)}
+	change := func(twin *twin, function, was, is string) {
+		t.Helper()
+		twin.Exec(`do $do$ begin execute replace(pg_get_functiondef('` + function + `'::regprocedure), '` + was + `', '` + is + `'); end $do$`)
+	}
 	twins[0].Exec(`create sequence public.taken minvalue 0`)
-	twins[0].Exec(`do $do$ begin execute replace(pg_get_functiondef('roomcast.claim_one(text, interval)'::regprocedure),
-	  'perform roomcast.set_clock(', 'perform nextval(''public.taken''), roomcast.set_clock('); end $do$`)
-	twins[1].Exec(`do $do$ begin execute replace(pg_get_functiondef('roomcast.claim_one(text, interval)'::regprocedure),
-	  'c := roomcast.last_cursor();', 'return;'); end $do$`)
+	change(twins[0], claimOne, `perform roomcast.set_clock(`, `perform nextval(''public.taken''), roomcast.set_clock(`)
+	twins[1].Exec(`create sequence public.taken minvalue 0`)
+	change(twins[1], number, `return query`, `perform nextval(''public.taken'') from unnest(leases) l where l.fence is not null; return query`)
+	for _, twin := range twins[1:] {
+		change(twin, claimOne, `c := roomcast.last_cursor();`, `return;`)
+	}
+	change(twins[2], number, `begin`, `begin if number_rows.relay is not null then return; end if;`)
 	const seed = 20261129
 	random := rand.New(rand.NewPCG(seed, seed))
 	for step := range 1200 {
 		do := random.IntN(100)
 		var told []string
-		for _, twin := range twins { // both choose the same
+		for _, twin := range twins { // all choose the same
 			told = append(told, twin.step(do, step, rand.New(rand.NewPCG(uint64(step), seed))))
 		}
-		if told[0] != told[1] {
-			t.Fatalf("step %d (%d):\n%s\nwithout claim_one:\n%s", step, do, told[0], told[1])
+		if told[0] != told[1] || told[0] != told[2] {
+			t.Fatalf("step %d (%d):\n%s\nwithout claim_one:\n%s\nwithout leases at numbering:\n%s", step, do, told[0], told[1], told[2])
 		}
 	}
 	const all = `select coalesce(string_agg(concat_ws(' ', r.room, r.head_seq, r.sent_seq, r.fence, r.holder, r.attention is null, r.due > clock_timestamp()), E'\n' order by r.room), '') from roomcast.rooms r`
-	if diff := cmp.Diff(one[string](twins[1].chat, all), one[string](twins[0].chat, all)); diff != "" {
-		t.Errorf("rooms (-without +with claim_one):\n%s", diff)
+	for i, what := range []string{"claim_one", "leases at numbering"} {
+		if diff := cmp.Diff(one[string](twins[i+1].chat, all), one[string](twins[0].chat, all)); diff != "" {
+			t.Errorf("rooms (-without %s +with):\n%s", what, diff)
+		}
+		if n := one[int](twins[i].chat, `select last_value::int from public.taken`); n < 50 {
+			t.Errorf("%s took only %d rooms", what, n)
+		}
 	}
-	if n := one[int](twins[0].chat, `select last_value::int from public.taken`); n < 50 {
-		t.Errorf("claim_one took only %d rows", n)
+}
+
+// Of a backlog of rooms of one row each a claim numbers what it leases, and no more; of other
+// backlogs, what many claims take.
+func TestBacklogOfSingleRows(t *testing.T) {
+	for name, tc := range map[string]struct {
+		perRoom  int
+		numbered int
+	}{"one row a room": {1, 100}, "two rows a room": {2, 1000}} {
+		t.Run(name, func(t *testing.T) {
+			c := newChat(t)
+			c.Exec(`update roomcast.settings set bulk = 10000`)
+			c.Exec(`insert into messages (room_id, content)
+				select ('00000000-0000-4000-8000-' || lpad((i / $1)::text, 12, '0'))::uuid, i::text from generate_series(0, 999) i`, tc.perRoom)
+			limits := outbox.Limits{Rows: 100, PerRoom: 10, Lease: time.Minute}
+			rooms, err := c.DB.Claim(t.Context(), "r", limits)
+			if err != nil || len(rooms) != 100/tc.perRoom {
+				t.Fatalf("claimed %d rooms, %v", len(rooms), err)
+			}
+			if n := one[int](c, `select sum(head_seq)::int from roomcast.rooms`); n != tc.numbered {
+				t.Errorf("%d rows have a number, want %d", n, tc.numbered)
+			}
+			if n := one[int](c, `select count(*)::int from roomcast.rooms where (holder is null) = (attention is null)`); n != 0 {
+				t.Errorf("%d rooms are nobody's, or their holder's and anybody's", n)
+			}
+			got, _ := c.drain(limits)
+			for _, rows := range got {
+				if len(rows) != tc.perRoom || rows[0].Seq != 1 {
+					t.Fatalf("a room's rows: %v", rows)
+				}
+			}
+			if len(got) != 900/tc.perRoom {
+				t.Errorf("%d rooms came behind these", len(got))
+			}
+		})
 	}
 }
 

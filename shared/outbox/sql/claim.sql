@@ -98,10 +98,12 @@ $$;
 -- the planner drops the order. What is locked so is then updated by its place (ctid), in
 -- the next statement, whose snapshot sees the version that was locked.
 
+drop function if exists roomcast.lease_rooms(text, text[], int, int, interval);   -- it had other columns
+
 -- lease_rooms takes up to most rooms that have rows waiting and are due: those just
 -- numbered, and those that want attention. Rooms that others hold are passed over.
 create or replace function roomcast.lease_rooms(relay text, numbered text[], max_rows int, per_room int, lease interval)
-returns table (room text, epoch text, fence bigint, first bigint, last bigint, before bigint)
+returns setof roomcast.lease
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off set enable_bitmapscan = off   -- by the rooms' key
 set jit = off set plan_cache_mode = force_generic_plan as $$
@@ -139,7 +141,7 @@ begin
      set fence = r.fence + 1, due = clock_timestamp() + lease_rooms.lease, holder = lease_rooms.relay, attention = null
     from counted c
    where r.ctid = c.tid and c.before < lease_rooms.max_rows
-  returning r.room, r.epoch, r.fence, r.sent_seq + 1, least(r.head_seq, r.sent_seq + least(c.size, lease_rooms.max_rows - c.before)), c.before;
+  returning r.room, r.epoch, r.fence, r.sent_seq + 1, least(r.head_seq, r.sent_seq + least(c.size, lease_rooms.max_rows - c.before)), c.before, null::bigint[];
   get diagnostics taken = row_count;
   if cardinality(numbered) > 0 and taken < cardinality(rooms) then   -- of what was numbered some may be left
     update roomcast.rooms r set attention = greatest(r.due, clock_timestamp())
@@ -167,6 +169,7 @@ set search_path = pg_catalog, pg_temp set timezone = 'UTC' set datestyle = 'ISO'
 set enable_seqscan = off set enable_bitmapscan = off set enable_memoize = off set jit = off set plan_cache_mode = force_generic_plan as $$
 #variable_conflict use_column
 declare
+  leases   roomcast.lease[];
   numbered text[];
 begin
   perform roomcast.check_isolation();
@@ -182,9 +185,13 @@ begin
     if found then
       return;
     end if;
-    numbered := roomcast.assign_seqs(claiming => true);
+    leases := array(select n from roomcast.number_rows(true, least(claim.max_rows, 20000), claim.relay, claim.lease) n);
+    if cardinality(leases) = 0 then
+      numbered := roomcast.assign_seqs(claiming => true);
+    end if;
+    leases := array(select l from unnest(leases) l where l.fence is not null);
   end if;
-  if coalesce(cardinality(numbered), 0) = 0
+  if coalesce(cardinality(leases), 0) = 0 and coalesce(cardinality(numbered), 0) = 0
      and not exists (select from roomcast.rooms r where r.attention <= (select clock_timestamp())) then
     return;
   end if;
@@ -194,15 +201,20 @@ begin
   -- longer than its lease.
   perform set_config('tcp_user_timeout', (extract(epoch from claim.lease) * 1000)::int::text, true);
   perform roomcast.set_clock('roomcast.last_claim', clock_timestamp());
+  if coalesce(cardinality(leases), 0) = 0 then
+    leases := array(select l from roomcast.lease_rooms(claim.relay, numbered, claim.max_rows, claim.per_room, claim.lease) l);
+  end if;
   return query
   with leased as materialized (
-    select * from roomcast.lease_rooms(claim.relay, numbered, claim.max_rows, claim.per_room, claim.lease)
+    select l.room, l.epoch, l.fence, l.first, least(l.last, l.first + claim.per_room - 1) as last, l.before, l.ids from unnest(leases) l
   ), found as (
     select l.room, l.epoch, l.fence, l.before, n.seq, n.seq = l.first as first, o.at, o.attached, o.name, o.op, o.record, o.old, o.stub
       from leased l
      cross join lateral (   -- not all that are kept; offset 0: by the key, whatever the planner expects
-       select s.first_seq, s.last_seq, s.ids from roomcast.seq_ranges s
-        where s.room = l.room and s.last_seq >= l.first and s.first_seq <= l.last
+       select l.first as first_seq, l.ids where l.ids is not null
+       union all
+       select s.first_seq, s.ids from roomcast.seq_ranges s
+        where l.ids is null and s.room = l.room and s.last_seq >= l.first and s.first_seq <= l.last
           and s.first_seq >= coalesce((select max(p.first_seq) from roomcast.seq_ranges p where p.room = l.room and p.first_seq <= l.first), 0)
        offset 0) g
      cross join lateral (select greatest(l.first, g.first_seq) as from_seq) f

@@ -109,15 +109,18 @@ begin
 end
 $$;
 
+drop function if exists roomcast.pick_rows(roomcast.cursor, int);   -- it had other columns
+
 -- pick_rows chooses what one numbering takes, at most about most rows: it returns the
--- cursor behind it, and its choice as the transactions below upto that are not in open,
--- the formerly open ones in ended, and of the first large one the rows behind large_from.
+-- cursor behind it, its choice as the transactions below upto that are not in open, the
+-- formerly open ones in ended, and of the first large one the rows behind large_from, and
+-- whether there are more.
 --
 -- Transactions are taken in the order of their ids until there are enough. One that alone
 -- has more rows than that is large: it stays among the open ones and is numbered in steps,
 -- as if it had committed in pieces, while others are numbered beside it.
 create or replace function roomcast.pick_rows(c roomcast.cursor, most int,
-  out upto xid8, out open xid8[], out ended xid8[], out behind roomcast.cursor)
+  out upto xid8, out open xid8[], out ended xid8[], out behind roomcast.cursor, out more boolean)
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp set enable_seqscan = off set enable_bitmapscan = off set jit = off set plan_cache_mode = force_generic_plan as $$
 declare
@@ -138,8 +141,9 @@ begin
     )
     select coalesce(array_agg(s.x) filter (where s.total <= pick_rows.most), '{}'),
            coalesce(array_agg(s.x) filter (where s.size > pick_rows.most), '{}'),
-           open || coalesce(array_agg(s.x) filter (where s.total > pick_rows.most), '{}')
-      into ended, large, open from summed s;
+           open || coalesce(array_agg(s.x) filter (where s.total > pick_rows.most), '{}'),
+           bool_or(s.total > pick_rows.most)
+      into ended, large, open, more from summed s;
     behind.large_xids := behind.large_xids || large;
     behind.large_from := behind.large_from || array_fill(0::bigint, array[cardinality(large)]);
   end if;
@@ -155,52 +159,89 @@ begin
     upto := c.next_xid;   -- nothing is below it, and none of its rows is to be read for that
     behind.next_xid := (cut::text::bigint + 1)::text::xid8;
   end if;
+  more := coalesce(more, false) or cut is not null or cardinality(behind.large_xids) > 0;
   behind.next_xid  := greatest(upto, behind.next_xid);
   behind.open_xids := array(select distinct x from unnest(open || behind.large_xids) x where x < behind.next_xid);
 end
 $$;
 
--- assign_seqs gives new rows their seq, per room in id order, at most about most rows at
+-- has_room_each: of so many new rows, have nine in ten a room of their own?
+create or replace function roomcast.has_room_each(behind roomcast.cursor, next_xid xid8, many int) returns boolean
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp
+set enable_seqscan = off set enable_bitmapscan = off set jit = off set plan_cache_mode = force_generic_plan as $$
+begin
+  return (
+    select 10 * count(distinct hashtextextended(n.room, 0)) > 9 * count(*)
+      from (select o.room from roomcast.outbox o
+             where (o.xid, o.id) > (coalesce(behind.large_xids[1], has_room_each.next_xid), coalesce(behind.large_from[1], 0))
+             order by o.xid, o.id limit many) n);
+end
+$$;
+
+-- number_rows gives new rows their seq, per room in id order, at most about most rows at
 -- once, and returns the rooms that got some. One relay at a time does so; another one that
 -- comes by goes on without. With claiming the caller takes these rooms in this very
--- transaction, unless there are too many for it.
-create or replace function roomcast.assign_seqs(claiming boolean default false, most int default 20000) returns text[]
+-- transaction, unless there are too many for it, which then want attention.
+--
+-- With a relay each of these rooms that was at rest is leased to it in the same write, and
+-- comes with its ids: for rooms of one new row each that is half of what numbering them
+-- first and claiming them then costs. It numbers nothing where another room wants attention,
+-- a membership is to be asked for again or the rows do not fit one claim; nor where more
+-- rows are new than most and, of the next 20,000, more than a tenth have a room in common:
+-- those cost less when a room gets many numbers at once.
+create or replace function roomcast.number_rows(claiming boolean, most int, relay text default null, lease interval default null)
+returns setof roomcast.lease
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 set enable_seqscan = off set enable_bitmapscan = off set enable_nestloop = off set enable_hashjoin = on   -- what it joins is its own, of any size
 set jit = off set plan_cache_mode = force_generic_plan set work_mem = '16MB' as $$
 declare
   c      roomcast.cursor;
   p      record;
-  rooms  text[];
+  leases roomcast.lease[];
+  taken  boolean;
   last   bigint;   -- of a large transaction
   size   bigint;
   number bigint;
 begin
+  if number_rows.relay is not null
+     and (exists (select from roomcast.rooms r where r.attention <= (select clock_timestamp()))
+          or exists (select from roomcast.departures d where d.room is not null)) then
+    return;
+  end if;
   if not pg_try_advisory_xact_lock(hashtextextended('roomcast.assign_seqs', 0)) then
-    return null;
+    return;
   end if;
   if (select s.restoring is not null from roomcast.settings s) then
-    return null;
+    return;
   end if;
   c := roomcast.last_cursor();
   if c.next_xid > pg_snapshot_xmax(pg_current_snapshot()) then
-    perform roomcast.notice_restore(anyway => true);
-    return null;   -- what it has made new is new to the next numbering, and comes before what is written now
+    if number_rows.relay is null then
+      perform roomcast.notice_restore(anyway => true);
+    end if;
+    return;   -- what it has made new is new to the next numbering, and comes before what is written now
   end if;
   if exists (select from roomcast.departures d where d.room is not null) then
     perform roomcast.check_departures(100);
   end if;
-  p := roomcast.pick_rows(c, assign_seqs.most);
+  p := roomcast.pick_rows(c, number_rows.most);
+  if number_rows.relay is not null and p.more
+     and not (roomcast.has_room_each(p.behind, c.next_xid, 500) and roomcast.has_room_each(p.behind, c.next_xid, 20000)) then
+    return;
+  end if;
   with fresh as (
-    select o.id, o.room, o.at, null::bigint as step from roomcast.outbox o
+    select o.id, o.room, o.at, null::bigint as step, octet_length(o.record) + coalesce(octet_length(o.old), 0) as bytes
+      from roomcast.outbox o
      where o.xid >= c.next_xid and o.xid < p.upto and o.xid <> all (p.open)
     union all
-    select o.id, o.room, o.at, null from roomcast.outbox o
+    select o.id, o.room, o.at, null, octet_length(o.record) + coalesce(octet_length(o.old), 0)
+      from roomcast.outbox o
      where o.xid = any (p.ended)
     union all
-    (select o.id, o.room, o.at, o.id from roomcast.outbox o   -- as the index has them, from where the last step ended
+    (select o.id, o.room, o.at, o.id, octet_length(o.record) + coalesce(octet_length(o.old), 0)
+       from roomcast.outbox o   -- as the index has them, from where the last step ended
       where (o.xid, o.id) > ((p.behind).large_xids[1], (p.behind).large_from[1]) and o.xid <= (p.behind).large_xids[1]
-      order by o.xid, o.id limit assign_seqs.most)
+      order by o.xid, o.id limit number_rows.most)
   ), old as materialized (
     select n.id
       from (select array_agg(distinct f.room) as rooms, min(f.id) as low, max(f.id) as high
@@ -214,10 +255,15 @@ begin
                        and (f.id > c.restored_id or not exists (select from old b where b.id = f.id))
                      order by f.room, f.id) r
              group by r.room) s
+  ), taken as materialized (
+    select array_agg(s.room order by s.nth) as rooms, array_agg(s.size order by s.nth) as sizes, count(*) as many from grouped s
+    having number_rows.relay is null
+        or sum(s.size) <= number_rows.most and (select sum(f.bytes) <= 4194304 from fresh f)
   ), grown as materialized (
     select g.*
-      from (select array_agg(s.room order by s.nth) as rooms, array_agg(s.size order by s.nth) as sizes, count(*) as many from grouped s) a
-     cross join lateral roomcast.grow_rooms(a.rooms, a.sizes, not assign_seqs.claiming or a.many > 2000) g
+      from taken t
+     cross join lateral roomcast.grow_rooms(t.rooms, t.sizes,
+       not number_rows.claiming or t.many > 2000 and number_rows.relay is null, number_rows.relay, number_rows.lease) g
   ), numbered as (   -- longer arrays leave their page, and are slow to read in part
     insert into roomcast.seq_ranges (room, first_seq, last_seq, ids, newest)
     select s.room, g.head_seq - s.size + 1, g.head_seq, s.ids, s.newest
@@ -229,11 +275,18 @@ begin
       from grown g join grouped s using (nth) cross join lateral generate_series(1, s.size, 200) as k (i)
      where s.size > 200
   )
-  select array(select s.room from grouped s where (select count(*) <= 2000 from grouped)),
-         max(f.step), count(f.step)
-    into rooms, last, size from fresh f;
+  select array(
+           select row(s.room, g.epoch, g.fence, g.head_seq - s.size + 1, g.head_seq,
+                      sum(s.size) over (order by s.nth) - s.size, s.ids)::roomcast.lease
+             from grown g join grouped s using (nth)
+            where number_rows.relay is not null or (select t.many <= 2000 from taken t) order by s.nth),
+         (select count(*) > 0 from taken), max(f.step), count(f.step)
+    into leases, taken, last, size from fresh f;
+  if not taken then
+    return;
+  end if;
   if cardinality((p.behind).large_xids) > 0 then
-    p.behind := roomcast.step_large(p.behind, last, size < assign_seqs.most);
+    p.behind := roomcast.step_large(p.behind, last, size < number_rows.most);
   end if;
   insert into roomcast.cursor (next_xid, open_xids, large_xids, large_from, restored_id)
   values ((p.behind).next_xid, (p.behind).open_xids, (p.behind).large_xids, (p.behind).large_from, c.restored_id)
@@ -241,7 +294,15 @@ begin
   if number % 100 = 0 then
     delete from roomcast.cursor x where x.id < number;
   end if;
-  return rooms;
+  return query select * from unnest(leases);
+end
+$$;
+
+-- assign_seqs is number_rows without a lease: it returns the rooms, null if none got any.
+create or replace function roomcast.assign_seqs(claiming boolean default false, most int default 20000) returns text[]
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+  return nullif(array(select n.room from roomcast.number_rows(assign_seqs.claiming, assign_seqs.most) n), '{}');
 end
 $$;
 
