@@ -72,7 +72,7 @@ func (l *lab) costAt(ctx context.Context, p *panel, rooms, kept int) {
 		}
 		box := must(outbox.Open(db.relay, 4))
 		defer box.Close()
-		a := l.askOutbox(ctx, db, box, rooms, 0)
+		a := l.askOutbox(ctx, []keeper{{db, box}}, rooms, 0)[0]
 		p.add("a claim", a.claim)
 		p.add("a page of history", a.history)
 		p.add("INSERT, triggers included", insertIn(ctx, db, rooms))
