@@ -147,10 +147,19 @@ type nobody struct{}
 // CanRead is always false.
 func (nobody) CanRead(context.Context, string, string, []byte) (bool, error) { return false, nil }
 
+// firstDisconnects is when a new process makes the disconnects that others left behind. At once
+// its first event would wait for a second connection to the database: to prove the password
+// (SCRAM) takes a millisecond of CPU.
+const firstDisconnects = 500 * time.Millisecond
+
 func (a *app) relayFrom(push *pusher.Client) {
 	var beside func(context.Context)
 	if a.cfg.Canary {
 		beside = a.newCanary(push).Run
+	}
+	first := firstDisconnects
+	if a.freezes {
+		first = 0
 	}
 	a.relay = relay.New(relay.Config{
 		Name: a.cfg.place.relayName(), Place: a.cfg.place.name, Outbox: a.db, Publisher: a.selfcheck.journal, Channels: a.cfg.kinds, PackedRooms: a.cfg.PackedRooms,
@@ -158,7 +167,7 @@ func (a *app) relayFrom(push *pusher.Client) {
 		Claim: outbox.Limits{Lease: a.cfg.ClaimLease}, Linger: a.cfg.Linger,
 		Accepted: a.openInbox(push), Beside: beside,
 		Revoker: revoke.New(revoke.Config{
-			Store: access.Store{DB: a.db}, Terminator: push, Log: a.log, Forget: a.coalescer.Forget, Observe: a.metrics.revoked,
+			Store: access.Store{DB: a.db}, Terminator: push, Log: a.log, Forget: a.coalescer.Forget, Observe: a.metrics.revoked, FirstPoll: first,
 		}),
 	})
 	a.presence = &presence.Handler{

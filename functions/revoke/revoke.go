@@ -68,6 +68,8 @@ type Config struct {
 	// Observe, if set, is told what came of each attempt: accepted, limited, given up,
 	// unsupported, or the class of the failure.
 	Observe func(result string)
+	// FirstPoll is how long to leave what other relays left behind. By default it is done at once.
+	FirstPoll time.Duration
 }
 
 // Revoker disconnects users. It is safe for concurrent use and has no goroutine at rest.
@@ -90,7 +92,7 @@ func New(c Config) *Revoker {
 	if c.Observe == nil {
 		c.Observe = func(string) {}
 	}
-	return &Revoker{Config: c, limiter: newLimiter(), waiting: newWaiting()}
+	return &Revoker{Config: c, limiter: newLimiter(), waiting: newWaiting(), nextAt: time.Now().Add(c.FirstPoll)}
 }
 
 // Revoke disconnects the users of these departures, all of one room, which the relay
