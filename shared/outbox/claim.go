@@ -157,7 +157,11 @@ func (r *claimReader) begin(v [][]byte) (err error) {
 		return fmt.Errorf("clock: %w", err)
 	}
 	reuse(&r.epoch, v[colEpoch])
-	r.rooms = append(r.rooms, Room{ID: string(v[colRoom]), Fence: fence})
+	room := Room{ID: string(v[colRoom]), Fence: fence}
+	if n := len(r.rooms); n > 0 { // rooms share a claim evenly
+		room.Rows = make([]Row, 0, len(r.rooms[n-1].Rows))
+	}
+	r.rooms = append(r.rooms, room)
 	return nil
 }
 
