@@ -53,6 +53,7 @@ type loop struct {
 	total    int          // rows since the loop began
 	acks     []outbox.Ack // not yet told to the database
 
+	asked   bool          // a claim was answered since the loop began
 	full    bool          // the last claim left rows behind, or may have
 	lastRow time.Time     // when the last row was claimed, or the loop began
 	renewAt time.Time     // when the awake lease is to be moved ahead
@@ -132,12 +133,12 @@ func (l *loop) turn(ctx context.Context) {
 }
 
 // patience is how long the database may wait for rows before it claims. While workers are
-// busy it is 0, since their results must not wait.
+// busy it is 0, since their results must not wait, and at first, since rows mostly wait.
 func (l *loop) patience() time.Duration {
 	limits, at := l.allowance()
 	now := time.Now()
 	probing := limits.Rows < l.Claim.Rows // of a Pusher in trouble, with rows that are known to wait
-	if l.full || l.underWay > 0 || l.asking > 0 || probing || now.Before(at) {
+	if !l.asked || l.full || l.underWay > 0 || l.asking > 0 || probing || now.Before(at) {
 		return 0
 	}
 	patience := min(awaitMost, l.renewAt.Sub(now))

@@ -80,6 +80,7 @@ func (l *loop) claimed(ctx context.Context, c claim) {
 	if !l.answered(ctx, "claim", c.err) {
 		return
 	}
+	l.asked = true
 	rows, bytes := sizeOf(c.rooms)
 	fromChat := rows - canariesOf(c.rooms)
 	took := c.arrived.Sub(c.asked)
