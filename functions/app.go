@@ -28,7 +28,7 @@ import (
 	"roomcast/shared/web"
 )
 
-// relayConns and frontConns bound the two pools: the hot loop needs two or three
+// relayConns and frontConns bound the two pools: the hot loop needs three or four
 // connections, the rest answer browsers. Supabase's smaller plans allow 60 in all.
 const (
 	relayConns = 4
