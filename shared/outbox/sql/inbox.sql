@@ -98,7 +98,8 @@ begin
   insert into roomcast.old_messages (room, seq, attached, key_hash, at)
   select g.room, g.first_seq + u.i - 1, o.attached, o.key_hash, o.at
     from unnest(ranges) g cross join lateral unnest(g.ids) with ordinality as u (id, i)
-    join roomcast.outbox o on o.id = u.id
+   cross join lateral (   -- by its key, see history()
+     select x.* from roomcast.outbox x where x.id >= u.id and x.id <= u.id order by x.id limit 1) o
     join roomcast.attached_tables a on a.id = o.attached
    where o.op = 'INSERT' and a.kind = 'rows' and a.name = 'message'
      and exists (select from roomcast.reads d where d.room = g.room collate "default" offset 0)
@@ -106,15 +107,16 @@ begin
   delete from roomcast.old_messages m
    where m.ctid = any (array(
      select k.place from unnest(ranges) g cross join lateral unnest(g.ids) as u (id)
-       join roomcast.outbox o on o.id = u.id
+      cross join lateral (select x.* from roomcast.outbox x where x.id >= u.id and x.id <= u.id order by x.id limit 1) o
       cross join lateral (   -- offset 0: by its key, whatever the planner expects
         select x.ctid as place from roomcast.old_messages x
          where x.room = g.room collate "default" and x.key_hash = o.key_hash and x.attached = o.attached offset 0) k
       where o.op = 'DELETE'));
   delete from roomcast.old_messages m
-   using (select g.room, (select k.seq from roomcast.old_messages k where k.room = g.room order by k.seq desc offset 1000 limit 1) as seq
-            from (select distinct room collate "default" as room from unnest(ranges)) g) excess
-   where m.room = excess.room and m.seq <= excess.seq;
+   where m.ctid = any (array(
+     select k.place from (select distinct room collate "default" as room from unnest(ranges)) g
+      cross join lateral (
+        select x.ctid as place from roomcast.old_messages x where x.room = g.room order by x.seq desc offset 1000) k));
 end
 $$;
 

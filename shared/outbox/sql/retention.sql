@@ -5,8 +5,9 @@ set local lock_timeout = '3s';
 
 -- clean removes up to max_ranges ranges of sent rows that are older than the retention,
 -- and returns how many rows went. A row that a user's DELETE holds at this moment is
--- left for the next time: the chat never waits for the cleaning. No sequential scans: planned
--- when there was nothing to clean, it looked through all rooms once for each range.
+-- left for the next time: the chat never waits for the cleaning. No sequential scans,
+-- and each row by its key: planned when there was nothing to clean, it looked through all rooms
+-- once for each range; planned over few rows, through all that were kept.
 create or replace function roomcast.clean(max_ranges int) returns bigint
 language plpgsql security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off set jit = off as $$
 declare
@@ -39,12 +40,16 @@ begin
     on conflict on constraint parity_pkey do update set committed = p.committed + excluded.committed
   )
   select count(*) into n from gone;
-  delete from roomcast.parked k using unnest(picked) p
-   where k.room = p.room and k.seq between p.first_seq and p.last_seq;
-  delete from roomcast.seq_ranges g using unnest(picked) p
-   where g.room = p.room and g.first_seq = p.first_seq
-     and not exists (select from unnest(p.ids) as u (id)
-                      cross join lateral (select from roomcast.outbox x where x.id >= u.id and x.id <= u.id order by x.id limit 1) o);
+  delete from roomcast.parked k
+   where k.ctid = any (array(
+     select o.place from unnest(picked) p cross join lateral (
+       select x.ctid as place from roomcast.parked x where x.room = p.room and x.seq between p.first_seq and p.last_seq offset 0) o));
+  delete from roomcast.seq_ranges g
+   where g.ctid = any (array(
+     select o.place from unnest(picked) p cross join lateral (
+       select x.ctid as place from roomcast.seq_ranges x where x.room = p.room and x.first_seq = p.first_seq offset 0) o
+      where not exists (select from unnest(p.ids) as u (id)
+                         cross join lateral (select from roomcast.outbox x where x.id >= u.id and x.id <= u.id order by x.id limit 1) r)));
   return n;
 end
 $$;
