@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"runtime/debug"
 	"time"
 
 	"roomcast/functions/relay"
@@ -12,9 +13,13 @@ import (
 	"roomcast/shared/outbox"
 )
 
+const functionGCPercent = 200 // gcPercent of functions/main.go
+
 // counting: the same backlog into a publisher that only counts: what claim,
-// translation and ack cost. Both run in this process.
+// translation and ack cost. Both run in this process, which collects garbage as seldom as the
+// function does.
 func counting(ctx context.Context, l *lab, db *database) {
+	defer debug.SetGCPercent(debug.SetGCPercent(functionGCPercent))
 	rows := l.pick(backlog, backlog/10)
 	all := inTurns(l.pick(3, 1),
 		func(int) float64 { return l.countRelay(ctx, db, rows) },
