@@ -121,8 +121,8 @@ func (l *loop) turn(ctx context.Context) {
 		return
 	}
 	l.assignSeqs(ctx)
-	if patience := l.patience(); patience > 0 {
-		l.claim(ctx, patience)
+	if patience := l.patience(); patience > 0 || !l.asked {
+		l.claim(ctx, patience) // the first over the connection that is there: beside it a disconnect would take that
 	} else {
 		l.claimBeside(ctx)
 	}
