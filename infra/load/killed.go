@@ -51,10 +51,12 @@ func (l *lab) byItself(_ context.Context, db *database) rescue {
 // killOne kills a relay that has claimed rows and waits for Pusher, and returns how long
 // it takes until nothing waits.
 func (l *lab) killOne(ctx context.Context, db *database, by func(context.Context, *database) rescue) time.Duration {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
 	victim := l.awakeFunction(ctx, db)
-	rescue := by(ctx, db)
 	l.sink.delay.Store(int64(300 * time.Millisecond))
 	db.write(ctx, 2000, 100)
+	rescue := by(ctx, db) // a relay that came before may have taken all of it
 	pid := victim.Cmd.Process.Pid
 	for held := 0; held == 0; {
 		check(db.pool.QueryRow(ctx, `select count(*) from roomcast.rooms where holder like '%:' || $1::text || '@%' and sent_seq < head_seq`, fmt.Sprint(pid)).Scan(&held))
