@@ -19,8 +19,8 @@ type machine struct {
 // figures of two cores are of a machine that client, function and Postgres shared.
 func machines() []machine {
 	return []machine{
-		{"shared-cpu-1x, 256 MB", 6_900, 760},
-		{"performance-2x", 56_000, 21_000},
+		{"shared-cpu-1x, 256 MB", 6_500, 700},
+		{"performance-2x", 80_000, 38_000},
 	}
 }
 
@@ -58,7 +58,7 @@ func drawMachines(w io.Writer, c chat) {
 	t := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
 	fmt.Fprintln(t, "one machine\trows/s\tof them\tall pages live again in")
 	for _, m := range machines() {
-		fmt.Fprintf(t, "%s\t%s\t%.0f %%\t%s\n", m.name, figure(m.drain), 100*c.Rate/m.drain, m.storm(c).Round(100*time.Millisecond))
+		fmt.Fprintf(t, "%s\t%s\t%.0f %%\t%s\n", m.name, figure(m.drain), 100*c.Rate/m.drain, m.storm(c).Round(10*time.Millisecond))
 	}
 	_ = t.Flush()
 	m, count := machineFor(c)
