@@ -9,8 +9,7 @@ import (
 	"roomcast/shared/outbox"
 )
 
-// scales are how far growth goes. Half an hour goes with the full ones, five minutes with
-// the reduced ones.
+// scales are how far growth goes. The full ones take nine minutes.
 type scales struct {
 	rooms []int
 	kept  []int
@@ -39,7 +38,7 @@ func (l *lab) caption(s scales) string {
 }
 
 // growth: how the cost of each thing grows with the rooms of a chat, and with the rows
-// that are kept. It takes half an hour, so it runs only when asked for by -only, and
+// that are kept. It takes nine minutes, so it runs only when asked for by -only, and
 // draws what it found where -plot says.
 func growth(ctx context.Context, l *lab, _ *database) {
 	to := l.scales()

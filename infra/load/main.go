@@ -94,7 +94,7 @@ const (
 type options struct {
 	only                   []string
 	quick, markdown        bool
-	reduced                bool // growth at scales that take minutes, not half an hour
+	reduced                bool // growth at smaller scales
 	within                 time.Duration
 	cpuProfile, memProfile string
 	plot                   string
@@ -107,7 +107,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	only := flags.String("only", "", "measure only these, by `name,…`: "+strings.Join(names(), ", "))
 	flags.BoolVar(&o.quick, "quick", false, "small counts and short times: shows that all works, not how fast it is")
 	flags.BoolVar(&o.markdown, "markdown", false, "write the README's table")
-	flags.BoolVar(&o.reduced, "reduced", false, "growth at scales that take five minutes; the plot says which")
+	flags.BoolVar(&o.reduced, "reduced", false, "growth at smaller scales; the plot says which")
 	flags.DurationVar(&o.within, "within", runLimit, "begin no scenario that may not end within this `time`, unless it is asked for by -only")
 	flags.StringVar(&o.cpuProfile, "cpuprofile", "", "write a CPU profile of each measured function into this `directory`")
 	flags.StringVar(&o.memProfile, "memprofile", "", "write a heap profile of each measured function into this `directory`")
