@@ -97,7 +97,7 @@ func newHistory(t *testing.T, seed uint64) *history {
 	}
 	if h.few = h.rnd.IntN(2) == 0; h.few {
 		h.Exec(`do $do$ begin execute replace(pg_get_functiondef('roomcast.assign_seqs(boolean, int)'::regprocedure), 'DEFAULT 20000', 'DEFAULT 2'); end $do$`)
-		h.Exec(`do $do$ begin execute replace(pg_get_functiondef('roomcast.claim(text, int, int, interval, text)'::regprocedure), 'least(claim.max_rows, 20000)', '2'); end $do$`)
+		h.Exec(`do $do$ begin execute replace(pg_get_functiondef('roomcast.claim(text, int, int, interval, text)'::regprocedure), 'least(claim.max_rows, 20000)', 'least(claim.max_rows, 2)'); end $do$`)
 	}
 	for i := range 3 {
 		room := fmt.Sprintf("00000000-0000-4000-8000-%012d", i)
