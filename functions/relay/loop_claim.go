@@ -13,10 +13,8 @@ import (
 // meanwhile; while there is a backlog, one claim beside another, since one session of the
 // database keeps no more than one core busy.
 
-// claimsAtOnce is how many claims may be under way while there is a backlog.
-const claimsAtOnce = 2
-
-// maxBytes bounds the records that workers have before them, as one claim's rows bound those.
+// maxBytes bounds the records that workers have before them, as one claim's rows bound those;
+// so no more than two claims are under way.
 // A claim brings about claimBytes at most, or a row of each of its rooms: these and one claim
 // more is what they hold together.
 const (
@@ -120,7 +118,7 @@ func (l *loop) allowance() (limits outbox.Limits, at time.Time) {
 	}
 	resumes, step := l.health.next()
 	switch {
-	case l.asking == claimsAtOnce, l.asking > 0 && (!l.full || step > 0):
+	case l.asking > 0 && (!l.full || step > 0):
 		return limits, never()
 	case step == 0:
 		return limits, l.behindWatch(at)
